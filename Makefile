@@ -1,0 +1,70 @@
+# `make demo` and `make test` need Python 3.11, make and a package registry; they set up
+# everything else below this folder, once.
+
+PYTHON ?= $(shell command -v python3.11 || command -v python3)
+BIN := .venv/bin
+PYTHON_CODE := plugins sample_logs integration_tests bench
+SQL := models analyses tests
+
+.PHONY: help setup setup-dev demo test test-long lint bench docs requirements
+.DEFAULT_GOAL := help
+
+help: ## Show what can be made.
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
+
+demo: setup ## Load sample logs that end today, build, and print the answers.
+	@$(BIN)/python -m sample_logs.demo
+
+test: setup-dev lint ## Everything that CI checks.
+	@$(BIN)/python -m pytest -q -m "not long"
+
+test-long: setup-dev ## The long property, kill and scale tests.
+	@$(BIN)/python -m pytest -q -m long
+
+lint: setup-dev ## Style of SQL, YAML and Python; types; deprecations.
+	@$(BIN)/ruff check $(PYTHON_CODE)
+	@$(BIN)/ruff format --check $(PYTHON_CODE)
+	@$(BIN)/mypy
+	@$(BIN)/yamllint --strict .
+	@$(BIN)/python -m integration_tests.lint_sql
+
+bench: setup-dev ## Ratios against plain DuckDB SQL on the same files.
+	@$(BIN)/python -m bench
+
+docs: setup ## Generate the documentation site and serve it.
+	@$(BIN)/dbt docs generate
+	@$(BIN)/dbt docs serve
+
+requirements: setup-dev ## Compile requirements*.in again.
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --custom-compile-command 'make requirements' \
+		requirements-dev.in -o requirements-dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+		--no-annotate --custom-compile-command 'make requirements' \
+		-c requirements-dev.txt requirements.in -o requirements.txt
+
+setup: .venv/.runtime profiles.yml dbt_packages/.installed
+setup-dev: .venv/.dev setup
+
+.venv/.runtime: requirements.txt
+	@echo "Setting up .venv with $(PYTHON)"
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+.venv/.dev: requirements-dev.txt .venv/.runtime
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+profiles.yml:
+	@cp profiles.yml.example $@
+
+dbt_packages/.installed: packages.yml $(shell find package_stand_ins -type f) | .venv/.runtime profiles.yml
+	@mkdir -p logs
+	@if $(BIN)/dbt deps > logs/deps.log 2>&1; then \
+		echo "dbt packages: from the dbt hub"; \
+	else \
+		mkdir -p dbt_packages && cp -R package_stand_ins/dbt_* dbt_packages/ && \
+		echo "dbt packages: the project's stand-ins, since the dbt hub cannot be reached"; \
+	fi
+	@touch $@

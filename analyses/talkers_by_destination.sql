@@ -1,0 +1,30 @@
+{# Which destination addresses received most? All of landing, whatever the day; the mart
+   `top_talkers_by_destination` looks at the last `lookback_days`. #}
+with
+
+records as (
+
+    select
+        dstaddr,
+        bytes,
+        packets
+    from {{ ref('stg_vpc_flow__flow_logs') }}
+    where action = 'ACCEPT' and dstaddr is not null and bytes is not null
+
+),
+
+totals as (
+
+    select
+        dstaddr,
+        sum(bytes) as total_bytes,
+        sum(packets) as total_packets,
+        count(*) as records
+    from records
+    group by all
+
+)
+
+select * from totals
+order by total_bytes desc, dstaddr asc
+limit 10

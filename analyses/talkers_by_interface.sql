@@ -1,0 +1,30 @@
+{# Which network interfaces carried most? All of landing, whatever the day; the mart
+   `top_talkers_by_interface` looks at the last `lookback_days`. #}
+with
+
+records as (
+
+    select
+        interface_id,
+        bytes,
+        packets
+    from {{ ref('stg_vpc_flow__flow_logs') }}
+    where action = 'ACCEPT' and interface_id is not null and bytes is not null
+
+),
+
+totals as (
+
+    select
+        interface_id,
+        sum(bytes) as total_bytes,
+        sum(packets) as total_packets,
+        count(*) as records
+    from records
+    group by all
+
+)
+
+select * from totals
+order by total_bytes desc, interface_id asc
+limit 10

@@ -1,0 +1,30 @@
+{# Which source addresses sent most? All of landing, whatever the day; the mart
+   `top_talkers_by_source` looks at the last `lookback_days`. #}
+with
+
+records as (
+
+    select
+        srcaddr,
+        bytes,
+        packets
+    from {{ ref('stg_vpc_flow__flow_logs') }}
+    where action = 'ACCEPT' and srcaddr is not null and bytes is not null
+
+),
+
+totals as (
+
+    select
+        srcaddr,
+        sum(bytes) as total_bytes,
+        sum(packets) as total_packets,
+        count(*) as records
+    from records
+    group by all
+
+)
+
+select * from totals
+order by total_bytes desc, srcaddr asc
+limit 10

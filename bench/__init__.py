@@ -1,0 +1,1 @@
+"""The benchmark: this project against plain DuckDB SQL on the same files."""

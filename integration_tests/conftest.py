@@ -1,0 +1,123 @@
+"""A dbt project on a database of its own, for every test that needs one."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+import sample_logs
+
+ROOT = Path(__file__).parent.parent
+PUBLISHED_DATA = ROOT.parent / "shared" / "data"
+END_DATE = date(2026, 3, 31)
+
+
+@dataclass
+class Project:
+    """The project, its DuckDB file and the folder it finds files in."""
+
+    database: Path
+    location: Path | str
+    target: Path
+    environment: dict[str, str] = field(default_factory=dict)
+
+    def dbt(self, *words: str, exit_code: int = 0, **variables: Any) -> str:
+        """Run a dbt command as a user does; return what it printed."""
+        dbt = Path(sys.executable).with_name("dbt")
+        command = [str(dbt), "--no-use-colors", *words]
+        if variables:
+            command += ["--vars", json.dumps(variables)]
+        run = subprocess.run(
+            command,
+            cwd=ROOT,
+            env=os.environ
+            | {
+                "DBT_PROFILES_DIR": str(self.target),
+                "DBT_TARGET_PATH": str(self.target),
+                "DBT_LOG_PATH": str(self.target / "logs"),
+                "VPC_FLOW_DUCKDB_PATH": str(self.database),
+                "VPC_FLOW_LOGS_LOCATION": str(self.location),
+            }
+            | self.environment,
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        printed = run.stdout + run.stderr
+        assert run.returncode == exit_code, printed
+        return printed
+
+    def stage(self, **options: Any) -> str:
+        return self.dbt("run-operation", "stage_external_sources", **options)
+
+    def query(self, sql: str, **parameters: Any) -> list[tuple[Any, ...]]:
+        with duckdb.connect(str(self.database), read_only=True) as connection:
+            return connection.execute(sql, parameters or None).fetchall()
+
+    def rows(self, relation: str, order_by: str) -> list[dict[str, Any]]:
+        """A relation as the truth file writes it: times as text."""
+        with duckdb.connect(str(self.database), read_only=True) as connection:
+            result = connection.execute(f"select * from {relation} order by {order_by}")
+            names = [column[0] for column in result.description]
+            return [
+                {
+                    name: str(value) if name.endswith("_at") else value
+                    for name, value in zip(names, row, strict=True)
+                }
+                for row in result.fetchall()
+            ]
+
+
+@pytest.fixture(scope="session")
+def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Project]:
+    """Makes projects; each has a database, a profile and a target folder of its own."""
+
+    def make(location: Path | str, **environment: str) -> Project:
+        scratch = tmp_path_factory.mktemp("project")
+        shutil.copy(ROOT / "profiles.yml.example", scratch / "profiles.yml")
+        return Project(scratch / "flow.duckdb", location, scratch, environment)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Sample logs of a week, and beside them the truth about every mart."""
+    folder = tmp_path_factory.mktemp("sample")
+    sample_logs.generate(folder, end_date=END_DATE, records=20_000)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def truth(sample: Path) -> dict[str, Any]:
+    answers: dict[str, Any] = json.loads((sample / "truth.json").read_text())
+    return answers
+
+
+@pytest.fixture(scope="session")
+def built(new_project: Callable[..., Project], sample: Path) -> Project:
+    """The sample, staged and built once; tests only read it."""
+    project = new_project(sample)
+    project.stage()
+    project.dbt("build", as_of=END_DATE.isoformat())
+    return project
+
+
+@pytest.fixture(scope="session")
+def published() -> Path:
+    """Flow logs that others published; they are no part of the project."""
+    if not PUBLISHED_DATA.is_dir():
+        pytest.skip(f"the published flow logs are not at {PUBLISHED_DATA.name}/")
+    return PUBLISHED_DATA

@@ -1,0 +1,178 @@
+"""The address macros, held against Python's `ipaddress`."""
+
+from __future__ import annotations
+
+import ipaddress
+import random
+from collections.abc import Callable
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+from pathlib import Path
+
+import duckdb
+import pytest
+
+from .conftest import Project
+
+# The table of the design, tested for membership from the top.
+SCOPES = [
+    ("internal", "10.0.0.0/8 172.16.0.0/12 192.168.0.0/16 fc00::/7"),
+    ("cgnat", "100.64.0.0/10"),
+    ("loopback", "127.0.0.0/8 ::1/128"),
+    ("link_local", "169.254.0.0/16 fe80::/10"),
+    ("multicast", "224.0.0.0/4 ff00::/8"),
+    (
+        "documentation",
+        "192.0.2.0/24 198.51.100.0/24 203.0.113.0/24 2001:db8::/32 3fff::/20",
+    ),
+    (
+        "reserved",
+        "0.0.0.0/8 192.0.0.0/24 192.88.99.0/24 198.18.0.0/15 240.0.0.0/4 2001::/23",
+    ),
+    ("public", "0.0.0.0/0 2000::/3"),
+    ("reserved", "::/0"),
+]
+NETWORKS = [
+    (scope, ipaddress.ip_network(cidr))
+    for scope, cidrs in SCOPES
+    for cidr in cidrs.split()
+]
+# Where an IPv6 address holds an IPv4 address, and how far from its right end.
+EMBEDDED = {"::ffff:0:0/96": 0, "64:ff9b::/96": 0, "2002::/16": 80}
+PRIVATE = [network for scope, network in NETWORKS if scope == "internal"][:3]
+
+# Everything that is no address, or is one in an unusual form.
+TEXTS = """
+- 10.1.2.999 10.0.0.1.5 010.0.0.1 10.0.0 10 10.0.0.1/32 10.0.0.0/8 1.2.3.4:5 0x0a.0.0.1
++10.0.0.1 10..0.1 .10.0.0.1 10.0.0.1. 1e1.0.0.1 256.1.1.1 0.0.0.0 255.255.255.255
+\u0661\u0660.0.0.1 10.0.0.\uff11 unknown null :: ::1 ::1.2.3.4 ::0.0.0.1 1::2::3 ::: :1
+1: 1:2:3:4:5:6:7:8 1:2:3:4:5:6:7:: 1:2:3:4:5:6:7:8:: ::2:3:4:5:6:7:8 1::3:4:5:6:7:8
+1::2:3:4:5:6:7:8 12345:: ::00001 g:: fe80::1%eth0 FE80::1 2001:DB8::1 fC00::1
+64:ff9b::10.0.0.1 ::ffff:10.0.0.1 ::FFFF:1.2.3.256 1:2:3:4:5:6:7:1.2.3.4
+1:2:3:4:5:6:1.2.3.4 ::1.2.3 2002:a00:1:: 1:2:3:4:5:6:7: 1:2:3:4:5:6:7:8:9
+0:0:0:0:0:ffff:c0a8:1 ::ffff:0:10.0.0.1 ::10.0.0.1:1 10.0.0.1::
+""".split()
+SPACED = ["", " ", "10.0.0.1 ", " 10.0.0.1", "10.0.0.1\n", "10.0.0 .1", "::1 ", "\t::1"]
+
+
+def is_internal(text: str | None) -> bool:
+    try:
+        address = IPv4Address(text or "")
+    except ValueError:
+        return False
+    return any(address in network for network in PRIVATE)
+
+
+def scope_of(text: str | None, own: list[IPv4Network | IPv6Network]) -> str:
+    if text in (None, "", "-"):
+        return "none"
+    if "%" in text:
+        return "invalid"
+    try:
+        address = ipaddress.ip_address(text)
+    except ValueError:
+        return "invalid"
+    return scope_of_address(address, own)
+
+
+def scope_of_address(
+    address: IPv4Address | IPv6Address, own: list[IPv4Network | IPv6Network]
+) -> str:
+    if any(address in network for network in own):
+        return "internal"
+    for cidr, shift in EMBEDDED.items():
+        if address in ipaddress.ip_network(cidr):
+            return scope_of_address(
+                IPv4Address(int(address) >> shift & 0xFFFFFFFF), own
+            )
+    return next(scope for scope, network in NETWORKS if address in network)
+
+
+def edges(network: IPv4Network | IPv6Network) -> list[str]:
+    """First and last address of a range, and their neighbours, in two forms."""
+    kind = type(network[0])
+    numbers = [
+        int(end) + step for end in (network[0], network[-1]) for step in (-1, 0, 1)
+    ]
+    inside = [kind(n) for n in numbers if 0 <= n < 2**network.max_prefixlen]
+    return [text for address in inside for text in (str(address), address.exploded)]
+
+
+def random_addresses(count: int) -> list[str]:
+    chance = random.Random(5)
+    starts = [network[0] for _, network in NETWORKS if network.version == 6]
+    starts += [ipaddress.ip_network(cidr)[0] for cidr in EMBEDDED]
+    texts = []
+    for _ in range(count // 2):
+        texts.append(str(IPv4Address(chance.getrandbits(32))))
+        low = chance.getrandbits(128) >> chance.choice([0, 3, 16, 48, 64, 96, 112])
+        texts.append(str(IPv6Address(int(chance.choice(starts)) | low)))
+    return texts
+
+
+@pytest.fixture(scope="module", params=["", "100.64.0.0/12 2600:1f14::/36 8.8.8.8/32"])
+def own(request: pytest.FixtureRequest) -> list[IPv4Network | IPv6Network]:
+    return [ipaddress.ip_network(cidr) for cidr in request.param.split()]
+
+
+def test_scopes_and_ipv4_is_internal_agree_with_python(
+    new_project: Callable[..., Project],
+    tmp_path: Path,
+    own: list[IPv4Network | IPv6Network],
+) -> None:
+    query = """
+        with formed as (
+            select
+                address,
+                {{ ipv6_colon_form('address') }} as colon_form,
+                {{ ipv4_is_internal('address') }} as is_internal
+            from addresses
+        ),
+        hexadecimal as (select *, {{ ipv6_to_hex('colon_form') }} as hex from formed),
+        numbered as (
+            select *, {{ address_to_ipv4_integer('address', 'hex') }} as ipv4
+            from hexadecimal
+        )
+        select address, is_internal, {{ address_scope('address', 'hex', 'ipv4') }}
+        from numbered
+    """
+    rendered = new_project(tmp_path).dbt(
+        "--quiet", "compile", "--inline", query, internal_cidrs=[str(n) for n in own]
+    )
+    addresses: list[str | None] = [None, *TEXTS, *SPACED, *random_addresses(100_000)]
+    for network in [
+        *(network for _, network in NETWORKS),
+        *own,
+        *map(ipaddress.ip_network, EMBEDDED),
+    ]:
+        addresses += edges(network)
+    with duckdb.connect() as connection:
+        connection.execute("create table addresses (address varchar)")
+        connection.execute("insert into addresses select unnest($1)", [addresses])
+        found = connection.execute(rendered).fetchall()
+    assert len(found) == len(addresses) > 100_000
+    expected = [(text, is_internal(text), scope_of(text, own)) for text, *_ in found]
+    wrong = [pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1]]
+    assert wrong[:10] == []
+    # Neither answer is always the same.
+    assert {scope for *_, scope in expected} >= {scope for scope, _ in SCOPES} | {
+        "none",
+        "invalid",
+    }
+    assert {internal for _, internal, _ in expected} == {True, False}
+
+
+@pytest.mark.parametrize(
+    ("cidr", "why"),
+    [
+        ("10.0.0.0", "is not a range"),
+        ("10.0.0/8", "is not a range"),
+        ("2600::/129", "is not a range"),
+        ("2600:1f14::1/36", "has bits set beyond its length"),
+    ],
+)
+def test_a_range_that_is_none_stops_with_a_message(
+    built: Project, cidr: str, why: str
+) -> None:
+    query = "{{ cidr_range('" + cidr + "') }}"
+    printed = built.dbt("compile", "--inline", query, exit_code=2)
+    assert f"'{cidr}' {why}" in printed

@@ -1,0 +1,164 @@
+"""The main job on DuckDB: from sample logs to the marts, to the last byte."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+from .conftest import END_DATE, ROOT, Project
+
+MARTS = {
+    "admin_exposure": "internal_addr, external_addr, port, protocol",
+    "top_talkers_by_destination": "rank",
+    "top_talkers_by_source": "rank",
+    "top_talkers_by_interface": "rank",
+}
+
+
+def assert_marts_equal(project: Project, truth: dict[str, Any]) -> None:
+    for mart, order_by in MARTS.items():
+        assert project.rows(mart, order_by) == truth["marts"][mart], mart
+
+
+def test_the_marts_equal_the_truth_file(built: Project, truth: dict[str, Any]) -> None:
+    assert all(truth["marts"].values())
+    assert_marts_equal(built, truth)
+
+
+def test_every_record_arrives_and_keeps_its_status(
+    built: Project, truth: dict[str, Any]
+) -> None:
+    statuses = dict(
+        built.query("select log_status, count(*) from flow_records group by all")
+    )
+    assert statuses == truth["records_by_log_status"]
+    for relation in ("landing.flow_logs", "stg_vpc_flow__flow_logs"):
+        assert built.query(f"select count(*) from {relation}") == [(truth["records"],)]
+
+
+def test_the_rollup_holds_the_accepted_bytes_of_each_day(
+    built: Project, truth: dict[str, Any]
+) -> None:
+    days = built.query(
+        "select cast(started_date as varchar), sum(records), sum(bytes)"
+        " from int_traffic__talkers_aggregated_to_days"
+        " where talker_type = 'interface' group by all order by all"
+    )
+    assert days == [
+        (day["date"], day["accepted_records"], day["accepted_bytes"])
+        for day in truth["days"]
+    ]
+
+
+def test_staging_gives_the_files_columns_their_types(
+    built: Project, sample: Path
+) -> None:
+    """Against the Parquet itself, read by plain SQL."""
+    texts = ["account_id", "srcaddr", "action", "vpc_id"]
+    numbers = ["dstport", "bytes", "tcp_flags"]
+    without_dash = [f"nullif({name}, '-')" for name in texts]
+    plain = duckdb.sql(
+        f"""
+        select
+            {", ".join(without_dash + numbers)},
+            make_timestamp("start" * 1000000),
+            make_timestamp("end" * 1000000)
+        from read_parquet('{sample}/**/*.parquet', union_by_name = true,
+            hive_partitioning = false)
+        order by all
+        """
+    ).fetchall()
+    staged = built.query(
+        f"select {', '.join(texts + numbers)}, started_at, ended_at"
+        " from stg_vpc_flow__flow_logs order by all"
+    )
+    assert staged == plain
+
+
+def test_a_field_that_is_not_known_is_kept(built: Project, sample: Path) -> None:
+    plain = duckdb.sql(
+        f"""
+        select future_field, count(*)
+        from read_parquet('{sample}/**/*.parquet', union_by_name = true,
+            hive_partitioning = false)
+        where future_field is not null group by all order by all
+        """
+    ).fetchall()
+    kept = built.query(
+        "select unknown_fields['future_field'], count(*) from landing.flow_logs"
+        " where unknown_fields is not null group by all order by all"
+    )
+    assert plain
+    assert kept == plain
+
+
+def test_new_files_change_the_answers_as_a_full_build_would(
+    new_project: Callable[..., Project],
+    sample: Path,
+    truth: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    """Half of the files first, then the others, of the same days; then nothing."""
+    files = sorted(sample.rglob("*.parquet"))
+    project = new_project(tmp_path)
+    for half in (files[::2], files[1::2], []):
+        for file in half:
+            target = tmp_path / file.relative_to(sample)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
+        printed = project.stage()
+        project.dbt("run", as_of=END_DATE.isoformat())
+    assert f"Nothing new in {len(files)} files" in printed
+    assert_marts_equal(project, truth)
+
+
+def test_the_window_is_whole_utc_days(built: Project, tmp_path: Path) -> None:
+    """`as_of` at a month's start and no look-back: that day's records and no others."""
+    copy = Project(tmp_path / "flow.duckdb", built.location, built.target)
+    shutil.copy(built.database, copy.database)
+    copy.dbt(
+        "run",
+        "--select",
+        "top_talkers_by_source",
+        as_of="2026-03-29",
+        lookback_days=1,
+        top_n=1_000_000,
+    )
+    marts = copy.query("select srcaddr, total_bytes from top_talkers_by_source")
+    plain = copy.query(
+        "select srcaddr, sum(bytes) from flow_records"
+        " where action = 'ACCEPT' and srcaddr is not null and bytes is not null"
+        " and started_at >= timestamp '2026-03-28'"
+        " and started_at < timestamp '2026-03-30' group by all"
+    )
+    assert len(plain) > 100
+    assert sorted(marts) == sorted(plain)
+
+
+def test_the_original_questions_run_as_they_are(built: Project) -> None:
+    built.dbt("compile", "--select", "path:analyses")
+    compiled = built.target / "compiled/vpc_flow_logs/analyses"
+    questions = sorted(path.name for path in (ROOT / "analyses").glob("*.sql"))
+    assert sorted(path.name for path in compiled.glob("*.sql")) == questions
+    for question in questions:
+        assert built.query((compiled / question).read_text()), question
+
+
+def test_a_broken_model_fails_the_comparison(
+    built: Project, truth: dict[str, Any], tmp_path: Path
+) -> None:
+    """The comparison itself can fail: one byte more, and it does."""
+    copy = Project(tmp_path / "flow.duckdb", built.location, built.target)
+    shutil.copy(built.database, copy.database)
+    with duckdb.connect(str(copy.database)) as connection:
+        connection.execute(
+            "update top_talkers_by_source set total_bytes = total_bytes + 1"
+            " where rank = 10"
+        )
+    with pytest.raises(AssertionError, match="top_talkers_by_source"):
+        assert_marts_equal(copy, truth)

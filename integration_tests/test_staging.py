@@ -1,0 +1,546 @@
+"""Staging on DuckDB: each file once, bad files quarantined, nothing lost."""
+
+from __future__ import annotations
+
+import os
+import random
+import shutil
+from collections.abc import Callable, Iterator
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from flow_log_loader import listing, loading
+from flow_log_loader.listing import ListingError, list_files
+
+from .conftest import Project
+
+FIELDS = {
+    "srcaddr": "varchar",
+    "srcport": "bigint",
+    "bytes": "bigint",
+    "start": "timestamp",
+    "vpc_id": "varchar",
+    "tcp_flags": "bigint",
+}
+INITIAL = ["srcaddr", "srcport", "bytes", "start"]
+START = 1_767_225_600  # 2026-01-01 00:00:00 UTC
+
+
+def write(path: Path, **columns: Any) -> Path:
+    """Write a Parquet file; a value that is no Arrow array gets AWS's type."""
+    types = {"srcport": pa.int32(), "bytes": pa.int64(), "start": pa.int64()}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    arrays = {
+        name: values
+        if isinstance(values, pa.Array)
+        else pa.array(values, types.get(name, pa.string()))
+        for name, values in columns.items()
+    }
+    pq.write_table(pa.table(arrays), path, compression="gzip")
+    return path
+
+
+def write_good(path: Path, records: int = 3) -> Path:
+    return write(
+        path,
+        srcaddr=[f"10.0.0.{i}" for i in range(records)],
+        srcport=[22] * records,
+        bytes=list(range(records)),
+        start=[START + i for i in range(records)],
+    )
+
+
+class Bench:
+    """A database and a folder, loaded by the loader alone."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder / "logs"
+        self.folder.mkdir()
+        self.connection = duckdb.connect(str(folder / "flow.duckdb"))
+        self.said: list[str] = []
+
+    def load(self, location: Path | str | None = None, **options: Any) -> str:
+        self.said.clear()
+        settings = loading.Settings(
+            location=str(location or self.folder),
+            landing_schema="landing",
+            landing_table="flow_logs",
+            history_table="load_history",
+            fields=FIELDS,
+            initial_fields=INITIAL,
+            **options,
+        )
+        loader = loading.Loader(self.connection.cursor(), settings, self.said.append)
+        return loader.run()
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        return self.connection.execute(sql).fetchall()
+
+    def history(self) -> dict[str, tuple[str, int | None]]:
+        return {
+            name: (status, records)
+            for name, status, records in self.query(
+                "select metadata_filename, status, records from landing.load_history"
+            )
+        }
+
+    def why(self, name: str) -> str:
+        ((error,),) = self.query(
+            f"select error from landing.load_history where metadata_filename = '{name}'"
+        )
+        return str(error)
+
+
+@pytest.fixture
+def bench(tmp_path: Path) -> Iterator[Bench]:
+    bench = Bench(tmp_path)
+    yield bench
+    bench.connection.close()
+
+
+def test_a_file_is_loaded_once_with_its_history(bench: Bench) -> None:
+    file = write_good(bench.folder / "deep/er/a.parquet")
+    assert bench.load().endswith(
+        "1 loaded (3 records), 0 already loaded, 0 quarantined (0 before)"
+    )
+    assert bench.load().startswith("Nothing new in 1 files")
+    assert bench.query(
+        "select srcaddr, srcport, bytes, start,"
+        " metadata_filename, metadata_file_row_number"
+        " from landing.flow_logs order by all"
+    ) == [
+        (
+            f"10.0.0.{i}",
+            22,
+            i,
+            datetime(2026, 1, 1, 0, 0, i),
+            "deep/er/a.parquet",
+            i + 1,
+        )
+        for i in range(3)
+    ]
+    modified = datetime.utcfromtimestamp(file.stat().st_mtime)
+    assert bench.query(
+        "select metadata_filename, location, size_bytes, last_modified_at, records,"
+        " status, error from landing.load_history"
+    ) == [
+        (
+            "deep/er/a.parquet",
+            str(bench.folder),
+            file.stat().st_size,
+            modified,
+            3,
+            "loaded",
+            None,
+        )
+    ]
+    assert bench.query(
+        "select distinct metadata_file_last_modified, _dbt_copied_at ="
+        " (select loaded_at from landing.load_history) from landing.flow_logs"
+    ) == [(modified, True)]
+
+
+def flip_footer(good: bytes) -> bytes:
+    """Spoil the footer so that its length is right and its content is not."""
+    length = int.from_bytes(good[-8:-4], "little")
+    return good[: -8 - length] + b"\xff" * length + good[-8:]
+
+
+def flip_page(good: bytes) -> bytes:
+    """Spoil the compressed pages, behind the first magic bytes."""
+    return good[:40] + bytes(255 - byte for byte in good[40:200]) + good[200:]
+
+
+BAD_BYTES = {
+    "empty": (lambda good: b"", "too small to be a Parquet file"),
+    "text": (lambda good: b"2 123456789010 eni-1 - -\n" * 9, "No magic bytes"),
+    "truncated": (lambda good: good[: len(good) // 2], "No magic bytes"),
+    "footer": (flip_footer, ""),
+    "page": (flip_page, "GZIP"),
+}
+BAD_COLUMNS = {
+    "digits in text": ({"bytes": pa.array(["1"])}, "bytes is declared as VARCHAR"),
+    "words in text": (
+        {"srcport": pa.array(["None"])},
+        "srcport is declared as VARCHAR",
+    ),
+    "a fraction": ({"bytes": pa.array([1.5])}, "bytes holds 1.5"),
+    "not a number": ({"bytes": pa.array([float("nan")])}, "value nan"),
+    "a time": (
+        {"start": pa.array([datetime(2026, 1, 1)])},
+        "start is declared as TIMESTAMP",
+    ),
+    "a truth": ({"srcport": pa.array([True])}, "srcport is declared as BOOLEAN"),
+    "too large": (
+        {"bytes": pa.array([2**64 - 1], pa.uint64())},
+        "18446744073709551615",
+    ),
+    "no field": ({"user": pa.array(["x"])}, "not a flow log"),
+}
+
+
+def spoil(case: str, path: Path) -> str:
+    """Write a bad file; return what its quarantine must say."""
+    if case in BAD_BYTES:
+        change, reason = BAD_BYTES[case]
+        write_good(path, 500)
+        path.write_bytes(change(path.read_bytes()))
+    else:
+        columns, reason = BAD_COLUMNS[case]
+        write(path, **columns)
+    return reason
+
+
+@pytest.mark.parametrize("case", [*BAD_BYTES, *BAD_COLUMNS])
+def test_a_bad_file_is_quarantined_and_the_others_load(bench: Bench, case: str) -> None:
+    reason = spoil(case, bench.folder / "b.parquet")
+    for name in "acd":
+        write_good(bench.folder / f"{name}.parquet")
+    summary = bench.load()
+    assert summary.endswith(
+        "3 loaded (9 records), 0 already loaded, 1 quarantined (0 before)"
+    )
+    assert bench.history() == {
+        "a.parquet": ("loaded", 3),
+        "b.parquet": ("quarantined", None),
+        "c.parquet": ("loaded", 3),
+        "d.parquet": ("loaded", 3),
+    }
+    assert reason in bench.why("b.parquet")
+    assert str(bench.folder) not in bench.why("b.parquet")
+    assert f"  quarantined b.parquet: {bench.why('b.parquet')}" in bench.said
+    assert bench.query("select count(*), sum(bytes) from landing.flow_logs") == [(9, 9)]
+    assert bench.load().endswith("3 already loaded, 1 quarantined (1 before)")
+
+
+def test_a_quarantined_file_loads_once_it_is_replaced(bench: Bench) -> None:
+    spoil("empty", bench.folder / "a.parquet")
+    bench.load()
+    write_good(bench.folder / "a.parquet")
+    assert "1 loaded (3 records)" in bench.load()
+    assert bench.history() == {"a.parquet": ("loaded", 3)}
+
+
+def test_an_option_tries_the_quarantined_files_again(bench: Bench) -> None:
+    file = write_good(bench.folder / "a.parquet")
+    bench.load()
+    bench.query("delete from landing.flow_logs")
+    bench.query("update landing.load_history set status = 'quarantined'")
+    assert bench.load().startswith("Nothing new")
+    assert "1 loaded (3 records)" in bench.load(retry_quarantined=True)
+    assert bench.history() == {file.name: ("loaded", 3)}
+
+
+def test_a_loaded_file_that_changes_is_reported_and_not_loaded_again(
+    bench: Bench,
+) -> None:
+    write_good(bench.folder / "a.parquet")
+    bench.load()
+    write_good(bench.folder / "a.parquet", records=5)
+    assert bench.load().startswith("Nothing new in 1 files")
+    assert "  changed after it was loaded, not loaded again: a.parquet" in bench.said
+    assert "changed after it was loaded" in bench.why("a.parquet")
+    assert bench.query("select count(*) from landing.flow_logs") == [(3,)]
+    assert bench.history() == {"a.parquet": ("loaded", 3)}
+
+
+def test_a_disk_error_stops_the_run_and_quarantines_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The second file is gone between the listing and the reading."""
+    monkeypatch.setattr(loading, "BATCH_FILES", 1)
+    write_good(bench.folder / "a.parquet")
+    write_good(bench.folder / "b.parquet")
+    listed = list_files(bench.connection, str(bench.folder))
+    (bench.folder / "b.parquet").unlink()
+    monkeypatch.setattr(loading, "list_files", lambda *_: listed)
+    with pytest.raises((OSError, duckdb.IOException), match=r"b\.parquet"):
+        bench.load()
+    assert bench.history() == {"a.parquet": ("loaded", 3)}
+    write_good(bench.folder / "b.parquet")
+    monkeypatch.undo()
+    assert "1 loaded (3 records), 1 already loaded" in bench.load()
+
+
+def test_an_error_of_the_database_quarantines_nothing(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Writing fails although every file can be read."""
+    write_good(bench.folder / "a.parquet")
+    original = loading.Loader._execute
+
+    def full_disk(self: Any, sql: str, **parameters: Any) -> Any:
+        if 'insert into "landing"."flow_logs"' in sql:
+            raise duckdb.IOException("Could not write: No space left on device")
+        return original(self, sql, **parameters)
+
+    monkeypatch.setattr(loading.Loader, "_execute", full_disk)
+    with pytest.raises(duckdb.IOException, match="No space left"):
+        bench.load()
+    assert bench.history() == {}
+    monkeypatch.undo()
+    assert "1 loaded (3 records)" in bench.load()
+
+
+def test_rows_and_history_commit_together(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_good(bench.folder / "a.parquet")
+
+    def killed(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(loading.Loader, "_record_history", killed)
+    with pytest.raises(KeyboardInterrupt):
+        bench.load()
+    assert bench.query("select count(*) from landing.flow_logs") == [(0,)]
+    monkeypatch.undo()
+    assert "1 loaded (3 records)" in bench.load()
+
+
+def test_a_file_that_is_still_growing_is_left_for_the_next_run(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    complete = write_good(bench.folder / "a.parquet").read_bytes()
+    (bench.folder / "a.parquet").write_bytes(complete[:50])
+    listed = list_files(bench.connection, str(bench.folder))
+    (bench.folder / "a.parquet").write_bytes(complete[:80])
+    monkeypatch.setattr(loading, "list_files", lambda *_: listed)
+    bench.load()
+    assert bench.history() == {}
+    assert "  still being written, left for the next run: a.parquet" in bench.said
+    monkeypatch.undo()
+    (bench.folder / "a.parquet").write_bytes(complete)
+    assert "1 loaded (3 records)" in bench.load()
+
+
+def test_columns_come_by_name_in_any_subset_order_and_width(bench: Bench) -> None:
+    write(bench.folder / "a.parquet", bytes=[7], srcaddr=["10.0.0.1"])
+    write(
+        bench.folder / "b.parquet",
+        tcp_flags=pa.array([18], pa.int64()),
+        start=pa.array([START], pa.int32()),
+        later_field=["kept"],
+        srcport=pa.array([443], pa.uint16()),
+        bytes=pa.array([8.0]),
+    )
+    write(bench.folder / "c.parquet", vpc_id=["-"], bytes=pa.nulls(1))
+    bench.load()
+    assert bench.query(
+        "select srcaddr, srcport, bytes, start, vpc_id,"
+        " tcp_flags, unknown_fields"
+        " from landing.flow_logs order by metadata_filename"
+    ) == [
+        ("10.0.0.1", None, 7, None, None, None, None),
+        (None, 443, 8, datetime(2026, 1, 1), None, 18, {"later_field": "kept"}),
+        (None, None, None, None, "-", None, None),
+    ]
+
+
+def test_the_type_in_one_file_does_not_change_values_of_another(bench: Bench) -> None:
+    """A plain union by name would read the account id as a number."""
+    write(bench.folder / "a.parquet", srcaddr=["0012"], bytes=[2**53 + 1])
+    write(
+        bench.folder / "b.parquet",
+        srcaddr=pa.array([12], pa.int64()),
+        bytes=pa.array([1.0]),
+    )
+    bench.load()
+    assert bench.query("select srcaddr, bytes from landing.flow_logs order by all") == [
+        ("0012", 2**53 + 1),
+        ("12", 1),
+    ]
+
+
+def test_text_that_is_not_marked_as_text_is_read_as_text(bench: Bench) -> None:
+    write(bench.folder / "a.parquet", srcaddr=pa.array([b"10.0.0.1"]), bytes=[1])
+    bench.load()
+    assert bench.query("select srcaddr from landing.flow_logs") == [("10.0.0.1",)]
+
+
+def test_a_column_that_differs_by_case_is_not_the_field(bench: Bench) -> None:
+    write(bench.folder / "a.parquet", Srcport=["x"], bytes=[1])
+    write(bench.folder / "b.parquet", bytes=[2], Bytes=["x"])
+    write(bench.folder / "c.parquet", Bytes=["x"], bytes=[3])
+    bench.load()
+    assert bench.query(
+        "select srcport, bytes, map_values(unknown_fields)"
+        " from landing.flow_logs order by metadata_filename"
+    ) == [(None, 1, ["x"]), (None, 2, ["x"])]
+    assert bench.why("c.parquet") == "two columns are named bytes, but for case"
+
+
+def test_a_start_that_is_no_time_lands_as_null(bench: Bench) -> None:
+    starts = [0, START * 1000, -(2**63), 2**63 - 1, None]
+    write(bench.folder / "a.parquet", start=starts)
+    bench.load()
+    years = bench.query(
+        "select year(start) from landing.flow_logs order by metadata_file_row_number"
+    )
+    assert years == [(1970,), (57971,), (None,), (None,), (None,)]
+
+
+def test_a_file_without_records_counts_as_loaded(bench: Bench) -> None:
+    write(bench.folder / "a.parquet", srcaddr=[], bytes=[])
+    assert "1 loaded (0 records)" in bench.load()
+    assert bench.history() == {"a.parquet": ("loaded", 0)}
+
+
+def test_loading_many_files_shows_progress(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(loading, "BATCH_FILES", 2)
+    for i in range(5):
+        write_good(bench.folder / f"{i}.parquet")
+    bench.load()
+    assert [line.rsplit(",", 1)[0] for line in bench.said[:-1]] == [
+        "  2 of 5 files, 6 records",
+        "  4 of 5 files, 12 records",
+        "  5 of 5 files, 15 records",
+    ]
+
+
+def test_each_batch_is_later_than_the_one_before(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also when the clock was ahead before: the models read by this time."""
+    write_good(bench.folder / "a.parquet")
+    bench.load()
+    bench.query("update landing.load_history set loaded_at = timestamp '2999-01-01'")
+    monkeypatch.setattr(loading, "BATCH_FILES", 1)
+    write_good(bench.folder / "b.parquet")
+    write_good(bench.folder / "c.parquet")
+    bench.load()
+    times = bench.query("select loaded_at from landing.load_history order by all")
+    assert len(set(times)) == 3
+    assert times[0] == (datetime(2999, 1, 1),)
+
+
+def test_files_load_in_the_order_in_which_aws_delivered_them(bench: Bench) -> None:
+    for account, time in (("2", "20260101T0000Z"), ("1", "20260102T0000Z")):
+        name = f"{account}_vpcflowlogs_eu-west-3_fl-0a_{time}_ff.log.parquet"
+        write_good(bench.folder / account / name)
+    names = [file.name[0] for file in list_files(bench.connection, str(bench.folder))]
+    assert names == ["2", "1"]
+
+
+@pytest.mark.parametrize("way", ["relative", "linked", "glob", "slash"])
+def test_a_folder_named_in_another_way_is_the_same_files(
+    bench: Bench, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_good(bench.folder / "year=2026/a.parquet")
+    bench.load()
+    link = bench.folder.parent / "link"
+    link.symlink_to(bench.folder)
+    monkeypatch.chdir(bench.folder.parent)
+    location = {
+        "relative": "logs",
+        "linked": str(link),
+        "glob": str(bench.folder / "**/*.parquet"),
+        "slash": f"{bench.folder}//",
+    }[way]
+    assert bench.load(location).startswith("Nothing new in 1 files")
+
+
+def test_names_that_look_like_patterns_are_taken_literally(bench: Bench) -> None:
+    for name in ("a[1]/x*.parquet", "a[1]/y?.parquet", "it's/z.parquet"):
+        write_good(bench.folder / name)
+    write_good(bench.folder / "a1/x1.parquet")
+    assert "4 loaded (12 records)" in bench.load()
+    assert len(bench.history()) == 4
+
+
+def test_links_in_a_circle_end(bench: Bench) -> None:
+    write_good(bench.folder / "in/a.parquet")
+    (bench.folder / "in/again").symlink_to(bench.folder)
+    assert "1 loaded" in bench.load()
+
+
+def test_a_location_that_is_not_there_is_an_error(bench: Bench) -> None:
+    with pytest.raises(ListingError, match="which does not exist"):
+        bench.load(bench.folder / "nowhere")
+
+
+def test_a_link_that_leads_nowhere_is_an_error(bench: Bench) -> None:
+    (bench.folder / "a.parquet").symlink_to(bench.folder / "nowhere.parquet")
+    with pytest.raises(FileNotFoundError, match=r"a\.parquet"):
+        bench.load()
+
+
+def test_an_empty_folder_is_no_error(bench: Bench) -> None:
+    assert bench.load() == (
+        f"Nothing new in 0 files under {bench.folder}:"
+        " 0 already loaded, 0 quarantined (0 before)"
+    )
+
+
+def test_any_damage_is_either_read_or_quarantined(bench: Bench) -> None:
+    """Random bytes in footer and pages: never an abort, never a lost good file."""
+    chance = random.Random(11)
+    good = write_good(bench.folder / "good.parquet", 200).read_bytes()
+    for i in range(200):
+        damaged = bytearray(good)
+        for _ in range(chance.randint(1, 4)):
+            damaged[chance.randrange(4, len(good) - 8)] = chance.randrange(256)
+        (bench.folder / f"{i:03}.parquet").write_bytes(damaged)
+    bench.load()
+    history = bench.history()
+    assert len(history) == 201
+    assert history["good.parquet"] == ("loaded", 200)
+    loaded = sum(records or 0 for _, records in history.values())
+    assert bench.query("select count(*) from landing.flow_logs") == [(loaded,)]
+    assert "quarantined" in {status for status, _ in history.values()}
+
+
+def test_the_command_tells_a_scheduler_what_happened(
+    new_project: Callable[..., Project], sample: Path, tmp_path: Path
+) -> None:
+    """Exit code 0 with a warning for quarantined files, 1 for what stops a run."""
+    folder = tmp_path / "logs"
+    shutil.copytree(sample / "AWSLogs", folder)
+    for case in (*BAD_BYTES, *BAD_COLUMNS):
+        spoil(case, folder / f"{case}.parquet")
+    project = new_project(folder)
+    printed = project.stage()
+    files = len(list(sample.rglob("*.parquet")))
+    bad = len(BAD_BYTES) + len(BAD_COLUMNS)
+    assert (
+        f"{files:,} loaded (20,000 records), 0 already loaded, {bad} quarantined"
+        in (printed)
+    )
+    printed = project.dbt("build", as_of="2026-03-31")
+    assert "WARN" in printed
+    assert "no_file_is_quarantined" in printed
+
+    project.location = tmp_path / "nowhere"
+    printed = project.stage(exit_code=1)
+    assert "which does not exist" in printed
+    assert "Traceback" not in printed
+
+
+def test_the_published_hostile_file_is_quarantined(
+    new_project: Callable[..., Project], published: Path
+) -> None:
+    project = new_project(published)
+    printed = project.stage()
+    assert "1 loaded (7 records), 0 already loaded, 1 quarantined" in printed
+    assert project.query(
+        "select error from landing.load_history where status = 'quarantined'"
+    ) == [("srcport is declared as VARCHAR, not as an integer",)]
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read every file")
+def test_a_file_that_may_not_be_read_stops_the_run(bench: Bench) -> None:
+    write_good(bench.folder / "a.parquet").chmod(0)
+    with pytest.raises((OSError, duckdb.IOException)):
+        bench.load()
+    assert bench.history() == {}
+
+
+def test_paths_are_escaped_for_duckdb() -> None:
+    assert listing.escape_glob("a[1]/b*?.parquet") == "a[[]1]/b[*][?].parquet"

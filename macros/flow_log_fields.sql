@@ -1,0 +1,127 @@
+{# Every field of every version of the format, by type: the one list that the loader,
+   the staging view and the landing table are made from. Numbers are all bigint, since
+   files hold them as INT32 or INT64; `start` and `end` are seconds since 1970, UTC.
+   https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html #}
+{% macro flow_log_fields() %}
+    {% set versions = {
+        2: {
+            'version': 'bigint', 'account_id': 'varchar', 'interface_id': 'varchar',
+            'srcaddr': 'varchar', 'dstaddr': 'varchar', 'srcport': 'bigint',
+            'dstport': 'bigint', 'protocol': 'bigint', 'packets': 'bigint',
+            'bytes': 'bigint', 'start': 'timestamp', 'end': 'timestamp',
+            'action': 'varchar', 'log_status': 'varchar',
+        },
+        3: {
+            'vpc_id': 'varchar', 'subnet_id': 'varchar', 'instance_id': 'varchar',
+            'tcp_flags': 'bigint', 'type': 'varchar', 'pkt_srcaddr': 'varchar',
+            'pkt_dstaddr': 'varchar',
+        },
+        4: {
+            'region': 'varchar', 'az_id': 'varchar', 'sublocation_type': 'varchar',
+            'sublocation_id': 'varchar',
+        },
+        5: {
+            'pkt_src_aws_service': 'varchar', 'pkt_dst_aws_service': 'varchar',
+            'flow_direction': 'varchar', 'traffic_path': 'bigint',
+        },
+        6: {
+            'resource_type': 'varchar', 'tgw_id': 'varchar',
+            'tgw_attachment_id': 'varchar', 'tgw_pair_attachment_id': 'varchar',
+            'tgw_src_vpc_account_id': 'varchar', 'tgw_dst_vpc_account_id': 'varchar',
+            'tgw_src_vpc_id': 'varchar', 'tgw_dst_vpc_id': 'varchar',
+            'tgw_src_subnet_id': 'varchar', 'tgw_dst_subnet_id': 'varchar',
+            'tgw_src_eni': 'varchar', 'tgw_dst_eni': 'varchar',
+            'tgw_src_az_id': 'varchar', 'tgw_dst_az_id': 'varchar',
+            'packets_lost_no_route': 'bigint', 'packets_lost_blackhole': 'bigint',
+            'packets_lost_mtu_exceeded': 'bigint',
+            'packets_lost_ttl_expired': 'bigint',
+        },
+        7: {
+            'ecs_cluster_arn': 'varchar', 'ecs_cluster_name': 'varchar',
+            'ecs_container_instance_arn': 'varchar',
+            'ecs_container_instance_id': 'varchar', 'ecs_container_id': 'varchar',
+            'ecs_second_container_id': 'varchar', 'ecs_service_name': 'varchar',
+            'ecs_task_definition_arn': 'varchar', 'ecs_task_arn': 'varchar',
+            'ecs_task_id': 'varchar',
+        },
+        8: {'reject_reason': 'varchar'},
+        9: {'resource_id': 'varchar'},
+        10: {'encryption_status': 'bigint'},
+        11: {
+            'instance_tag': 'varchar', 'instance_tag_2': 'varchar',
+            'interface_tag': 'varchar', 'interface_tag_2': 'varchar',
+            'asg_tag': 'varchar', 'asg_tag_2': 'varchar', 'interface_type': 'varchar',
+            'next_hop_interface_id': 'varchar', 'next_hop_subnet_id': 'varchar',
+            'next_hop_az_id': 'varchar', 'next_hop_vpc_id': 'varchar',
+            'next_hop_interface_type': 'varchar',
+        },
+    } %}
+
+    {% set fields = [] %}
+    {% for version, types in versions.items() %}
+        {% for name, type in types.items() %}
+            {% do fields.append({
+                'name': name,
+                'column': name ~ 'ed_at' if type == 'timestamp' else name,
+                'type': type,
+                'version': version,
+            }) %}
+        {% endfor %}
+    {% endfor %}
+    {% do return(fields) %}
+{% endmacro %}
+
+
+{# The value of one delivered field, typed: null if the file has no such column, if it
+   holds the `-` that AWS writes for a missing text, or for an account id of `unknown`.
+   `landed` lists the fields that the landing table holds (DuckDB's grows with the
+   formats that arrive). #}
+{% macro flow_log_field(field, landed) -%}
+    {%- set value = adapter.dispatch('flow_log_field', 'vpc_flow_logs')(field, landed) -%}
+    {{ "nullif(" ~ value ~ ", 'unknown')" if field.name == 'account_id' else value }}
+{%- endmacro %}
+
+{% macro duckdb__flow_log_field(field, landed) -%}
+    {%- if field.name not in landed -%}
+        cast(null as {{ field.type }})
+    {%- elif field.type == 'varchar' -%}
+        nullif("{{ field.name }}", '-')
+    {%- else -%}
+        "{{ field.name }}"
+    {%- endif -%}
+{%- endmacro %}
+
+{% macro snowflake__flow_log_field(field, landed) -%}
+    {%- set text = "cast(value['" ~ field.name ~ "'] as varchar)" -%}
+    {%- if field.type == 'varchar' -%}
+        nullif({{ text }}, '-')
+    {%- elif field.type == 'bigint' -%}
+        try_cast({{ text }} as bigint)
+    {%- else -%}
+        {#- A bare cast of a number would shift it by the session's time zone. -#}
+        case
+            when try_cast({{ text }} as bigint) between -62135596800 and 9000000000000
+                then to_timestamp_ntz(try_cast({{ text }} as bigint))
+        end
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# The names of the fields that the landing table holds now; none before staging. #}
+{% macro landed_fields(landing) -%}
+    {{ return(adapter.dispatch('landed_fields', 'vpc_flow_logs')(landing)) }}
+{%- endmacro %}
+
+{% macro duckdb__landed_fields(landing) %}
+    {% if not execute or load_relation(landing) is none %}
+        {% do return([]) %}
+    {% endif %}
+    {% do return(
+        adapter.get_columns_in_relation(landing) | map(attribute='name') | list
+    ) %}
+{% endmacro %}
+
+{# One VARIANT holds whatever was delivered. #}
+{% macro snowflake__landed_fields(landing) %}
+    {% do return(flow_log_fields() | map(attribute='name') | list) %}
+{% endmacro %}

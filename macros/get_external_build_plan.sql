@@ -1,0 +1,50 @@
+{# What `dbt run-operation stage_external_sources` runs on DuckDB: one call of the
+   loader in plugins/flow_log_loader, which loads every file that is not loaded yet. #}
+{% macro duckdb__get_external_build_plan(source_node) %}
+    {% do refuse_destructive_staging(source_node) %}
+    {% set fields = {} %}
+    {% for field in flow_log_fields() %}
+        {% do fields.update({field.name: field.type}) %}
+    {% endfor %}
+
+    {% set settings = {
+        'location': source_node.external.location,
+        'landing_schema': source_node.schema,
+        'landing_table': source_node.identifier,
+        'history_table': source_node.meta.load_history,
+        'fields': fields,
+        'initial_fields': flow_log_fields()
+            | selectattr('version', 'equalto', 2) | map(attribute='name') | list,
+        'retry_quarantined': var('retry_quarantined'),
+        'full_refresh': var('ext_full_refresh'),
+    } %}
+
+    {# The loader's function returns its failures, since an exception in it would
+       reach the user as a traceback. #}
+    {% set load %}
+        /* load every file that is not loaded yet */
+        with staged as materialized (
+            select stage_flow_logs('{{ tojson(settings) | replace("'", "''") }}') as outcome
+        )
+        select
+            case
+                when starts_with(outcome, 'error: ') then error(substr(outcome, 8))
+                else outcome
+            end as outcome
+        from staged
+    {% endset %}
+    {% do return([load]) %}
+{% endmacro %}
+
+
+{# Stops `ext_full_refresh` unless it is allowed in so many words. #}
+{% macro refuse_destructive_staging(source_node) %}
+    {% if var('ext_full_refresh') and not var('allow_destructive_refresh') %}
+        {% do exceptions.raise_compiler_error(
+            'ext_full_refresh would drop ' ~ source_node.relation_name ~ ' and its load'
+            ~ ' history: records whose files the bucket no longer holds would be lost'
+            ~ ' for good. If that is what you want, add allow_destructive_refresh: true'
+            ~ ' to --vars.'
+        ) %}
+    {% endif %}
+{% endmacro %}

@@ -1,0 +1,19 @@
+{# The first and the last UTC day that the marts look at, as a condition on
+   `started_date`: `lookback_days` before `as_of`, up to `as_of` itself. #}
+{% macro in_window(started_date) -%}
+    {%- set today = as_of() -%}
+    {%- set first = today - modules.datetime.timedelta(days=var('lookback_days')) -%}
+    {{ started_date }} between cast('{{ first }}' as date) and cast('{{ today }}' as date)
+{%- endmacro %}
+
+
+{# The date that stands for today: the variable, or the UTC date of the run's start. #}
+{% macro as_of() %}
+    {% set day = var('as_of') or run_started_at.strftime('%Y-%m-%d') %}
+    {% if not modules.re.fullmatch('[0-9]{4}-[0-9]{2}-[0-9]{2}', day | string) %}
+        {% do exceptions.raise_compiler_error(
+            "as_of is '" ~ day ~ "', which is not a date such as 2026-01-31"
+        ) %}
+    {% endif %}
+    {% do return(modules.datetime.datetime.strptime(day | string, '%Y-%m-%d').date()) %}
+{% endmacro %}

@@ -1,0 +1,1 @@
+{{ top_talkers('interface', 'interface_id') }}

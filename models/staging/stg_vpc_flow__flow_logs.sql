@@ -1,0 +1,25 @@
+{% set landing = source('vpc_flow', 'flow_logs') %}
+{% set landed = landed_fields(landing) %}
+
+with
+
+landing as (
+
+    select * from {{ landing }}
+
+),
+
+typed as (
+
+    select
+        {% for field in flow_log_fields() %}
+            {{ flow_log_field(field, landed) }} as {{ field.column }},
+        {% endfor %}
+        metadata_filename,
+        metadata_file_row_number,
+        _dbt_copied_at as loaded_at
+    from landing
+
+)
+
+select * from typed

@@ -1,0 +1,51 @@
+"""The dbt-duckdb plugin behind `dbt run-operation stage_external_sources`.
+
+Jinja cannot catch an error, and one unreadable Parquet file ends a DuckDB statement.
+So the DuckDB staging plan is a single statement that calls a function of this plugin,
+and the function loads file after file in transactions of its own.
+"""
+
+from __future__ import annotations
+
+import json
+
+import duckdb
+from dbt.adapters.duckdb.plugins import BasePlugin
+from dbt_common.events.base_types import EventLevel
+from dbt_common.events.functions import fire_event
+from dbt_common.events.types import Note
+
+from .listing import ListingError
+from .loading import Loader, LoadError, Settings
+
+
+class Plugin(BasePlugin):
+    """Registers `stage_flow_logs(settings)` on the DuckDB connection that dbt uses."""
+
+    def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
+        """Register the function.
+
+        `stage_flow_logs` takes the settings as JSON and returns a sentence about what
+        it did. One that starts with `error: ` tells the plan to fail with that text:
+        an exception raised in here would reach the user as a page of traceback.
+        """
+
+        def stage_flow_logs(settings: str) -> str:
+            try:
+                loader = Loader(conn.cursor(), Settings(**json.loads(settings)), _say)
+                return loader.run()
+            except (ListingError, LoadError, OSError, duckdb.Error) as failure:
+                return f"error: {failure}"
+
+        conn.create_function(
+            "stage_flow_logs",
+            stage_flow_logs,
+            ["VARCHAR"],
+            "VARCHAR",
+            side_effects=True,
+        )
+
+
+def _say(message: str) -> None:
+    """Print one line the way dbt prints its own."""
+    fire_event(Note(msg=message), level=EventLevel.INFO)

@@ -1,0 +1,228 @@
+"""Find the Parquet files under a location: a folder, a glob or an S3 prefix."""
+
+from __future__ import annotations
+
+import glob
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+
+import boto3
+import duckdb
+from botocore.exceptions import BotoCoreError, ClientError
+
+SUFFIX = ".parquet"
+S3_SCHEMES = ("s3://", "s3a://", "s3n://")
+
+
+class ListingError(Exception):
+    """The location cannot be listed; the message says what to change."""
+
+
+@dataclass(frozen=True)
+class LogFile:
+    """A Parquet file that the location holds.
+
+    `name` is the key below the bucket or the path below the location, so that the same
+    folder named in two ways is the same files. `path` is what DuckDB opens, `size` is
+    in bytes, `modified` is in UTC without a zone.
+    """
+
+    name: str
+    path: str
+    size: int
+    modified: datetime
+
+    @property
+    def delivered(self) -> str:
+        """The time in an AWS object name; empty for other names.
+
+        Loading in this order keeps the records of a day next to each other, which is
+        what lets DuckDB skip the other days.
+        """
+        found = re.search(r"_(\d{8}T\d{4}Z)_[^/]*$", self.name)
+        return found.group(1) if found else ""
+
+
+def list_files(connection: duckdb.DuckDBPyConnection, location: str) -> list[LogFile]:
+    """List the location's Parquet files, in the order in which AWS delivered them.
+
+    Raises:
+        ListingError: the location does not exist or S3 refuses to list it.
+        OSError: a folder cannot be read.
+    """
+    if location.startswith(S3_SCHEMES):
+        files = _list_s3(connection, location)
+    else:
+        files = list(_list_local(location))
+    return sorted(files, key=lambda file: (file.delivered, file.name))
+
+
+def escape_glob(path: str) -> str:
+    """Make DuckDB take a path literally, whatever characters it holds."""
+    return re.sub(r"([*?\[])", r"[\1]", path)
+
+
+def _list_local(location: str) -> Iterator[LogFile]:
+    path = Path(location).expanduser()
+    if path.is_dir():
+        yield from _walk(path.resolve(), path.resolve())
+    elif path.is_file():
+        yield _local_file(path.resolve(), path.resolve().parent)
+    elif glob.has_magic(location):
+        # Names are relative to the part of the pattern that holds no wildcard.
+        fixed = path
+        while glob.has_magic(str(fixed)):
+            fixed = fixed.parent
+        root = fixed.resolve()
+        found: set[Path] = set()
+        for match in glob.iglob(str(path), recursive=True):
+            resolved = root / Path(match).relative_to(fixed)
+            inside = _walk(resolved, root) if resolved.is_dir() else ()
+            for file in inside or [_local_file(resolved, root)]:
+                if file.path.endswith(SUFFIX) and Path(file.path) not in found:
+                    found.add(Path(file.path))
+                    yield file
+    else:
+        raise ListingError(
+            f"VPC_FLOW_LOGS_LOCATION is '{location}', which does not exist. Name a"
+            " folder, a glob or an s3:// prefix that holds Parquet files."
+        )
+
+
+def _walk(folder: Path, root: Path) -> Iterator[LogFile]:
+    """Yield the files below a folder; a link back to a folder above ends there."""
+    pending, seen = [str(folder)], set()
+    while pending:
+        current = pending.pop()
+        status = os.stat(current)
+        if (status.st_dev, status.st_ino) in seen:
+            continue
+        seen.add((status.st_dev, status.st_ino))
+        with os.scandir(current) as entries:
+            for entry in entries:
+                if entry.is_dir():
+                    pending.append(entry.path)
+                elif entry.name.endswith(SUFFIX):
+                    yield _log_file(entry.path, root, entry.stat())
+
+
+def _local_file(path: Path, root: Path) -> LogFile:
+    return _log_file(str(path), root, path.stat())
+
+
+def _log_file(path: str, root: Path, status: os.stat_result) -> LogFile:
+    # Not Path.relative_to: it would take most of the time of listing 100,000 files.
+    name = path[len(str(root)) :].lstrip(os.sep).replace(os.sep, "/")
+    modified = datetime.fromtimestamp(status.st_mtime, UTC).replace(tzinfo=None)
+    return LogFile(name, path, status.st_size, modified)
+
+
+def _list_s3(connection: duckdb.DuckDBPyConnection, location: str) -> list[LogFile]:
+    bucket, _, key = location.split("://", 1)[1].partition("/")
+    _connect_s3(connection, bucket)
+
+    root = f"s3://{bucket}/"
+    pattern = root + key
+    if not glob.has_magic(key) and not key.endswith(SUFFIX):
+        pattern = f"{pattern.rstrip('/')}/**/*{SUFFIX}"
+    try:
+        # read_blob lists without a request a file as long as the content is not asked
+        # for.
+        rows = connection.execute(
+            "select filename, size, last_modified at time zone 'UTC'"
+            " from read_blob($pattern)",
+            {"pattern": pattern},
+        ).fetchall()
+    except duckdb.IOException as failure:
+        if "No files found" in str(failure):
+            return []
+        raise
+    return [
+        LogFile(path[len(root) :], path, size, modified)
+        for path, size, modified in rows
+        if path.endswith(SUFFIX)
+    ]
+
+
+def _connect_s3(connection: duckdb.DuckDBPyConnection, bucket: str) -> None:
+    """Let DuckDB read the bucket with the credentials that boto3 finds.
+
+    A secret that the profile declares for the bucket is left as it is.
+
+    Raises:
+        ListingError: there are no credentials, or the bucket is not there for them.
+    """
+    packaged = resources.files("duckdb_extension_httpfs").joinpath(
+        "extensions", f"v{duckdb.__version__}", "httpfs.duckdb_extension"
+    )
+    if packaged.is_file():
+        connection.load_extension(str(packaged))
+    else:
+        connection.install_extension("httpfs")
+        connection.load_extension("httpfs")
+
+    known = connection.execute(
+        "select count(*) from which_secret($scope, 's3')", {"scope": f"s3://{bucket}/"}
+    ).fetchone()
+    if known and known[0]:
+        return
+
+    try:
+        session = boto3.Session()
+        region = _bucket_region(session, bucket)
+        credentials = session.get_credentials()
+        if credentials is None:
+            raise ListingError(
+                f"No AWS credentials were found to read s3://{bucket}. Set AWS_PROFILE"
+                " or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY."
+            )
+        frozen = credentials.get_frozen_credentials()
+        endpoint = session.client("s3", region_name=region).meta.endpoint_url
+    except BotoCoreError as failure:
+        raise ListingError(f"s3://{bucket} cannot be listed: {failure}") from failure
+
+    scheme, _, host = endpoint.partition("://")
+    is_aws = ".amazonaws.com" in host
+    options = {
+        "key_id": frozen.access_key,
+        "secret": frozen.secret_key,
+        "session_token": frozen.token or "",
+        "region": region,
+        "endpoint": host,
+        "url_style": "vhost" if is_aws and "." not in bucket else "path",
+        "scope": f"s3://{bucket}/",
+    }
+    quoted = ", ".join(
+        "{} '{}'".format(key, value.replace("'", "''"))
+        for key, value in options.items()
+        if value
+    )
+    connection.execute(
+        "create or replace temporary secret vpc_flow_logs"
+        f" (type s3, provider config, use_ssl {scheme == 'https'}, {quoted})"
+    )
+
+
+def _bucket_region(session: boto3.Session, bucket: str) -> str:
+    """Ask S3 where the bucket lies; the answer comes even with a refusal."""
+    client = session.client("s3")
+    try:
+        response = client.head_bucket(Bucket=bucket)
+    except ClientError as failure:
+        status = failure.response["ResponseMetadata"]["HTTPStatusCode"]
+        headers = failure.response["ResponseMetadata"].get("HTTPHeaders", {})
+        if status == 404:
+            raise ListingError(f"There is no bucket s3://{bucket}.") from failure
+        if "x-amz-bucket-region" not in headers:
+            raise ListingError(
+                f"s3://{bucket} cannot be listed: {failure}"
+            ) from failure
+        return str(headers["x-amz-bucket-region"])
+    headers = response["ResponseMetadata"]["HTTPHeaders"]
+    own_region = client.meta.region_name or "us-east-1"
+    return str(headers.get("x-amz-bucket-region", own_region))
