@@ -36,10 +36,10 @@ docs: setup ## Generate the documentation site and serve it.
 	@$(BIN)/dbt docs serve
 
 requirements: setup-dev ## Compile requirements*.in again.
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 		--no-annotate --custom-compile-command 'make requirements' \
 		requirements-dev.in -o requirements-dev.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
 		--no-annotate --custom-compile-command 'make requirements' \
 		-c requirements-dev.txt requirements.in -o requirements.txt
 
