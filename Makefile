@@ -3,7 +3,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-PYTHON_CODE := plugins sample_logs integration_tests bench
+PYTHON_CODE := plugins sample_logs bootstrap integration_tests bench
 SQL := models analyses tests
 
 .PHONY: help setup setup-dev demo test test-long lint bench docs requirements

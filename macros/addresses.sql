@@ -1,5 +1,5 @@
-{# Addresses as SQL expressions. All of them are total: whatever the text, null included,
-   they give a value and never an error. Each takes SQL expressions of type varchar. #}
+{# Addresses as SQL expressions. All are total: whatever the text, null included, they
+   give a value and never an error. Each takes SQL expressions of type varchar. #}
 
 
 {# True exactly for text that is an IPv4 address (as Python's `ipaddress.IPv4Address`

@@ -1,54 +1,112 @@
-{# What an incremental rollup has to read. Returns a mapping:
+{# What an incremental model has to read. Returns a mapping:
+   `since`: when the last record that this model counts was loaded, less the overlap;
    `loaded_through`: every record loaded up to here is counted after this run;
-   `days`: the UTC days that records loaded since the last run touch, however old, as
-   text; none on a first or full build, which reads every day.
-   Both are read before the model runs and rendered as literals, because Snowflake
-   prunes on literals and not on subqueries. #}
-{% macro rollup_scope(records) %}
+   `days`: the UTC days that records loaded after `since` touch, however old, as text.
+   `since` and `days` are none on a first or full build, which reads everything. All are
+   read before the model runs and rendered as literals, because Snowflake prunes on
+   literals and not on subqueries. `counted` names the model's column of load times. #}
+{% macro load_scope(records, counted) %}
+    {% set scope = {'since': none, 'loaded_through': none, 'days': none} %}
     {% if not execute or load_relation(records) is none %}
-        {% do return({'loaded_through': none, 'days': none}) %}
+        {% do return(scope) %}
     {% endif %}
 
-    {% set loaded_through = run_query(
-        'select max(loaded_at) from ' ~ records
-    ).columns[0].values()[0] %}
-    {% if not is_incremental() %}
-        {% do return({'loaded_through': loaded_through, 'days': none}) %}
+    {% do scope.update({'loaded_through': newest(records, 'loaded_at')}) %}
+    {% if is_incremental() %}
+        {% set last = newest(this, counted) %}
+        {% if last is not none %}
+            {% do scope.update({'since': last - load_overlap()}) %}
+        {% endif %}
+        {% do scope.update({'days': days_of(records, scope.since)}) %}
+        {% do log(this.identifier ~ ' reads ' ~ (scope.days | join(', ') or 'nothing')) %}
     {% endif %}
+    {% do return(scope) %}
+{% endmacro %}
 
-    {% set counted_through = run_query(
-        'select max(loaded_through) from ' ~ this
-    ).columns[0].values()[0] %}
+
+{# The UTC days of the records loaded after a time, in order and as text. #}
+{% macro days_of(records, since) %}
     {% set touched %}
         select distinct cast(started_at as date) as started_date
         from {{ records }}
         where
-            has_plausible_time
-            {% if counted_through is not none -%}
-            and loaded_at > {{ timestamp_literal(counted_through) }}
-            {%- endif %}
+            {{ is_plausible_time('started_at', 'loaded_at') }}
+            and {{ is_loaded_after(since) }}
         order by started_date
     {% endset %}
-    {% set days = [] %}
-    {% for day in run_query(touched).columns[0].values() %}
-        {% do days.append(day | string) %}
-    {% endfor %}
-    {% do log(this.identifier ~ ': days touched: ' ~ (days | join(', ') or 'none')) %}
-    {% do return({'loaded_through': loaded_through, 'days': days}) %}
+    {% do return(run_query(touched).columns[0].values() | map('string') | list) %}
 {% endmacro %}
 
 
-{# The records a rollup reads: those of the touched days, or all. The range of the days
-   stands first because the engines skip storage by it. #}
-{% macro in_days(days) -%}
+{# The incremental strategy of flow_records: insert what is not there yet, in one
+   statement, which Snowflake runs after any other that changes the table. Of the big
+   table it reads the days of the new records alone. #}
+{% macro get_incremental_unknown_records_sql(arg_dict) %}
+    {% set days = days_of(arg_dict.temp_relation, none) %}
+    {% set columns = arg_dict.dest_columns | map(attribute='quoted') | list %}
+    merge into {{ arg_dict.target_relation }} as known
+    using {{ arg_dict.temp_relation }} as loaded
+        on
+            known.metadata_filename = loaded.metadata_filename
+            and known.metadata_file_row_number = loaded.metadata_file_row_number
+            and (
+                {{ in_days(days, 'known.started_at') }}
+                or not known.has_plausible_time
+            )
+    when not matched then insert ({{ columns | join(', ') }})
+    values (
+        {%- for column in columns %}
+        loaded.{{ column }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    )
+{% endmacro %}
+
+
+{% macro newest(relation, column) %}
+    {% do return(run_query(
+        'select max(' ~ column ~ ') from ' ~ relation
+    ).columns[0].values()[0]) %}
+{% endmacro %}
+
+
+{# How far before its last record an incremental model reads again. #}
+{% macro load_overlap() %}
+    {{ return(adapter.dispatch('load_overlap', 'vpc_flow_logs')()) }}
+{% endmacro %}
+
+{# One batch is committed after the other, each with a later time than the one before. #}
+{% macro duckdb__load_overlap() %}
+    {% do return(modules.datetime.timedelta(0)) %}
+{% endmacro %}
+
+{# The scan time of a file precedes its commit, and loads commit in any order. #}
+{% macro snowflake__load_overlap() %}
+    {% do return(modules.datetime.timedelta(hours=var('load_overlap_hours'))) %}
+{% endmacro %}
+
+
+{# The records loaded after a time, or all. #}
+{% macro is_loaded_after(since) -%}
+    {%- if since is none -%}
+        true
+    {%- else -%}
+        loaded_at > {{ load_time_literal(since) }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# The records that start on one of the days, or all. The range of the days stands first
+   because the engines skip storage by it. #}
+{% macro in_days(days, started_at='started_at') -%}
     {%- if days is none -%}
         true
     {%- elif not days -%}
         false
     {%- else -%}
-        started_at >= cast('{{ days | first }}' as timestamp)
-        and started_at < {{ dbt.dateadd('day', 1, "cast('" ~ days | last ~ "' as timestamp)") }}
-        and cast(started_at as date) in (
+        {%- set last = "cast('" ~ days | last ~ "' as timestamp)" -%}
+        {{ started_at }} >= cast('{{ days | first }}' as timestamp)
+        and {{ started_at }} < {{ dbt.dateadd('day', 1, last) }}
+        and cast({{ started_at }} as date) in (
             {%- for day in days %}
             cast('{{ day }}' as date){{ ',' if not loop.last }}
             {%- endfor %}
@@ -57,10 +115,36 @@
 {%- endmacro %}
 
 
-{% macro timestamp_literal(value) -%}
-    {%- if value is none -%}
-        cast(null as timestamp)
-    {%- else -%}
-        cast('{{ value }}' as timestamp)
-    {%- endif -%}
+{# A load time as a literal: an instant, whatever zone the session is in. #}
+{% macro load_time_literal(value) -%}
+    {{ return(adapter.dispatch('load_time_literal', 'vpc_flow_logs')(value)) }}
+{%- endmacro %}
+
+{% macro duckdb__load_time_literal(value) -%}
+    {{ "cast('" ~ value ~ "' as timestamp)" if value is not none
+        else 'cast(null as timestamp)' }}
+{%- endmacro %}
+
+{% macro snowflake__load_time_literal(value) -%}
+    {{ "cast('" ~ value.astimezone(modules.pytz.utc) ~ "' as timestamp_ltz)"
+        if value is not none else 'cast(null as timestamp_ltz)' }}
+{%- endmacro %}
+
+
+{# Keeps the first of the rows that are the same record. #}
+{% macro first_of_each_record() -%}
+    {{ return(adapter.dispatch('first_of_each_record', 'vpc_flow_logs')()) }}
+{%- endmacro %}
+
+{# The loader lands no file twice. #}
+{% macro duckdb__first_of_each_record() -%}
+{%- endmacro %}
+
+{# A pipe loads a file again when its history of 14 days has lapsed. #}
+{% macro snowflake__first_of_each_record() -%}
+    qualify
+        row_number() over (
+            partition by metadata_filename, metadata_file_row_number
+            order by loaded_at
+        ) = 1
 {%- endmacro %}

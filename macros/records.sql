@@ -16,7 +16,21 @@
 {% macro is_plausible_time(started_at, loaded_at) -%}
     coalesce(
         {{ started_at }} >= cast('2013-01-01' as timestamp)
-        and {{ started_at }} <= {{ dbt.dateadd('day', 1, loaded_at) }},
+        and {{ started_at }} <= {{ dbt.dateadd('day', 1, load_time_in_utc(loaded_at)) }},
         false
     )
+{%- endmacro %}
+
+
+{# The load time as a timestamp without zone, to compare with what records hold. #}
+{% macro load_time_in_utc(loaded_at) -%}
+    {{ return(adapter.dispatch('load_time_in_utc', 'vpc_flow_logs')(loaded_at)) }}
+{%- endmacro %}
+
+{% macro duckdb__load_time_in_utc(loaded_at) -%}
+    {{ loaded_at }}
+{%- endmacro %}
+
+{% macro snowflake__load_time_in_utc(loaded_at) -%}
+    cast(convert_timezone('UTC', {{ loaded_at }}) as timestamp_ntz)
 {%- endmacro %}

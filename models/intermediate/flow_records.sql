@@ -1,9 +1,15 @@
+{% set staged = ref('stg_vpc_flow__flow_logs') %}
+{% set scope = load_scope(staged, 'loaded_at') %}
+
 with
 
 records as (
 
-    select * from {{ ref('stg_vpc_flow__flow_logs') }}
-    where not ({{ is_transit_gateway_record() }})
+    select * from {{ staged }}
+    where
+        {{ is_loaded_after(scope.since) }}
+        and not ({{ is_transit_gateway_record() }})
+        and {{ is_of_a_readable_file() }}
 
 ),
 
@@ -53,6 +59,13 @@ scoped as (
         loaded_at
     from numbered
 
+),
+
+each_once as (
+
+    select * from scoped
+    {{ first_of_each_record() }}
+
 )
 
-select * from scoped
+select * from each_once

@@ -1,6 +1,6 @@
 {{ config(unique_key='started_date') }}
 
-{% set scope = rollup_scope(ref('flow_records')) %}
+{% set scope = load_scope(ref('flow_records'), 'loaded_through') %}
 
 with
 
@@ -106,7 +106,7 @@ every_day as (
         aggregated.first_seen_at,
         aggregated.last_seen_at,
         '{{ build_settings() }}' as built_under,
-        {{ timestamp_literal(scope.loaded_through) }} as loaded_through
+        {{ load_time_literal(scope.loaded_through) }} as loaded_through
     from days
     left join aggregated on days.started_date = aggregated.started_date
 

@@ -1,6 +1,6 @@
 {{ config(unique_key='started_date') }}
 
-{% set scope = rollup_scope(ref('flow_records')) %}
+{% set scope = load_scope(ref('flow_records'), 'loaded_through') %}
 {% set keys = {
     'destination': 'dstaddr',
     'source': 'srcaddr',
@@ -21,7 +21,7 @@ aggregated as (
             cast(sum(packets) as bigint) as packets,
             cast(count(*) as bigint) as records,
             cast(started_at as date) as started_date,
-            {{ timestamp_literal(scope.loaded_through) }} as loaded_through
+            {{ load_time_literal(scope.loaded_through) }} as loaded_through
         from {{ ref('flow_records') }}
         where
             action = 'ACCEPT'

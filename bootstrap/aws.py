@@ -1,0 +1,220 @@
+"""Sessions, accounts and clients: made here, passed to everything else."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+import boto3
+import botocore.session
+from botocore.config import Config
+from botocore.credentials import (
+    AssumeRoleCredentialFetcher,
+    DeferredRefreshableCredentials,
+)
+from botocore.exceptions import ClientError
+
+from bootstrap.errors import BootstrapError, code_of, message_of
+from bootstrap.naming import part_of, partition_of
+
+if TYPE_CHECKING:
+    from types_boto3_ec2 import EC2Client
+    from types_boto3_events import EventBridgeClient
+    from types_boto3_iam import IAMClient
+    from types_boto3_kms import KMSClient
+    from types_boto3_s3 import S3Client
+    from types_boto3_sns import SNSClient
+    from types_boto3_sts import STSClient
+
+CONFIG = Config(
+    retries={"mode": "standard", "max_attempts": 8},
+    user_agent_extra="vpc-flow-logs-bootstrap",
+)
+
+
+class Account:
+    """The clients of one account in one region.
+
+    Args:
+        session: A session with that account's credentials.
+        region: Where the clients call.
+    """
+
+    def __init__(self, session: boto3.Session, region: str) -> None:
+        self.session = session
+        self.region = region
+
+    def _client(self, service: str) -> Any:
+        return self.session.client(
+            service,  # type: ignore[call-overload]
+            region_name=self.region,
+            config=CONFIG,
+        )
+
+    @cached_property
+    def s3(self) -> S3Client:
+        """S3."""
+        return self._client("s3")  # type: ignore[no-any-return]
+
+    @cached_property
+    def iam(self) -> IAMClient:
+        """IAM."""
+        return self._client("iam")  # type: ignore[no-any-return]
+
+    @cached_property
+    def ec2(self) -> EC2Client:
+        """EC2, which has the flow logs."""
+        return self._client("ec2")  # type: ignore[no-any-return]
+
+    @cached_property
+    def kms(self) -> KMSClient:
+        """KMS."""
+        return self._client("kms")  # type: ignore[no-any-return]
+
+    @cached_property
+    def sns(self) -> SNSClient:
+        """SNS."""
+        return self._client("sns")  # type: ignore[no-any-return]
+
+    @cached_property
+    def events(self) -> EventBridgeClient:
+        """EventBridge."""
+        return self._client("events")  # type: ignore[no-any-return]
+
+    @cached_property
+    def sts(self) -> STSClient:
+        """STS."""
+        return self._client("sts")  # type: ignore[no-any-return]
+
+    @cached_property
+    def arn(self) -> str:
+        """The caller's ARN; its partition and account are those we work in."""
+        return self.sts.get_caller_identity()["Arn"]
+
+    @property
+    def partition(self) -> str:
+        """``aws``, ``aws-us-gov`` or ``aws-cn``."""
+        return partition_of(self.arn)
+
+    @property
+    def account_id(self) -> str:
+        """Twelve digits."""
+        return part_of(self.arn, 4)
+
+
+# The arguments that name what a call is about, the most telling first.
+RESOURCE_ARGUMENTS = (
+    "Bucket",
+    "RoleName",
+    "KeyId",
+    "TopicArn",
+    "ResourceArn",
+    "ResourceARN",
+    "Rule",
+    "ResourceIds",
+    "FlowLogIds",
+    "Name",
+    "RoleArn",
+)
+
+
+class Accounts:
+    """Finds the clients for an account and region, through a role where one is named.
+
+    Args:
+        session: The caller's own credentials, found as every AWS tool finds them.
+    """
+
+    def __init__(self, session: boto3.Session) -> None:
+        self._session = session
+        self.last_resource = ""
+        session.events.register("before-parameter-build.*.*", self._note_resource)
+        self._sessions: dict[str | None, boto3.Session] = {None: session}
+        self._accounts: dict[tuple[str | None, str], Account] = {}
+
+    def account(self, account_id: str, region: str, role_arn: str | None) -> Account:
+        """Return the clients, after asking who they act as.
+
+        Raises:
+            BootstrapError: The credentials belong to another account.
+        """
+        key = (role_arn, region)
+        if key not in self._accounts:
+            self._accounts[key] = Account(self._assume(role_arn, region), region)
+        account = self._accounts[key]
+        if account.account_id != account_id:
+            via = role_arn or "the credentials in use"
+            raise BootstrapError(
+                f"{via} act in account {account.account_id}, not in {account_id}: "
+                "give role_arn, or other credentials"
+            )
+        return account
+
+    def _note_resource(self, params: dict[str, Any], **_: Any) -> None:
+        # An error of AWS's says which call failed, and not on what.
+        names = (params[key] for key in RESOURCE_ARGUMENTS if key in params)
+        self.last_resource = str(next(names, ""))
+
+    def _assume(self, role_arn: str | None, region: str) -> boto3.Session:
+        if role_arn in self._sessions:
+            return self._sessions[role_arn]
+        assert role_arn is not None
+        own = self._session._session
+
+        def client_creator(service: str, **keys: Any) -> Any:
+            # The regional end point: the global one answers for no other partition.
+            return own.create_client(service, **{"region_name": region, **keys})
+
+        fetcher = AssumeRoleCredentialFetcher(
+            client_creator=client_creator,
+            source_credentials=own.get_credentials(),
+            role_arn=role_arn,
+            extra_args={"RoleSessionName": "vpc-flow-logs-bootstrap"},
+        )
+        assumed: Any = botocore.session.Session()
+        # Refreshes itself: waiting can outlast the hour credentials live.
+        # botocore has no public way to give a session refreshing credentials.
+        assumed._credentials = DeferredRefreshableCredentials(
+            refresh_using=fetcher.fetch_credentials, method="assume-role"
+        )
+        session = boto3.Session(botocore_session=assumed)
+        session.events.register("before-parameter-build.*.*", self._note_resource)
+        self._sessions[role_arn] = session
+        return self._sessions[role_arn]
+
+
+def retry(
+    call: Callable[[], object],
+    when: Callable[[ClientError], bool],
+    wait_seconds: float,
+    say: Callable[[str], None],
+    sleep: Callable[[float], None] = time.sleep,
+) -> object:
+    """Make a call again while AWS has not yet seen what it depends on.
+
+    Args:
+        call: The call.
+        when: Whether an error passes with time; every other one is raised.
+        wait_seconds: How long to try in all, in seconds.
+        say: Told before each pause.
+        sleep: How to pause.
+
+    Raises:
+        ClientError: Another error, or the same one after the time is up.
+    """
+    waited, pause = 0.0, 1.0
+    while True:
+        try:
+            return call()
+        except ClientError as error:
+            if not when(error) or waited >= wait_seconds:
+                raise
+            pause = min(pause * 2, 20.0, wait_seconds - waited)
+            say(
+                f"{error.operation_name}: {code_of(error)} ({message_of(error)}); "
+                f"trying again in {pause:.0f} s, for {wait_seconds - waited:.0f} s more"
+            )
+            sleep(pause)
+            waited += pause

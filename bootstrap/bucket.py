@@ -1,0 +1,226 @@
+"""The bucket: a new one with safe settings, or an existing one left as it is."""
+
+from __future__ import annotations
+
+import json
+import re
+from enum import Enum
+from typing import Any
+
+from botocore.exceptions import ClientError
+
+from bootstrap import documents
+from bootstrap.bucket_settings import bucket_settings, holds
+from bootstrap.changes import Change, then
+from bootstrap.deployment import Deployment
+from bootstrap.errors import Blocked, code_of
+from bootstrap.policies import delivery_statements, deny_plain_http
+
+# S3 guide, "Bucket policies": 20 KB. Beyond it AWS answers
+# LogDestinationPermissionIssueException when the flow log is created.
+POLICY_LIMIT = 20_480
+
+
+class Bucket(Enum):
+    """Whose the bucket is."""
+
+    ABSENT = "absent"
+    OURS = "ours"
+    THEIRS = "theirs"
+
+
+def read(d: Deployment) -> Bucket:
+    """Return whether the bucket is there and carries our tag.
+
+    Raises:
+        ClientError: It cannot be read; that is not the same as absent.
+    """
+    try:
+        d.home.s3.head_bucket(**d.bucket)
+    except ClientError as error:
+        if code_of(error) in ("404", "NoSuchBucket"):
+            return Bucket.ABSENT
+        raise
+    try:
+        tags = d.home.s3.get_bucket_tagging(**d.bucket)["TagSet"]
+    except ClientError as error:
+        if code_of(error) != "NoSuchTagSet":
+            raise
+        tags = []
+    return Bucket.OURS if d.names.owns(tags) else Bucket.THEIRS
+
+
+def plan_bucket(d: Deployment) -> list[Change]:
+    """Compare the bucket and, if it is ours, its settings with the wanted ones.
+
+    Raises:
+        Blocked: It is somebody else's although ``bucket.create`` is set, is absent
+            although it is not, or has another key than the settings say.
+    """
+    wanted, found = d.settings.bucket, read(d)
+    if found is Bucket.ABSENT:
+        if not wanted.create:
+            raise Blocked(
+                f"bucket {wanted.name} does not exist; set bucket.create: true"
+            )
+        return [_creation(d), *(s.change(d, None) for s in bucket_settings(d))]
+    if found is Bucket.THEIRS:
+        if wanted.create:
+            raise Blocked(
+                f"bucket {wanted.name} exists and was not made by this deployment: "
+                "set bucket.create: false to use it as it is"
+            )
+        _check_foreign_encryption(d)
+        return []
+    changes = []
+    for setting in bucket_settings(d):
+        current = setting.read()
+        if not holds(current, setting.wanted):
+            changes.append(setting.change(d, current))
+    return changes
+
+
+def plan_policy(d: Deployment) -> list[Change]:
+    """Compare the bucket's policy with the same policy plus our statements.
+
+    Raises:
+        Blocked: The policy would be longer than S3 takes.
+    """
+    text = read_policy_text(d)
+    current = json.loads(text) if text else None
+    style, base = whole_policy(d, text)
+    desired = documents.merge(base, _wanted_statements(d), d.names.sids)
+    if documents.same(current, desired):
+        return []
+    new_text = documents.render_like(style, desired)
+    if len(new_text.encode()) > POLICY_LIMIT:
+        raise Blocked(
+            f"the policy of bucket {d.settings.bucket.name} would have "
+            f"{len(new_text.encode())} bytes, S3 takes {POLICY_LIMIT}: use one bucket "
+            "for fewer accounts"
+        )
+    return [
+        Change(
+            "update" if current else "create",
+            f"policy of bucket {d.settings.bucket.name}",
+            "log delivery may write; other statements stay"
+            if documents.same(base, current)
+            else "AWS changed it while a flow log was made: statements are put back",
+            current,
+            desired,
+            lambda: d.home.s3.put_bucket_policy(**d.bucket, Policy=new_text),
+        )
+    ]
+
+
+def plan_policy_again(d: Deployment) -> list[Change]:
+    """Read the policy again after flow logs were created, and forget the journal."""
+    changes = plan_policy(d)
+    if changes:
+        return [then(change, d.journal.clear) for change in changes]
+    d.journal.clear()
+    return []
+
+
+def whole_policy(
+    d: Deployment, text: str | None
+) -> tuple[str | None, documents.Document | None]:
+    """Return the policy with what AWS took away while a flow log was made.
+
+    AWS's own delivery statements, if it wrote them then, go: ours say the same.
+
+    Args:
+        d: The deployment.
+        text: The policy as it is now.
+
+    Returns:
+        The text whose style to keep, and the document.
+    """
+    current = json.loads(text) if text else None
+    earlier_text = d.journal.read(d.settings.bucket.name)
+    if earlier_text is None:
+        return text, current
+    earlier = json.loads(earlier_text)
+    added = documents.missing_from(earlier, current)
+    kept = [statement for statement in added if not _says_the_same(d, statement)]
+    if len(kept) == len(added) and not documents.missing_from(current, earlier):
+        return text, current
+    return earlier_text, {
+        **earlier,
+        "Statement": [*documents.statements(earlier), *kept],
+    }
+
+
+def _says_the_same(d: Deployment, statement: documents.Document) -> bool:
+    """Return whether AWS wrote this statement for deliveries that ours allow."""
+    if not re.fullmatch(r"AWSLogDelivery(Write|AclCheck)\d*", statement.get("Sid", "")):
+        return False
+    ours = delivery_statements(d.names, d.place, d.source_pairs())
+    accounts = documents.as_list(
+        statement.get("Condition", {})
+        .get("StringEquals", {})
+        .get("aws:SourceAccount", [])
+    )
+    resources = {r for s in ours for r in documents.as_list(s["Resource"])}
+    return (
+        bool(accounts)
+        and set(accounts) <= {account for account, _ in d.source_pairs()}
+        and set(documents.as_list(statement.get("Resource"))) <= resources
+    )
+
+
+def read_policy_text(d: Deployment) -> str | None:
+    """Return the bucket's policy as it is stored, or None."""
+    try:
+        return d.home.s3.get_bucket_policy(**d.bucket)["Policy"]
+    except ClientError as error:
+        if code_of(error) in ("NoSuchBucketPolicy", "NoSuchBucket"):
+            return None
+        raise
+
+
+def _wanted_statements(d: Deployment) -> list[documents.Document]:
+    found = delivery_statements(d.names, d.place, d.source_pairs())
+    # A refusal for all keys is ours to make only in a bucket of ours.
+    if d.settings.bucket.create:
+        found.append(deny_plain_http(d.names, d.place))
+    return found
+
+
+def _creation(d: Deployment) -> Change:
+    wanted = d.settings.bucket
+    configuration: dict[str, Any] = {"Tags": d.names.tags(d.settings.tags)}
+    if wanted.region != "us-east-1":
+        configuration["LocationConstraint"] = wanted.region
+    return Change(
+        "create",
+        f"bucket {wanted.name}",
+        f"logs are delivered to it, in {wanted.region}",
+        None,
+        configuration,
+        lambda: d.home.s3.create_bucket(
+            Bucket=wanted.name,
+            CreateBucketConfiguration=configuration,  # type: ignore[arg-type]
+            ObjectOwnership="BucketOwnerEnforced",
+        ),
+    )
+
+
+def _check_foreign_encryption(d: Deployment) -> None:
+    """Refuse a bucket whose key is not the one the policies would allow."""
+    try:
+        answer = d.home.s3.get_bucket_encryption(**d.bucket)
+    except ClientError as error:
+        if code_of(error) != "ServerSideEncryptionConfigurationNotFoundError":
+            raise
+        return
+    wanted = d.settings.bucket.encryption.key_arn
+    for rule in answer["ServerSideEncryptionConfiguration"]["Rules"]:
+        default = rule.get("ApplyServerSideEncryptionByDefault", {})
+        key = default.get("KMSMasterKeyID")
+        if "kms" in default.get("SSEAlgorithm", "") and key != wanted:
+            raise Blocked(
+                f"bucket {d.settings.bucket.name} is encrypted with "
+                f"{key or 'the AWS managed key, which log delivery cannot use'}: "
+                "bucket.encryption must name that key by its ARN, as the bucket does"
+            )

@@ -1,0 +1,101 @@
+"""Reading makes a list of changes; applying walks it."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+HIDDEN = "********"
+SECRET_KEYS = frozenset({"sts:ExternalId", "external_id", "storage_aws_external_id"})
+
+
+@dataclass(frozen=True)
+class Change:
+    """One call that has not been made yet, and why it is needed.
+
+    Args:
+        verb: ``wait`` and ``note`` tell something and do nothing.
+        resource: What it is about, in words.
+        reason: Why it is needed.
+        before: What is there now, for the diff.
+        after: What will be there.
+        apply: Makes the call; None for ``wait`` and ``note``.
+    """
+
+    verb: Literal["create", "update", "delete", "run", "wait", "note"]
+    resource: str
+    reason: str
+    before: Any = None
+    after: Any = None
+    apply: Callable[[], object] | None = None
+
+    @property
+    def pending(self) -> bool:
+        """Whether applying it would do something."""
+        return self.apply is not None
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it for ``plan --json``, with external ids masked."""
+        return {
+            "verb": self.verb,
+            "resource": self.resource,
+            "reason": self.reason,
+            "before": mask(self.before),
+            "after": mask(self.after),
+        }
+
+    def as_lines(self) -> list[str]:
+        """Return it for a person: a headline and a diff, with external ids masked."""
+        signs = {"create": "+", "update": "~", "delete": "-", "run": ">"}
+        sign = signs.get(self.verb, "·")
+        lines = [f"{sign} {self.verb} {self.resource}: {self.reason}"]
+        before, after = _lines(mask(self.before)), _lines(mask(self.after))
+        if self.before is None or self.after is None:
+            mark = "+" if self.before is None else "-"
+            lines += [f"    {mark} {line}" for line in before or after]
+        else:
+            diff = list(difflib.unified_diff(before, after, lineterm="", n=2))[2:]
+            if before == after:
+                diff = ["(only a masked value differs)"]
+            lines += [f"    {line}" for line in diff]
+        return lines
+
+
+def then(change: Change, after: Callable[[], object]) -> Change:
+    """Return the change with something to do right after it."""
+    first = change.apply
+    assert first is not None
+
+    def both() -> None:
+        first()
+        after()
+
+    return replace(change, apply=both)
+
+
+def mask(value: Any) -> Any:
+    """Return a document with every external id hidden."""
+    if isinstance(value, dict):
+        return {
+            key: HIDDEN if key in SECRET_KEYS else mask(below)
+            for key, below in value.items()
+        }
+    if isinstance(value, list | tuple):
+        return [mask(item) for item in value]
+    return value
+
+
+def _lines(value: Any) -> list[str]:
+    if value is None:
+        return []
+    if isinstance(value, str):
+        return value.splitlines()
+    return json.dumps(value, indent=2, default=str).splitlines()
+
+
+def any_pending(changes: Iterable[Change]) -> bool:
+    """Return whether applying the list would do something."""
+    return any(change.pending for change in changes)

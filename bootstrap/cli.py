@@ -1,0 +1,230 @@
+"""The command line: data to standard output, everything for people to stderr."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import boto3
+import click
+from botocore.exceptions import BotoCoreError, ClientError
+
+from bootstrap import steps, verify
+from bootstrap.aws import Accounts
+from bootstrap.changes import Change, any_pending
+from bootstrap.deployment import Deployment
+from bootstrap.errors import BootstrapError, explain
+from bootstrap.handshake import closing_words, hand_over
+from bootstrap.loading import load
+from bootstrap.notify import Snowpipe
+from bootstrap.notify import notify as hand_over_files
+from bootstrap.permissions import administrator_policy
+from bootstrap.snowflake_side import ByHand, Dbt, SnowflakeSide
+
+PENDING = 2
+FAILED = 1
+
+COLOURS = {"create": "green", "update": "yellow", "delete": "red", "run": "cyan"}
+
+
+def say(text: str) -> None:
+    """Show a line of progress."""
+    click.echo(text, err=True)
+
+
+def connect(
+    config: Path, overrides: Sequence[str], replace_flow_logs: bool = False
+) -> Deployment:
+    """Return the deployment one file describes.
+
+    Raises:
+        BootstrapError: The file is wrong.
+    """
+    settings = load(config, os.environ, overrides)
+    # Beside the file, wherever a scheduler starts the program.
+    folder = config.resolve().parent / settings.state_dir
+    settings = settings.model_copy(update={"state_dir": folder})
+    session = boto3.Session(
+        profile_name=settings.profile, region_name=settings.bucket.region
+    )
+    snowflake: SnowflakeSide = Dbt(settings, say)
+    if settings.snowflake.handshake == "manual":
+        snowflake = ByHand(settings)
+    return Deployment(
+        settings, Accounts(session), snowflake, say, replace_flow_logs=replace_flow_logs
+    )
+
+
+def show(changes: Sequence[Change]) -> None:
+    """Print changes for a person to review."""
+    for change in changes:
+        first, *rest = change.as_lines()
+        click.secho(first, fg=COLOURS.get(change.verb), bold=change.pending)
+        for line in rest:
+            click.echo(line)
+    if not any_pending(changes):
+        click.echo("Nothing to do.")
+
+
+def _options(function: Callable[..., None]) -> Callable[..., None]:
+    config = click.option(
+        "--config",
+        type=click.Path(path_type=Path),
+        default=Path("bootstrap.yml"),
+        envvar="VPC_FLOW_BOOTSTRAP_CONFIG",
+        show_default=True,
+        help="The settings file.",
+    )
+    override = click.option(
+        "--set",
+        "overrides",
+        multiple=True,
+        metavar="KEY=VALUE",
+        help="Override a key, such as bucket.name=x; wins over the environment.",
+    )
+    return config(override(function))
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """The AWS side: from VPC Flow Logs in S3 to a pipe that is told."""
+
+
+@cli.command("plan")
+@_options
+@click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
+@click.option("--check", is_flag=True, help="End with code 2 if changes are pending.")
+@click.option("--replace-flow-logs", is_flag=True, help="Replace those that differ.")
+def plan_command(
+    config: Path,
+    overrides: tuple[str, ...],
+    as_json: bool,
+    check: bool,
+    replace_flow_logs: bool,
+) -> None:
+    """Show what `apply` would do; change nothing."""
+    changes = steps.plan(connect(config, overrides, replace_flow_logs))
+    if as_json:
+        click.echo(json.dumps([change.as_json() for change in changes], indent=2))
+    else:
+        show(changes)
+    if check and any_pending(changes):
+        sys.exit(PENDING)
+
+
+@cli.command("apply")
+@_options
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--replace-flow-logs", is_flag=True, help="Replace those that differ.")
+def apply_command(
+    config: Path, overrides: tuple[str, ...], yes: bool, replace_flow_logs: bool
+) -> None:
+    """Show what is to be done, ask, and do it; run it again at any time."""
+    d = connect(config, overrides, replace_flow_logs)
+    changes = steps.plan(d)
+    show(changes)
+    done = _confirm_and_do(d, changes, steps.APPLY, yes)
+    text = hand_over(d)
+    if text:
+        click.echo(text)
+    elif any(change.resource.startswith("event notifications") for change in done):
+        click.echo(closing_words(d))
+
+
+@cli.command("destroy")
+@_options
+@click.option("--yes", is_flag=True, help="Do not ask.")
+@click.option("--delete-data", is_flag=True, help="Also delete what was delivered.")
+@click.option("--with-snowflake", is_flag=True, help="Also drop pipe and integration.")
+def destroy_command(
+    config: Path,
+    overrides: tuple[str, ...],
+    yes: bool,
+    delete_data: bool,
+    with_snowflake: bool,
+) -> None:
+    """Remove what is ours; what is somebody else's stays as it is."""
+    d = connect(config, overrides)
+    order = steps.destroy_steps(delete_data, with_snowflake)
+    changes = steps.plan(d, order)
+    show(changes)
+    _confirm_and_do(d, changes, order, yes)
+
+
+def _confirm_and_do(
+    d: Deployment, changes: Sequence[Change], order: Sequence[steps.Step], yes: bool
+) -> list[Change]:
+    if not any_pending(changes):
+        return []
+    if not yes:
+        if not sys.stdin.isatty():
+            raise BootstrapError("nobody to ask: give --yes")
+        click.confirm("Do this?", abort=True, err=True)
+    done = []
+    for change in steps.apply(d, order):
+        say(f"{'done' if change.pending else change.verb}: {change.resource}")
+        if change.pending:
+            done.append(change)
+    return done
+
+
+@cli.command("verify")
+@_options
+@click.option("--json", "as_json", is_flag=True, help="Print the links as JSON.")
+def verify_command(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+    """Check every link from the flow log to the newest loaded file."""
+    links = []
+    for link in verify.check(connect(config, overrides)):
+        links.append(link)
+        if not as_json:
+            colour = {"ok": "green", "broken": "red"}.get(link.state, "yellow")
+            click.secho(f"{link.state:8} {link.name}: {link.detail}", fg=colour)
+            if link.todo:
+                click.echo(f"         {link.todo}")
+    if as_json:
+        click.echo(json.dumps([vars(link) for link in links], indent=2))
+    if any(link.state == "broken" for link in links):
+        sys.exit(FAILED)
+
+
+@cli.command("notify")
+@_options
+def notify_command(config: Path, overrides: tuple[str, ...]) -> None:
+    """Hand new files to Snowpipe by REST, where no event can reach the pipe."""
+    d = connect(config, overrides)
+    if d.settings.notify is None:
+        raise BootstrapError(f"{config} has no `notify` section")
+    result = hand_over_files(d, Snowpipe(d.settings.notify, say))
+    click.echo(json.dumps(vars(result)))
+
+
+@cli.command("permissions")
+def permissions_command() -> None:
+    """Print the IAM policy that whoever runs this needs."""
+    click.echo(json.dumps(administrator_policy(), indent=2))
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the program: 0 done or nothing to do, 2 pending with --check, 1 failed."""
+    given: dict[str, Any] = {} if arguments is None else {"args": list(arguments)}
+    try:
+        cli.main(standalone_mode=False, prog_name="python -m bootstrap", **given)
+    except BootstrapError as error:
+        say(f"error: {error}")
+        sys.exit(FAILED)
+    except ClientError as error:
+        say(f"error: {explain(error, 'AWS')}")
+        sys.exit(FAILED)
+    except BotoCoreError as error:
+        say(f"error: {error}")
+        sys.exit(FAILED)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(FAILED)
+    except click.Abort:
+        say("stopped; running it again goes on from here")
+        sys.exit(FAILED)

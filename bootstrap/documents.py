@@ -1,0 +1,117 @@
+"""Policy documents: merge by statement id, compare by meaning, keep the text."""
+
+from __future__ import annotations
+
+import copy
+import json
+from collections.abc import Collection, Sequence
+from typing import Any
+
+Document = dict[str, Any]
+VERSION = "2012-10-17"
+
+
+def statements(document: Document | None) -> list[Document]:
+    """Return the statements; AWS allows one to stand without its list."""
+    found = (document or {}).get("Statement", [])
+    return [found] if isinstance(found, dict) else list(found)
+
+
+def as_list(value: Any) -> list[Any]:
+    """Return a value that may stand without its list as a list."""
+    return value if isinstance(value, list) else [value]
+
+
+def merge(
+    current: Document | None, ours: Sequence[Document], our_sids: Collection[str]
+) -> Document:
+    """Return the document with our statements in it and nothing else changed.
+
+    Args:
+        current: What is there, or None.
+        ours: The statements we want, each with an ``Sid``.
+        our_sids: Every id that is ours: one that is not wanted any more goes.
+    """
+    wanted = {statement["Sid"]: statement for statement in ours}
+    merged: list[Document] = []
+    for statement in statements(current):
+        sid = statement.get("Sid")
+        if sid in wanted:
+            desired = wanted.pop(sid)
+            kept = statement if same_statement(statement, desired) else desired
+            merged.append(kept)
+        elif sid not in our_sids:
+            merged.append(statement)
+    document = copy.deepcopy(current) if current else {"Version": VERSION}
+    document["Statement"] = [*merged, *wanted.values()]
+    return document
+
+
+def without(current: Document | None, our_sids: Collection[str]) -> Document | None:
+    """Return the document without our statements; None if nothing is left."""
+    left = [s for s in statements(current) if s.get("Sid") not in our_sids]
+    if not left or current is None:
+        return None
+    return {**current, "Statement": left}
+
+
+def missing_from(current: Document | None, earlier: Document | None) -> list[Document]:
+    """Return the earlier document's statements that the current one lost."""
+    present = statements(current)
+    return [
+        statement
+        for statement in statements(earlier)
+        if not any(same_statement(statement, other) for other in present)
+    ]
+
+
+def same(one: Document | None, other: Document | None) -> bool:
+    """Return whether two documents say the same, statement by statement."""
+    if one is None or other is None:
+        return one is other
+    first, second = statements(one), statements(other)
+    return len(first) == len(second) and all(
+        same_statement(a, b) for a, b in zip(first, second, strict=True)
+    )
+
+
+def same_statement(one: Document, other: Document) -> bool:
+    """Return whether two statements mean the same.
+
+    AWS may return a list of one as the bare value, and lists in another order: IAM
+    guide, "Policies and permissions", grammar. Lists are compared as sets.
+    """
+    return bool(_canonical(one) == _canonical(other))
+
+
+def _canonical(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _canonical(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return sorted((_scalar(item) for item in value), key=repr)
+    return [_scalar(value)]
+
+
+def _scalar(value: Any) -> str:
+    # A boolean condition may be written as true or as "true".
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+def render_like(text: str | None, document: Document) -> str:
+    """Return the document as text, in the style of the text it replaces.
+
+    Taking our part out of a document then gives back its earlier bytes, whichever of
+    the usual styles its owner wrote it in.
+    """
+    styles: list[dict[str, Any]] = [
+        {"separators": (",", ":")},
+        {},
+        {"indent": 2},
+        {"indent": 4},
+    ]
+    if text is not None:
+        parsed = json.loads(text)
+        for style in styles:
+            if json.dumps(parsed, **style) == text.strip():
+                return json.dumps(document, **style)
+    return json.dumps(document, **styles[0])

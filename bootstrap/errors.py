@@ -1,0 +1,64 @@
+"""What can go wrong, as messages that name the thing and the next step."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from bootstrap.permissions import actions_of
+
+if TYPE_CHECKING:
+    from botocore.exceptions import ClientError
+
+DENIED = frozenset(
+    {
+        "403",
+        "AccessDenied",
+        "AccessDeniedException",
+        "AuthorizationError",
+        "UnauthorizedOperation",
+    }
+)
+
+
+class BootstrapError(Exception):
+    """A message for the person at the terminal; the program ends with code 1."""
+
+
+class Blocked(BootstrapError):
+    """Something that belongs to somebody else is in the way."""
+
+
+def code_of(error: ClientError) -> str:
+    """Return the error code AWS gave, such as ``NoSuchBucket``."""
+    return str(error.response.get("Error", {}).get("Code", ""))
+
+
+def message_of(error: ClientError) -> str:
+    """Return the sentence AWS gave with the code."""
+    return str(error.response.get("Error", {}).get("Message", ""))
+
+
+def explain(error: ClientError, resource: str) -> BootstrapError:
+    """Turn AWS's answer into a sentence.
+
+    Args:
+        error: What botocore raised.
+        resource: What the call was about, in words.
+
+    Returns:
+        An error that names the call, the resource, what AWS said and, where access
+        was denied, the missing permission.
+    """
+    operation = str(error.operation_name)
+    service = resource.split(":")[2] if resource.startswith("arn:") else None
+    actions = " and ".join(actions_of(operation, service))
+    said = f"{code_of(error)}: {message_of(error)}".rstrip(": ")
+    text = f"{operation} on {resource} failed.\n  AWS said: {said}"
+    if code_of(error) in DENIED:
+        text += (
+            f"\n  The caller needs {actions}, and no policy of the resource or the "
+            "organisation may deny it (docs/bootstrap.md lists all permissions)."
+        )
+        if operation == "HeadBucket":
+            text += "\n  The same answer comes if the bucket is another account's."
+    return BootstrapError(text)

@@ -1,0 +1,159 @@
+"""Which IAM permissions the administrator needs: one table, one policy.
+
+The names are those of the Service Authorization Reference. The tests hold the table
+against the calls that are made, and the policy against ``docs/bootstrap.md``.
+"""
+
+from __future__ import annotations
+
+# What each service's actions look like when they are not `<service>:<Operation>`.
+SPECIAL: dict[str, tuple[str, ...]] = {
+    # A bucket created with tags needs both.
+    "CreateBucket": ("s3:CreateBucket", "s3:TagResource"),
+    "DeleteBucketPolicy": ("s3:DeleteBucketPolicy",),
+    "DeleteObjects": ("s3:DeleteObject", "s3:DeleteObjectVersion"),
+    "GetBucketEncryption": ("s3:GetEncryptionConfiguration",),
+    "GetBucketLifecycleConfiguration": ("s3:GetLifecycleConfiguration",),
+    "GetBucketNotificationConfiguration": ("s3:GetBucketNotification",),
+    "GetPublicAccessBlock": ("s3:GetBucketPublicAccessBlock",),
+    "HeadBucket": ("s3:ListBucket",),
+    "ListObjectVersions": ("s3:ListBucketVersions",),
+    "ListObjectsV2": ("s3:ListBucket",),
+    "DeleteBucketLifecycle": ("s3:PutLifecycleConfiguration",),
+    "PutBucketEncryption": ("s3:PutEncryptionConfiguration",),
+    "PutBucketLifecycleConfiguration": ("s3:PutLifecycleConfiguration",),
+    "PutBucketNotificationConfiguration": ("s3:PutBucketNotification",),
+    "PutPublicAccessBlock": ("s3:PutBucketPublicAccessBlock",),
+    "CreateRole": ("iam:CreateRole", "iam:TagRole"),
+    # Delivery to S3 is a log delivery too: VPC guide, "IAM permissions for
+    # publishing flow logs to Amazon S3".
+    "CreateFlowLogs": (
+        "ec2:CreateFlowLogs",
+        "ec2:CreateTags",
+        "logs:CreateLogDelivery",
+    ),
+    "DeleteFlowLogs": ("ec2:DeleteFlowLogs", "logs:DeleteLogDelivery"),
+    "CreateTopic": ("sns:CreateTopic", "sns:TagResource"),
+    "PutRule": ("events:PutRule", "events:TagResource"),
+}
+
+# Which part of the policy an operation belongs to, and with which service.
+OPERATIONS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "Bucket": (
+        "s3",
+        (
+            "CreateBucket",
+            "DeleteBucket",
+            "DeleteBucketLifecycle",
+            "DeleteBucketPolicy",
+            "DeleteObjects",
+            "GetBucketEncryption",
+            "GetBucketLifecycleConfiguration",
+            "GetBucketNotificationConfiguration",
+            "GetBucketOwnershipControls",
+            "GetBucketPolicy",
+            "GetBucketTagging",
+            "GetBucketVersioning",
+            "GetPublicAccessBlock",
+            "HeadBucket",
+            "ListObjectVersions",
+            "ListObjectsV2",
+            "PutBucketEncryption",
+            "PutBucketLifecycleConfiguration",
+            "PutBucketNotificationConfiguration",
+            "PutBucketOwnershipControls",
+            "PutBucketPolicy",
+            "PutBucketVersioning",
+            "PutPublicAccessBlock",
+        ),
+    ),
+    "FlowLogs": (
+        "ec2",
+        (
+            "CreateFlowLogs",
+            "DeleteFlowLogs",
+            "DescribeFlowLogs",
+            "DescribeNetworkInterfaces",
+            "DescribeSubnets",
+            "DescribeTransitGateways",
+            "DescribeVpcs",
+        ),
+    ),
+    "Role": (
+        "iam",
+        (
+            "CreateRole",
+            "DeleteRole",
+            "DeleteRolePolicy",
+            "GetRole",
+            "GetRolePolicy",
+            "PutRolePolicy",
+            "UpdateAssumeRolePolicy",
+        ),
+    ),
+    "Key": ("kms", ("DescribeKey", "GetKeyPolicy", "PutKeyPolicy")),
+    "Topic": (
+        "sns",
+        (
+            "CreateTopic",
+            "DeleteTopic",
+            "GetTopicAttributes",
+            "ListTagsForResource",
+            "SetTopicAttributes",
+        ),
+    ),
+    "Rule": (
+        "events",
+        (
+            "DeleteRule",
+            "DescribeRule",
+            "ListRules",
+            "ListTagsForResource",
+            "ListTargetsByRule",
+            "PutRule",
+            "PutTargets",
+            "RemoveTargets",
+            "TagResource",
+        ),
+    ),
+    "Identity": ("sts", ("AssumeRole", "GetCallerIdentity")),
+}
+
+
+def actions_of(operation: str, service: str | None = None) -> tuple[str, ...]:
+    """Return the IAM actions one API operation needs.
+
+    Args:
+        operation: The operation's name in botocore, such as ``HeadBucket``.
+        service: IAM's prefix of the service, where two services share the name.
+    """
+    if operation in SPECIAL:
+        return SPECIAL[operation]
+    found = [
+        f"{prefix}:{operation}"
+        for prefix, operations in OPERATIONS.values()
+        if operation in operations and service in (None, prefix)
+    ]
+    return tuple(found) or (f"{service or '?'}:{operation}",)
+
+
+def administrator_policy() -> dict[str, object]:
+    """Return the policy for whoever runs this program: the calls it can make.
+
+    ``Resource`` is ``*`` so that one text serves everybody: narrow it to the bucket,
+    the role and the key.
+    """
+    return {
+        "Version": "2012-10-17",
+        "Statement": [
+            {
+                "Sid": sid,
+                "Effect": "Allow",
+                "Action": sorted(
+                    {a for name in names for a in actions_of(name, service)}
+                ),
+                "Resource": "*",
+            }
+            for sid, (service, names) in OPERATIONS.items()
+        ],
+    }

@@ -1,0 +1,255 @@
+"""The shape of ``bootstrap.yml``: frozen, and refused as a whole if a key is wrong."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Annotated, Literal, Self
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+from bootstrap import fields as flow_log_fields
+
+AccountId = Annotated[str, Field(pattern=r"^\d{12}$")]
+Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
+RoleArn = Annotated[str, Field(pattern=r"^arn:aws(-us-gov|-cn)?:iam::\d{12}:role/.+$")]
+KeyArn = Annotated[
+    str, Field(pattern=r"^arn:aws(-us-gov|-cn)?:kms:[a-z0-9-]+:\d{12}:key/[\w-]+$")
+]
+TopicArn = Annotated[
+    str, Field(pattern=r"^arn:aws(-us-gov|-cn)?:sns:[a-z0-9-]+:\d{12}:[\w-]+$")
+]
+UserArn = Annotated[str, Field(pattern=r"^arn:aws(-us-gov|-cn)?:iam::\d{12}:user/.+$")]
+Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*$")]
+BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+# A hyphen stands before a letter only: statement ids drop the hyphens, and two
+# names must never become one id.
+Name = Annotated[
+    str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*$", max_length=32)
+]
+
+
+def _prefix(text: str) -> str:
+    """Return the prefix without slashes at its ends; empty is the bucket's root."""
+    prefix = text.strip("/")
+    if "AWSLogs" in prefix.split("/"):
+        raise ValueError("AWS adds `AWSLogs` itself and refuses it in a prefix")
+    # S3 wants special characters of an event filter encoded, and `=` is one of them;
+    # `*` would be a wildcard in the policies.
+    if not re.fullmatch(r"[A-Za-z0-9!_./-]*", prefix):
+        raise ValueError("only letters, digits and ! - _ . / work in event filters")
+    return prefix
+
+
+Prefix = Annotated[str, AfterValidator(_prefix)]
+
+
+class Section(BaseModel):
+    """A part of the file: unknown keys are refused, values never change."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Encryption(Section):
+    """How a new bucket is encrypted, or how the existing one is."""
+
+    type: Literal["sse-s3", "sse-kms"] = "sse-s3"
+    key_arn: KeyArn | None = None
+    manage_key_policy: bool = True
+
+    @model_validator(mode="after")
+    def _key_goes_with_kms(self) -> Self:
+        # A key id instead of the ARN gives "LogDestination undeliverable".
+        if (self.type == "sse-kms") != (self.key_arn is not None):
+            raise ValueError("key_arn is needed with type: sse-kms, and only there")
+        return self
+
+
+class Bucket(Section):
+    """The bucket the logs are delivered to."""
+
+    name: BucketName
+    region: Region
+    account_id: AccountId
+    role_arn: RoleArn | None = None
+    prefix: Prefix = ""
+    create: bool = True
+    versioning: bool = True
+    encryption: Encryption = Encryption()
+    expire_days: Annotated[int, Field(ge=1)] | None = None
+    noncurrent_expire_days: Annotated[int, Field(ge=1)] = 7
+
+
+class FlowLogOptions(Section):
+    """How flow logs are written."""
+
+    file_format: Literal["parquet", "plain-text"] = "parquet"
+    hive_compatible_partitions: bool = False
+    hourly_partitions: bool = False
+    aggregation_seconds: Literal[60, 600] = 600
+    traffic_type: Literal["ALL", "ACCEPT", "REJECT"] = "ALL"
+    fields: Literal["default", "extended"] | tuple[str, ...] = "default"
+
+
+class Source(Section):
+    """Network resources of one account, in one or more regions."""
+
+    account_id: AccountId
+    role_arn: RoleArn | None = None
+    regions: Annotated[tuple[Region, ...], Field(min_length=1)]
+    resource_type: Literal[
+        "vpc",
+        "subnet",
+        "network-interface",
+        "transit-gateway",
+    ] = "vpc"
+    ids: tuple[str, ...] = ()
+    tags: dict[str, str] = {}
+    all: bool = False
+    flow_logs: FlowLogOptions | None = None
+
+    @property
+    def is_transit_gateway(self) -> bool:
+        """Whether AWS's rules for transit gateways hold."""
+        return self.resource_type == "transit-gateway"
+
+    @model_validator(mode="after")
+    def _one_way_to_choose(self) -> Self:
+        if [bool(self.ids), bool(self.tags), self.all].count(True) != 1:
+            raise ValueError("give exactly one of ids, tags, all: true")
+        if self.all and self.resource_type != "vpc":
+            raise ValueError("all: true is for VPCs; choose others by ids or tags")
+        if self.ids and len(self.regions) > 1:
+            raise ValueError("ids belong to one region: give one source for each")
+        return self
+
+
+class Dbt(Section):
+    """How this project's run-operations are called."""
+
+    executable: str = "dbt"
+    target: str = "snowflake"
+    project_dir: Path | None = None
+    timeout_seconds: Annotated[int, Field(ge=1)] = 1800
+
+
+class Snowflake(Section):
+    """The other half, and how its values reach this program."""
+
+    handshake: Literal["dbt", "manual"] = "dbt"
+    integration: Identifier = "vpc_flow_logs"
+    setup_role: Identifier | None = None
+    role_name: Annotated[str, Field(pattern=r"^[\w+=,.@-]{1,64}$")] | None = None
+    allow_unload: bool = False
+    region: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None = None
+    iam_user_arn: UserArn | None = None
+    external_id: str | None = Field(
+        default=None, min_length=2, max_length=1224, repr=False
+    )
+    notification_channel: str | None = None
+    dbt: Dbt = Dbt()
+
+    @model_validator(mode="after")
+    def _values_by_hand_go_with_manual(self) -> Self:
+        given = (self.iam_user_arn, self.external_id, self.notification_channel)
+        if self.handshake == "dbt" and any(given):
+            raise ValueError(
+                "iam_user_arn, external_id and notification_channel are read through "
+                "dbt; to give them by hand, set handshake: manual"
+            )
+        return self
+
+
+class Events(Section):
+    """How the pipe hears of new files."""
+
+    route: Literal["auto", "queue", "topic", "eventbridge", "none"] = "auto"
+    topic_arn: TopicArn | None = None
+    on_conflict: Literal["eventbridge", "stop"] = "eventbridge"
+
+    @model_validator(mode="after")
+    def _topic_goes_with_its_route(self) -> Self:
+        if self.topic_arn and self.route not in ("auto", "topic"):
+            raise ValueError("topic_arn goes with route: topic")
+        return self
+
+
+class Notify(Section):
+    """Snowpipe's REST end point, for `python -m bootstrap notify`."""
+
+    account: str
+    user: str
+    pipe: Annotated[str, Field(pattern=r"^[^.\s]+\.[^.\s]+\.[^.\s]+$")]
+    private_key_path: Path
+    host: str | None = None
+    port: int = 443
+    scheme: Literal["https", "http"] = "https"
+    max_files: Annotated[int, Field(ge=1)] = 10_000
+    # Snowpipe forgets a file's name after 14 days: a longer look back would load
+    # files twice when the ledger is lost.
+    lookback_days: Annotated[int, Field(ge=1, le=13)] = 3
+    timeout_seconds: Annotated[int, Field(ge=1)] = 60
+
+    @model_validator(mode="after")
+    def _plain_http_stays_here(self) -> Self:
+        if self.scheme == "http" and self.host not in ("127.0.0.1", "localhost"):
+            raise ValueError("scheme: http is for a stand-in on this machine only")
+        return self
+
+
+class Settings(Section):
+    """Everything the program needs to know, from the file, flags and environment."""
+
+    name: Name = "vpc-flow-logs"
+    profile: str | None = None
+    tags: dict[str, str] = {}
+    state_dir: Path = Path(".bootstrap")
+    wait_seconds: Annotated[int, Field(ge=0)] = 300
+    bucket: Bucket
+    sources: Annotated[tuple[Source, ...], Field(min_length=1)]
+    flow_logs: FlowLogOptions = FlowLogOptions()
+    snowflake: Snowflake = Snowflake()
+    events: Events = Events()
+    notify: Notify | None = None
+
+    def options(self, source: Source) -> FlowLogOptions:
+        """Return how a source's flow logs are written."""
+        options = source.flow_logs or self.flow_logs
+        if source.is_transit_gateway:
+            # The only interval AWS takes for transit gateways.
+            return options.model_copy(update={"aggregation_seconds": 60})
+        return options
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        for source in self.sources:
+            _check_fields(self.options(source).fields, source)
+        if len({self.options(source).file_format for source in self.sources}) > 1:
+            raise ValueError(
+                "sources: all need one file_format, since events filter it"
+            )
+        if self.snowflake.allow_unload and not self.bucket.prefix:
+            raise ValueError("snowflake.allow_unload needs a bucket.prefix to stay in")
+        return self
+
+
+def _check_fields(names: str | tuple[str, ...], source: Source) -> None:
+    if not isinstance(names, tuple):
+        return
+    known = (
+        flow_log_fields.KNOWN_TRANSIT_GATEWAY
+        if source.is_transit_gateway
+        else flow_log_fields.KNOWN_VPC
+    )
+    if not names:
+        raise ValueError("flow_logs.fields: the list is empty")
+    for name in names:
+        if name in flow_log_fields.NEED_TAG_KEYS:
+            raise ValueError(f"flow_logs.fields: `{name}` needs a tag key: unsupported")
+        if name not in known:
+            raise ValueError(
+                f"flow_logs.fields: `{name}` is no field of a {source.resource_type} "
+                "flow log (written with hyphens, as in LogFormat)"
+            )
+    if len(set(names)) != len(names):
+        raise ValueError("flow_logs.fields: a field stands twice")

@@ -1,0 +1,354 @@
+"""What moto leaves out, laid over it: where AWS refuses, so does this.
+
+moto takes only bare buckets as flow log destinations, forgets their options, takes
+overlapping notifications, forgets EventBridge, and trusts any principal. The rules
+here are those of the AWS guides.
+"""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+from unittest.mock import patch
+from xml.etree import ElementTree
+
+from moto.core.exceptions import JsonRESTError
+from moto.core.responses import ActionResult
+from moto.ec2.models import flow_logs as moto_flow_logs
+from moto.ec2.responses import flow_logs as moto_flow_log_responses
+from moto.ec2.utils import random_flow_log_id
+from moto.iam import models as moto_iam
+from moto.iam.exceptions import IAMException
+from moto.iam.models import iam_backends
+from moto.kms import models as moto_kms
+from moto.s3 import models as moto_s3
+from moto.s3 import responses as moto_s3_responses
+from moto.s3.exceptions import S3ClientError
+from moto.s3.models import s3_backends
+
+from bootstrap.documents import statements
+
+DELIVERY = "delivery.logs.amazonaws.com"
+
+
+@dataclass
+class Aws:
+    """How strict, and what it has seen.
+
+    Args:
+        principals: Users of other accounts that IAM can find.
+        unseen: How many times a principal is still "invalid" before IAM sees it.
+        overwrites_policy: Whether creating a flow log replaces the bucket's policy.
+        fails: Resource ids whose flow log is refused, with a code.
+    """
+
+    principals: set[str] = field(default_factory=set)
+    unseen: int = 0
+    overwrites_policy: bool = False
+    fails: dict[str, str] = field(default_factory=dict)
+
+    def check_principal(self, policy: str) -> None:
+        """Refuse a trust in somebody IAM cannot find."""
+        for statement in statements(json.loads(policy)):
+            principal = statement.get("Principal", {})
+            for arn in _listed(principal.get("AWS", [])):
+                if arn.endswith(":root"):
+                    continue
+                if arn not in self.principals or self.unseen > 0:
+                    self.unseen -= 1
+                    raise IAMException(
+                        "MalformedPolicyDocument",
+                        f'Invalid principal in policy: "AWS":"{arn}"',
+                    )
+
+
+def _listed(value: Any) -> list[Any]:
+    return value if isinstance(value, list) else [value]
+
+
+@contextmanager
+def faithful() -> Iterator[Aws]:
+    """Lay the rules over moto, for in-process mocks and in-process servers alike."""
+    aws = Aws()
+    with ExitStack() as stack:
+        for target, name, replacement in _replacements(aws):
+            stack.enter_context(patch.object(target, name, replacement))
+        yield aws
+
+
+def _replacements(aws: Aws) -> list[tuple[Any, str, Any]]:
+    return [
+        (moto_flow_log_responses.FlowLogs, "create_flow_logs", _create_flow_logs(aws)),
+        (
+            moto_s3.S3Backend,
+            "delete_bucket",
+            _delete_bucket(moto_s3.S3Backend.delete_bucket),
+        ),
+        (moto_s3.FakeBucket, "set_notification_configuration", _set_notification),
+        (
+            moto_s3_responses.S3Response,
+            "_bucket_response_put",
+            _put_bucket(moto_s3_responses.S3Response._bucket_response_put),
+        ),
+        (
+            moto_s3_responses.S3Response,
+            "get_bucket_notification",
+            _get_notification(moto_s3_responses.S3Response.get_bucket_notification),
+        ),
+        (
+            moto_iam.IAMBackend,
+            "update_assume_role_policy",
+            _update_trust(aws, moto_iam.IAMBackend.update_assume_role_policy),
+        ),
+        (
+            moto_kms.KmsBackend,
+            "put_key_policy",
+            _put_key_policy(moto_kms.KmsBackend.put_key_policy),
+        ),
+    ]
+
+
+def _bucket(name: str, partition: str) -> Any:
+    for backends in s3_backends.values():
+        found = backends[partition].buckets.get(name)
+        if found is not None:
+            return found
+    return None
+
+
+def _create_flow_logs(aws: Aws) -> Any:
+    def create_flow_logs(self: Any) -> ActionResult:
+        backend = self.ec2_backend
+        destination = self._get_param("LogDestination")
+        options = self._get_param("DestinationOptions", {}) or {}
+        tags = self._parse_tag_specification().get("vpc-flow-log", {})
+        bucket_name, _, prefix = destination.split(":", 5)[5].partition("/")
+        made, failed = [], []
+
+        def fail(resource: str, code: str, message: str) -> None:
+            error = {"Code": code, "Message": message}
+            failed.append({"ResourceId": resource, "Error": error})
+
+        for resource in self._get_param("ResourceIds", []):
+            bucket = _bucket(bucket_name, backend.partition)
+            if resource in aws.fails:
+                fail(resource, aws.fails[resource], "as the test wants it")
+            elif "AWSLogs" in prefix.split("/"):
+                fail(resource, "InvalidParameter", "AWSLogs is reserved")
+            elif bucket is None:
+                fail(resource, "400", f"LogDestination: {bucket_name} does not exist.")
+            elif not _may_deliver(bucket, prefix, backend.account_id):
+                message = "LogDestinationPermissionIssueException"
+                fail(resource, "400", message)
+            elif any(
+                log.resource_id == resource and log.log_destination == destination
+                for log in backend.flow_logs.values()
+            ):
+                fail(resource, "FlowLogAlreadyExists", "there is one already")
+            else:
+                log = moto_flow_logs.FlowLogs(  # type: ignore[abstract]
+                    backend,
+                    random_flow_log_id(),
+                    resource,
+                    self._get_param("TrafficType"),
+                    destination,
+                    None,  # type: ignore[arg-type]
+                    None,  # type: ignore[arg-type]
+                    self._get_int_param("MaxAggregationInterval", 600),
+                    "s3",
+                    self._get_param("LogFormat"),
+                )
+                vars(log)["destination_options"] = {
+                    "FileFormat": options.get("FileFormat", "plain-text"),
+                    "HiveCompatiblePartitions": _true(
+                        options.get("HiveCompatiblePartitions")
+                    ),
+                    "PerHourPartition": _true(options.get("PerHourPartition")),
+                }
+                backend.flow_logs[log.id] = log
+                log.add_tags(tags)
+                made.append(log.id)
+        if made and aws.overwrites_policy:
+            bucket.policy = _policy_of_aws(
+                bucket_name, prefix, backend.account_id, backend.region_name
+            )
+        return ActionResult({"FlowLogIds": made, "Unsuccessful": failed})
+
+    return create_flow_logs
+
+
+def _true(value: Any) -> bool:
+    return str(value).lower() == "true"
+
+
+def _may_deliver(bucket: Any, prefix: str, account: str) -> bool:
+    folder = f"{bucket.name}/{prefix.rstrip('/')}/" if prefix else f"{bucket.name}/"
+    keys = [f"{folder}AWSLogs/{k}{account}/x" for k in ("", "aws-account-id=")]
+    policy = json.loads(bucket.policy) if bucket.policy else None
+    allowed = [
+        s
+        for s in statements(policy)
+        if s.get("Principal") == {"Service": DELIVERY}
+        and "s3:PutObject" in _listed(s["Action"])
+        and account in s["Condition"]["StringEquals"]["aws:SourceAccount"]
+    ]
+    return all(
+        any(
+            fnmatch.fnmatchcase(key, resource.split(":::")[1])
+            for s in allowed
+            for resource in _listed(s["Resource"])
+        )
+        for key in keys
+    )
+
+
+def _policy_of_aws(bucket: str, prefix: str, account: str, region: str) -> bytes:
+    arn = f"arn:aws:s3:::{bucket}"
+    folder = f"{arn}/{prefix.rstrip('/')}" if prefix else arn
+    condition = {
+        "StringEquals": {"aws:SourceAccount": account},
+        "ArnLike": {"aws:SourceArn": f"arn:aws:logs:{region}:{account}:*"},
+    }
+    policy = {
+        "Version": "2012-10-17",
+        "Id": "AWSLogDeliveryWrite20150319",
+        "Statement": [
+            {
+                "Sid": "AWSLogDeliveryWrite1",
+                "Effect": "Allow",
+                "Principal": {"Service": DELIVERY},
+                "Action": "s3:PutObject",
+                "Resource": f"{folder}/AWSLogs/{account}/*",
+                "Condition": condition,
+            },
+            {
+                "Sid": "AWSLogDeliveryAclCheck1",
+                "Effect": "Allow",
+                "Principal": {"Service": DELIVERY},
+                "Action": "s3:GetBucketAcl",
+                "Resource": arn,
+                "Condition": condition,
+            },
+        ],
+    }
+    return json.dumps(policy, separators=(",", ":")).encode()
+
+
+def _delete_bucket(original: Any) -> Any:
+    """Let a bucket's tags go with it."""
+
+    def delete(self: Any, name: str) -> Any:
+        found = self.buckets.get(name)
+        if found is not None and not found.keys:
+            self.tagger.delete_all_tags_for_resource(found.arn)
+        return original(self, name)
+
+    return delete
+
+
+def _put_bucket(original: Any) -> Any:
+    """Keep the tags given in the creating call."""
+
+    def put(self: Any, request: Any, name: str, querystring: dict[str, Any]) -> Any:
+        answer = original(self, request, name, querystring)
+        if not querystring and self.body:
+            tags = {
+                tag.findtext("{*}Key"): tag.findtext("{*}Value")
+                for tag in ElementTree.fromstring(self.body).iterfind("{*}Tags/{*}Tag")
+            }
+            if tags:
+                self.backend.put_bucket_tagging(name, tags)
+        return answer
+
+    return put
+
+
+def _set_notification(self: Any, configuration: dict[str, Any] | None) -> None:
+    if not configuration:
+        self.notification_configuration = None
+        return
+    wanted = moto_s3.NotificationConfiguration(
+        topic=configuration.get("TopicConfiguration"),
+        queue=configuration.get("QueueConfiguration"),
+        cloud_function=configuration.get("CloudFunctionConfiguration"),
+        event_bridge=configuration.get("EventBridgeConfiguration"),
+    )
+    items = [*wanted.topic, *wanted.queue, *wanted.cloud_function]
+    for position, one in enumerate(items):
+        if one.arn.split(":")[3] != self.region_name:
+            raise S3ClientError(
+                "InvalidArgument",
+                "The notification destination service region is not valid",
+            )
+        for other in items[position + 1 :]:
+            if _refused_together(one, other):
+                raise S3ClientError(
+                    "InvalidArgument",
+                    "Configuration is ambiguously defined. Cannot have overlapping "
+                    "suffixes in two rules if the prefixes are overlapping for the "
+                    "same event type.",
+                )
+    if len({item.id for item in items}) != len(items):
+        raise S3ClientError("InvalidArgument", "Ids must be unique")
+    self.notification_configuration = wanted
+
+
+def _refused_together(one: Any, other: Any) -> bool:
+    def filters(item: Any, name: str) -> str:
+        found = item.filters["S3Key"]["FilterRule"] if item.filters else []
+        return str(next((f["Value"] for f in found if f["Name"] == name), ""))
+
+    def same_event(a: str, b: str) -> bool:
+        return fnmatch.fnmatchcase(a, b) or fnmatch.fnmatchcase(b, a)
+
+    p, q = filters(one, "prefix"), filters(other, "prefix")
+    s, t = filters(one, "suffix"), filters(other, "suffix")
+    return (
+        any(same_event(a, b) for a in one.events for b in other.events)
+        and (p.startswith(q) or q.startswith(p))
+        and (s.endswith(t) or t.endswith(s))
+    )
+
+
+def _get_notification(original: Any) -> Any:
+    def get_bucket_notification(self: Any) -> Any:
+        status, headers, body = original(self)
+        found = self.backend.get_bucket_notification_configuration(self.bucket_name)
+        if found is not None and found.event_bridge is not None:
+            text = body.decode() if isinstance(body, bytes) else body
+            # The element is empty; that it stands there is what it says.
+            end = text.rindex("</")
+            body = f"{text[:end]}<EventBridgeConfiguration/>{text[end:]}"
+        return status, headers, body
+
+    return get_bucket_notification
+
+
+def _update_trust(aws: Aws, original: Any) -> Any:
+    def update_assume_role_policy(self: Any, role: str, policy: str) -> None:
+        aws.check_principal(policy)
+        original(self, role, policy)
+
+    return update_assume_role_policy
+
+
+def _put_key_policy(original: Any) -> Any:
+    def put_key_policy(self: Any, key_id: str, policy: str) -> None:
+        roles = iam_backends[self.account_id][self.partition].roles.values()
+        known = {role.arn for role in roles}
+        for statement in statements(json.loads(policy)):
+            principal = statement.get("Principal", {})
+            for arn in _listed(principal.get("AWS", [])):
+                if ":role/" in arn and arn not in known:
+                    raise JsonRESTError(
+                        "MalformedPolicyDocumentException",
+                        "Policy contains a statement with one or more invalid "
+                        "principals.",
+                    )
+        original(self, key_id, policy)
+
+    return put_key_policy

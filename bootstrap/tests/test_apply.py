@@ -1,0 +1,323 @@
+"""From nothing to a pipe that is told; and again, with nothing to do."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from botocore.exceptions import ClientError
+
+from bootstrap import steps
+from bootstrap.errors import Blocked, BootstrapError
+from bootstrap.policies import trust_policy
+from bootstrap.tests.faithful import Aws
+from bootstrap.tests.world import (
+    BUCKET,
+    EXTERNAL_ID,
+    HOME,
+    REGION,
+    USER,
+    Crash,
+    World,
+    base_settings,
+    snapshot,
+    their_bucket,
+    writes,
+)
+
+ROLE = "vpc-flow-logs-snowflake"
+
+
+def test_planning_changes_nothing(world: World) -> None:
+    before = snapshot(world)
+    world.recorder.start()
+
+    changes = steps.plan(world.deployment(base_settings()))
+
+    assert writes(world.recorder.calls) == []
+    assert world.snowflake.calls == []
+    assert snapshot(world) == before
+    assert [c.verb for c in changes if not c.pending] == ["wait"] * 3
+
+
+@pytest.mark.parametrize("theirs", [None, "nothing", "queue", "topic"])
+def test_a_second_apply_makes_no_write_call(world: World, theirs: str | None) -> None:
+    if theirs:
+        their_bucket(world, conflicting=theirs)
+    d = world.deployment(base_settings(create=theirs is None, expire_days=9))
+    list(steps.apply(d))
+    told = list(world.snowflake.calls)
+    world.recorder.start()
+
+    list(steps.apply(d))
+
+    assert writes(world.recorder.calls) == []
+    assert world.snowflake.calls == told
+    assert steps.plan(d) == []
+
+
+def test_what_others_have_in_the_bucket_survives_apply_and_destroy(
+    world: World,
+) -> None:
+    their_bucket(world)
+    before = snapshot(world)
+    d = world.deployment(base_settings(create=False, expire_days=9))
+
+    list(steps.apply(d))
+    during = snapshot(world)["buckets"][BUCKET]
+    list(steps.apply(d, steps.destroy_steps(False, True)))
+
+    rules = during["get_bucket_lifecycle_configuration"]["Rules"]
+    policy = json.loads(during["get_bucket_policy"]["Policy"])
+    theirs = json.loads(before["buckets"][BUCKET]["get_bucket_policy"]["Policy"])
+    assert [rule["ID"] for rule in rules[:2]] == ["their-rule-0", "their-rule-1"]
+    assert len(rules) == 3
+    assert policy["Statement"][:2] == theirs["Statement"]
+    assert policy["Id"] == "theirs"
+    # The policy is compared as text: byte for byte.
+    assert snapshot(world) == before
+
+
+def test_settings_of_an_existing_bucket_are_left_alone(world: World) -> None:
+    their_bucket(world)
+    world.recorder.start()
+
+    list(steps.apply(world.deployment(base_settings(create=False))))
+
+    for call in ("PutBucketEncryption", "PutBucketVersioning", "PutPublicAccessBlock"):
+        assert call not in world.recorder.calls
+
+
+def test_a_bucket_of_somebody_else_is_not_taken_over(world: World) -> None:
+    their_bucket(world)
+
+    with pytest.raises(Blocked, match="was not made by this deployment"):
+        steps.plan(world.deployment(base_settings(create=True)))
+
+
+def test_a_bucket_that_should_exist_and_does_not_is_said(world: World) -> None:
+    with pytest.raises(Blocked, match=r"does not exist; set bucket\.create"):
+        steps.plan(world.deployment(base_settings(create=False)))
+
+
+def test_a_bucket_that_cannot_be_read_is_an_error_and_not_absent(world: World) -> None:
+    d = world.deployment(base_settings())
+    assert d.home.account_id
+    world.recorder.start(refuse=0)
+
+    with pytest.raises(BootstrapError) as caught:
+        steps.plan(d)
+
+    for words in ("HeadBucket", BUCKET, "s3:ListBucket", "AccessDenied"):
+        assert words in str(caught.value)
+
+
+def test_a_new_bucket_is_private_encrypted_versioned_and_tagged(world: World) -> None:
+    document = base_settings()
+    document["tags"] = {"team": "security"}
+    list(steps.apply(world.deployment(document)))
+    found = snapshot(world)["buckets"][BUCKET]
+
+    block = found["get_public_access_block"]["PublicAccessBlockConfiguration"]
+    assert all(block.values())
+    assert len(block) == 4
+    assert found["get_bucket_versioning"]["Status"] == "Enabled"
+    rule = found["get_bucket_encryption"]["ServerSideEncryptionConfiguration"]["Rules"]
+    assert rule[0]["ApplyServerSideEncryptionByDefault"]["SSEAlgorithm"] == "AES256"
+    ownership = found["get_bucket_ownership_controls"]["OwnershipControls"]["Rules"]
+    assert ownership == [{"ObjectOwnership": "BucketOwnerEnforced"}]
+    tags = {t["Key"]: t["Value"] for t in found["get_bucket_tagging"]["TagSet"]}
+    assert tags == {"team": "security", "vpc-flow-logs:deployment": "vpc-flow-logs"}
+
+
+def test_settings_of_our_bucket_that_were_changed_come_back(world: World) -> None:
+    d = world.deployment(base_settings())
+    list(steps.apply(d))
+    world.aws.s3.put_bucket_versioning(
+        Bucket=BUCKET, VersioningConfiguration={"Status": "Suspended"}
+    )
+
+    changes = steps.plan(d)
+
+    assert [c.resource for c in changes] == [f"versioning of bucket {BUCKET}"]
+
+
+def _overwritten(world: World, aws: Aws) -> Any:
+    their_bucket(world)
+    aws.overwrites_policy = True
+    return world.deployment(base_settings(create=False))
+
+
+def test_statements_that_aws_overwrote_are_put_back(world: World, aws: Aws) -> None:
+    d = _overwritten(world, aws)
+    before = snapshot(world)["buckets"][BUCKET]["get_bucket_policy"]["Policy"]
+
+    list(steps.apply(d))
+    after = snapshot(world)["buckets"][BUCKET]["get_bucket_policy"]["Policy"]
+
+    theirs, ours = json.loads(before), json.loads(after)
+    assert ours["Statement"][:2] == theirs["Statement"]
+    sids = [statement.get("Sid") for statement in ours["Statement"][2:]]
+    assert sids == ["VpcFlowLogsDeliveryWrite", "VpcFlowLogsDeliveryCheck"]
+    assert not d.journal.path.exists()
+
+
+def test_they_are_put_back_after_a_crash_too(world: World, aws: Aws) -> None:
+    d = _overwritten(world, aws)
+    before = snapshot(world)
+    assert d.home.account_id
+    world.recorder.start()
+    list(steps.apply(d))
+    creation = world.recorder.calls.index("CreateFlowLogs")
+    list(steps.apply(d, steps.destroy_steps(True, True)))
+    world.recorder.start(crash=creation)
+    with pytest.raises(Crash):
+        list(steps.apply(d))
+    world.recorder.start()
+    lost = snapshot(world)["buckets"][BUCKET]["get_bucket_policy"]["Policy"]
+    assert "TheirReaders" not in lost
+    # The next run may be on another day: only what is on disk is left.
+    again = world.deployment(base_settings(create=False))
+
+    list(steps.apply(again))
+    list(steps.apply(again, steps.destroy_steps(True, True)))
+
+    assert snapshot(world) == before
+
+
+def test_a_user_that_iam_does_not_see_yet_is_waited_for(world: World, aws: Aws) -> None:
+    aws.unseen = 3
+    d = world.deployment(base_settings())
+
+    list(steps.apply(d))
+
+    assert len(world.slept) == 3
+    assert any("UpdateAssumeRolePolicy" in line for line in world.said)
+    role = world.aws.iam.get_role(RoleName=ROLE)["Role"]
+    trust: Any = role["AssumeRolePolicyDocument"]
+    assert trust["Statement"][0]["Principal"] == {"AWS": USER}
+    assert trust["Statement"][0]["Condition"] == {
+        "StringEquals": {"sts:ExternalId": EXTERNAL_ID}
+    }
+
+
+def test_a_user_that_never_appears_is_an_error_in_the_end(
+    world: World, aws: Aws
+) -> None:
+    aws.principals.clear()
+
+    with pytest.raises(BootstrapError, match="UpdateAssumeRolePolicy"):
+        list(steps.apply(world.deployment(base_settings())))
+
+    assert sum(world.slept) == 300
+
+
+def test_nobody_can_assume_the_role_before_the_handshake(world: World) -> None:
+    d = world.deployment(base_settings())
+    for change in steps.plan(d):
+        if change.resource == f"role {ROLE}":
+            assert change.apply is not None
+            change.apply()
+
+    found = world.aws.iam.get_role(RoleName=ROLE)["Role"]
+    trust: Any = found["AssumeRolePolicyDocument"]
+    condition = trust["Statement"][0]["Condition"]["StringEquals"]
+    assert len(condition["sts:ExternalId"]) > 40
+
+
+def test_a_role_of_that_name_that_is_not_ours_is_not_touched(world: World) -> None:
+    trust = {"Version": "2012-10-17", "Statement": []}
+    world.aws.iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(trust))
+
+    with pytest.raises(Blocked, match="was not made by this deployment"):
+        steps.plan(world.deployment(base_settings()))
+
+
+def test_a_trust_that_was_changed_is_shown_without_the_external_id(
+    world: World,
+) -> None:
+    d = world.deployment(base_settings())
+    list(steps.apply(d))
+    trust = trust_policy(f"arn:aws:iam::{HOME}:root", EXTERNAL_ID)
+    world.aws.iam.update_assume_role_policy(
+        RoleName=ROLE, PolicyDocument=json.dumps(trust)
+    )
+
+    (change,) = steps.plan(d)
+    text = "\n".join([*change.as_lines(), json.dumps(change.as_json())])
+
+    assert change.resource == f"trust of role {ROLE}"
+    assert "********" in text
+    assert EXTERNAL_ID not in text
+
+
+def test_an_existing_bucket_with_another_key_is_refused(world: World) -> None:
+    their_bucket(world)
+    rule: Any = {
+        "ApplyServerSideEncryptionByDefault": {
+            "SSEAlgorithm": "aws:kms",
+            "KMSMasterKeyID": "1234abcd",
+        }
+    }
+    world.aws.s3.put_bucket_encryption(
+        Bucket=BUCKET, ServerSideEncryptionConfiguration={"Rules": [rule]}
+    )
+
+    with pytest.raises(Blocked, match="must name that key by its ARN"):
+        steps.plan(world.deployment(base_settings(create=False)))
+
+
+def test_a_policy_beyond_twenty_kilobytes_is_refused_beforehand(world: World) -> None:
+    document = base_settings()
+    ids = [f"{number:012d}" for number in range(1, 301)]
+    document["sources"] += [
+        {"account_id": i, "regions": [REGION], "all": True} for i in ids
+    ]
+
+    with pytest.raises(Blocked, match="S3 takes 20480"):
+        steps.plan(world.deployment(document))
+
+
+def test_the_other_transition_setting_is_written_back(
+    world: World, request: pytest.FixtureRequest
+) -> None:
+    their_bucket(world)
+    d = world.deployment(base_settings(create=False, expire_days=9))
+    seen: list[dict[str, Any]] = []
+
+    def answer(parsed: dict[str, Any], **_: Any) -> None:
+        parsed["TransitionDefaultMinimumObjectSize"] = "varies_by_storage_class"
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        seen.append(dict(params))
+
+    events = d.home.s3.meta.events
+    events.register("after-call.s3.GetBucketLifecycleConfiguration", answer)
+    request.addfinalizer(
+        lambda: events.unregister(
+            "after-call.s3.GetBucketLifecycleConfiguration", answer
+        )
+    )
+    events.register("before-parameter-build.s3.PutBucketLifecycleConfiguration", note)
+    list(steps.apply(d))
+
+    assert seen[0]["TransitionDefaultMinimumObjectSize"] == "varies_by_storage_class"
+
+
+def test_an_error_while_asking_who_we_are_is_an_error(world: World) -> None:
+    world.recorder.start(refuse=0)
+
+    with pytest.raises(BootstrapError, match="GetCallerIdentity"):
+        steps.plan(world.deployment(base_settings()))
+
+
+def test_a_retry_gives_up_on_every_other_error(world: World) -> None:
+    d = world.deployment(base_settings())
+
+    def call() -> None:
+        raise ClientError({"Error": {"Code": "AccessDenied"}}, "PutRolePolicy")
+
+    with pytest.raises(ClientError):
+        d.retry(call, lambda error: False)
+    assert world.slept == []

@@ -1,0 +1,141 @@
+"""Removing: what is ours goes, data stays unless asked, theirs is not touched."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from moto.s3.models import s3_backends
+
+from bootstrap import steps
+from bootstrap.errors import BootstrapError
+from bootstrap.tests.world import (
+    BUCKET,
+    HOME,
+    REGION,
+    World,
+    base_settings,
+    snapshot,
+    their_bucket,
+)
+
+FOLDER = f"vpc/AWSLogs/{HOME}/vpcflowlogs/{REGION}/2026/01/01/"
+
+
+def _put(world: World, key: str) -> None:
+    # Not through the client: moto takes our refusal of plain HTTP for one of all.
+    s3_backends[HOME]["aws"].put_object(BUCKET, key, b"x")
+
+
+def _keys(world: World) -> list[str]:
+    answer: Any = world.aws.s3.list_object_versions(Bucket=BUCKET)
+    return sorted(item["Key"] for item in answer.get("Versions", []))
+
+
+def _file(world: World, name: str = "") -> str:
+    logs: Any = world.aws.ec2.describe_flow_logs()["FlowLogs"]
+    log = name or logs[0]["FlowLogId"]
+    return f"{FOLDER}{HOME}_vpcflowlogs_{REGION}_{log}_20260101T0005Z_ab.log.parquet"
+
+
+def test_data_stays_unless_asked(world: World) -> None:
+    d = world.deployment(base_settings())
+    list(steps.apply(d))
+    key = _file(world)
+    _put(world, key)
+
+    done = list(steps.apply(d, steps.destroy_steps(False, True)))
+
+    assert _keys(world) == [key]
+    assert (done[-1].verb, done[-1].pending) == ("note", False)
+    assert "it holds data and stays" in done[-1].reason
+    assert world.aws.iam.list_roles()["Roles"] == []
+    # Running apply again takes the kept bucket up.
+    list(steps.apply(d))
+    assert _keys(world) == [key]
+
+
+def test_every_version_goes_when_asked(world: World) -> None:
+    before = snapshot(world)
+    d = world.deployment(base_settings())
+    list(steps.apply(d))
+    key = _file(world)
+    _put(world, key)
+    _put(world, key)
+    s3_backends[HOME]["aws"].delete_object(BUCKET, key)
+
+    list(steps.apply(d, steps.destroy_steps(True, True)))
+
+    assert snapshot(world) == before
+
+
+def test_in_their_bucket_only_files_of_our_flow_logs_go(world: World) -> None:
+    their_bucket(world)
+    d = world.deployment(base_settings(create=False))
+    list(steps.apply(d))
+    theirs = ["reports/1", f"{FOLDER}note.txt", _file(world, "fl-0123456789abcdef0")]
+    for key in [*theirs, _file(world)]:
+        _put(world, key)
+
+    list(steps.apply(d, steps.destroy_steps(True, True)))
+
+    assert _keys(world) == sorted(theirs)
+
+
+def test_a_file_that_comes_while_the_bucket_goes_is_said(world: World) -> None:
+    d = world.deployment(base_settings())
+    list(steps.apply(d))
+
+    def late(**_: Any) -> None:
+        d.home.s3.meta.events.unregister("before-call.s3.DeleteBucket", late)
+        _put(world, _file(world, "fl-1"))
+
+    d.home.s3.meta.events.register("before-call.s3.DeleteBucket", late)
+
+    with pytest.raises(BootstrapError, match="got new files meanwhile"):
+        list(steps.apply(d, steps.destroy_steps(True, True)))
+    list(steps.apply(d, steps.destroy_steps(True, True)))
+
+    assert world.aws.s3.list_buckets()["Buckets"] == []
+
+
+def test_what_is_only_named_like_ours_stays(world: World) -> None:
+    """Same names without our tag: a role, a topic, a rule; and another deployment."""
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    world.aws.iam.create_role(
+        RoleName="vpc-flow-logs-snowflake", AssumeRolePolicyDocument=trust
+    )
+    world.aws.sns.create_topic(Name="vpc-flow-logs-snowpipe")
+    world.aws.events.put_rule(
+        Name="vpc-flow-logs-snowpipe", ScheduleExpression="rate(1 day)"
+    )
+    before = snapshot(world)
+
+    list(
+        steps.apply(world.deployment(base_settings()), steps.destroy_steps(True, True))
+    )
+
+    assert snapshot(world) == before
+
+
+def test_another_deployment_on_the_same_bucket_stays(world: World) -> None:
+    their_bucket(world)
+    first = base_settings(create=False, prefix="one", expire_days=5)
+    first["name"] = "flows"
+    second = base_settings(create=False, prefix="two", expire_days=5)
+    second["name"] = "flows-two"
+    list(steps.apply(world.deployment(first)))
+    before = snapshot(world)
+    world.snowflake.integration_ = world.snowflake.pipe_ = None
+    list(steps.apply(world.deployment(second)))
+
+    list(steps.apply(world.deployment(second), steps.destroy_steps(True, True)))
+
+    assert snapshot(world) == before
+
+
+def test_destroying_nothing_does_nothing(world: World) -> None:
+    d = world.deployment(base_settings())
+
+    assert steps.plan(d, steps.destroy_steps(True, True)) == []

@@ -1,0 +1,197 @@
+"""Events: overlaps seen before S3 refuses them, and the ways around."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from bootstrap import notifications, steps
+from bootstrap.errors import Blocked, BootstrapError
+from bootstrap.notifications import Rule
+from bootstrap.snowflake_side import Pipe
+from bootstrap.tests.world import (
+    BUCKET,
+    HOME,
+    QUEUE,
+    REGION,
+    USER,
+    World,
+    base_settings,
+    their_bucket,
+)
+
+CREATED, PUT = "s3:ObjectCreated:*", "s3:ObjectCreated:Put"
+OURS = Rule("QueueConfigurations", "o", QUEUE, (CREATED,), "vpc/AWSLogs/", ".parquet")
+
+
+@pytest.mark.parametrize(
+    ("event", "prefix", "suffix", "overlaps", "covers"),
+    [
+        (CREATED, "", "", True, True),
+        (CREATED, "vpc/", "", True, True),
+        (CREATED, "vpc/", ".parquet", True, True),
+        (CREATED, "vpc/", "quet", True, True),
+        (PUT, "vpc/", "", True, False),
+        (CREATED, "vpc/AWSLogs/1/", "", True, False),
+        (CREATED, "vpc/", "x.parquet", True, False),
+        (CREATED, "vpc/", ".gz", False, False),
+        (CREATED, "vpc2/", "", False, False),
+        ("s3:ObjectRemoved:*", "", "", False, False),
+    ],
+)
+def test_overlaps_are_those_that_s3_refuses(
+    event: str, prefix: str, suffix: str, overlaps: bool, covers: bool
+) -> None:
+    other = Rule("TopicConfigurations", "t", "arn", (event,), prefix, suffix)
+
+    assert other.overlaps(OURS) is overlaps
+    assert OURS.overlaps(other) is overlaps
+    assert other.covers(OURS) is covers
+
+
+def _read(world: World) -> dict[str, Any]:
+    answer: Any = world.aws.s3.get_bucket_notification_configuration(Bucket=BUCKET)
+    answer.pop("ResponseMetadata")
+    return dict(answer)
+
+
+def test_ours_stands_beside_theirs_with_suffix_and_prefix(world: World) -> None:
+    their_bucket(world)
+    before = _read(world)
+    d = world.deployment(base_settings(create=False))
+    list(steps.apply(d))
+
+    after = _read(world)
+    ours = after["QueueConfigurations"].pop()
+
+    assert after == before
+    assert after["EventBridgeConfiguration"] == {}
+    assert ours == notifications.as_item(notifications.wanted_rule(d, QUEUE))
+    assert "=" not in json.dumps(ours["Filter"])
+
+
+def test_a_topic_in_the_way_is_what_the_pipe_subscribes_to(world: World) -> None:
+    topic = their_bucket(world, conflicting="topic")["topic"]
+    before = _read(world)
+    list(steps.apply(world.deployment(base_settings(create=False))))
+
+    policy = world.aws.sns.get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"]
+    statement = json.loads(policy)["Statement"][-1]
+
+    assert ("stage", (topic, True)) in world.snowflake.calls
+    assert statement["Action"] == "sns:Subscribe"
+    assert statement["Principal"] == {"AWS": USER}
+    assert len(json.loads(policy)["Statement"]) == 2
+    assert _read(world) == before
+
+
+def test_a_queue_in_the_way_leads_to_eventbridge_which_destroy_takes_back(
+    world: World,
+) -> None:
+    their_bucket(world, conflicting="queue")
+    before = _read(world)
+    d = world.deployment(base_settings(create=False))
+    list(steps.apply(d))
+    during = _read(world)
+    targets = world.aws.events.list_targets_by_rule(Rule="vpc-flow-logs-snowpipe")
+    arn = f"arn:aws:sns:{REGION}:{HOME}:vpc-flow-logs-snowpipe"
+
+    assert during.pop("EventBridgeConfiguration") == {}
+    assert during == before
+    policy = world.aws.sns.get_topic_attributes(TopicArn=arn)["Attributes"]["Policy"]
+    publish, subscribe = json.loads(policy)["Statement"]
+
+    # EventBridge fills in no condition keys: a condition would never hold.
+    assert "Condition" not in publish
+    assert publish["Principal"] == {"Service": "events.amazonaws.com"}
+    assert subscribe["Principal"] == {"AWS": USER}
+    assert [target["Arn"] for target in targets["Targets"]] == [arn]
+    assert ("stage", (arn, True)) in world.snowflake.calls
+
+    list(steps.apply(d, steps.destroy_steps(False, True)))
+
+    assert _read(world) == before
+    assert world.aws.events.list_rules()["Rules"] == []
+
+
+def test_eventbridge_that_was_on_already_stays_on(world: World) -> None:
+    their_bucket(world, conflicting="queue")
+    configuration: Any = {**_read(world), "EventBridgeConfiguration": {}}
+    world.aws.s3.put_bucket_notification_configuration(
+        Bucket=BUCKET, NotificationConfiguration=configuration
+    )
+    d = world.deployment(base_settings(create=False))
+    list(steps.apply(d))
+
+    list(steps.apply(d, steps.destroy_steps(False, True)))
+
+    assert _read(world) == configuration
+
+
+def test_eventbridge_that_others_came_to_use_stays_on(world: World) -> None:
+    their_bucket(world, conflicting="queue")
+    d = world.deployment(base_settings(create=False))
+    list(steps.apply(d))
+    pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [BUCKET]}}}
+    world.aws.events.put_rule(Name="theirs", EventPattern=json.dumps(pattern))
+
+    done = list(steps.apply(d, steps.destroy_steps(False, True)))
+
+    assert "EventBridgeConfiguration" in _read(world)
+    assert any("these rules need it: theirs" in change.reason for change in done)
+
+
+def test_stopping_names_the_notification_and_what_its_owner_must_change(
+    world: World,
+) -> None:
+    their_bucket(world, conflicting="queue")
+    document = base_settings(create=False)
+    document["events"] = {"on_conflict": "stop"}
+
+    with pytest.raises(Blocked) as caught:
+        steps.plan(world.deployment(document))
+
+    for words in ("`their-queue`", f"arn:aws:sqs:{REGION}:{HOME}:theirs", "Its owner"):
+        assert words in str(caught.value)
+
+
+def test_the_pipes_queue_must_be_in_the_buckets_region(world: World) -> None:
+    d = world.deployment(base_settings())
+    list(steps.apply(d))
+    elsewhere = QUEUE.replace(REGION, "us-east-1")
+    world.snowflake.pipe_ = Pipe("DB.S.P", elsewhere, "RUNNING")
+
+    with pytest.raises(BootstrapError, match="not in the bucket's region"):
+        steps.plan(d)
+
+
+def test_a_pipe_with_a_new_queue_is_followed(world: World) -> None:
+    d = world.deployment(base_settings())
+    list(steps.apply(d))
+    world.snowflake.pipe_ = Pipe("DB.S.P", f"{QUEUE}-2", "RUNNING")
+
+    list(steps.apply(d))
+
+    arns = [item["QueueArn"] for item in _read(world)["QueueConfigurations"]]
+    assert arns == [f"{QUEUE}-2"]
+
+
+def test_a_notification_that_is_not_needed_any_more_goes(world: World) -> None:
+    list(steps.apply(world.deployment(base_settings())))
+    document = base_settings()
+    document["events"] = {"route": "none"}
+
+    list(steps.apply(world.deployment(document)))
+
+    assert _read(world) == {}
+
+
+def test_without_events_the_pipe_is_made_for_rest(world: World) -> None:
+    document = base_settings()
+    document["events"] = {"route": "none"}
+    list(steps.apply(world.deployment(document)))
+
+    assert ("stage", (None, False)) in world.snowflake.calls
+    assert _read(world) == {}

@@ -1,0 +1,255 @@
+"""Flow logs: chosen, created in batches, recognised, and never changed in place."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import boto3
+import pytest
+from botocore.stub import ANY, Stubber
+
+from bootstrap import flow_logs, steps
+from bootstrap.errors import BootstrapError
+from bootstrap.fields import DEFAULT, EXTENDED, log_format
+from bootstrap.tests.faithful import Aws
+from bootstrap.tests.world import (
+    BUCKET,
+    HOME,
+    REGION,
+    World,
+    base_settings,
+    snapshot,
+)
+
+DESTINATION = f"arn:aws:s3:::{BUCKET}/vpc/"
+OTHER = "210987654321"
+
+
+def _logs(world: World, region: str = REGION) -> list[Any]:
+    client = world.session.client("ec2", region_name=region)
+    found: list[Any] = list(client.describe_flow_logs()["FlowLogs"])
+    return found
+
+
+def _with_source(**source: Any) -> dict[str, Any]:
+    document = base_settings()
+    document["sources"] = [{"account_id": HOME, "regions": [REGION], **source}]
+    return document
+
+
+def test_every_vpc_gets_one_with_all_its_options(world: World) -> None:
+    world.aws.ec2.create_vpc(CidrBlock="10.1.0.0/16")
+    document = base_settings()
+    document["flow_logs"] = {
+        "hive_compatible_partitions": True,
+        "hourly_partitions": True,
+        "aggregation_seconds": 60,
+        "fields": "extended",
+    }
+    list(steps.apply(world.deployment(document)))
+
+    found = _logs(world)
+    assert sorted(log["ResourceId"] for log in found) == world.vpcs()
+    for log in found:
+        assert log["LogDestination"] == DESTINATION
+        assert log["MaxAggregationInterval"] == 60
+        assert log["LogFormat"].count("${") == len(EXTENDED)
+        assert log["DestinationOptions"] == {
+            "FileFormat": "parquet",
+            "HiveCompatiblePartitions": True,
+            "PerHourPartition": True,
+        }
+        assert {"Key": "vpc-flow-logs:deployment", "Value": "vpc-flow-logs"} in log[
+            "Tags"
+        ]
+
+
+@pytest.mark.parametrize(
+    "resource_type", ["vpc", "subnet", "network-interface", "transit-gateway"]
+)
+def test_resources_are_chosen_by_tag(world: World, resource_type: str) -> None:
+    ec2 = world.aws.ec2
+    wanted: list[str] = []
+    for value in ("wanted", "not"):
+        vpc = ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+        subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.1.0.0/24")["Subnet"]
+        made = {
+            "vpc": vpc,
+            "subnet": subnet["SubnetId"],
+            "network-interface": ec2.create_network_interface(
+                SubnetId=subnet["SubnetId"]
+            )["NetworkInterface"]["NetworkInterfaceId"],
+            "transit-gateway": ec2.create_transit_gateway()["TransitGateway"][
+                "TransitGatewayId"
+            ],
+        }[resource_type]
+        ec2.create_tags(Resources=[made], Tags=[{"Key": "logs", "Value": value}])
+        wanted += [made] if value == "wanted" else []
+    document = _with_source(tags={"logs": "wanted"}, resource_type=resource_type)
+    list(steps.apply(world.deployment(document)))
+
+    assert [log["ResourceId"] for log in _logs(world)] == wanted
+    assert steps.plan(world.deployment(document)) == []
+
+
+def test_tags_that_choose_nothing_are_an_error(world: World) -> None:
+    with pytest.raises(BootstrapError, match="has no vpc with tags"):
+        steps.plan(world.deployment(_with_source(tags={"a": "b"})))
+
+
+def test_refused_resources_are_errors_although_the_answer_is_200(
+    world: World, aws: Aws
+) -> None:
+    (vpc,) = world.vpcs()
+    aws.fails[vpc] = "400"
+
+    with pytest.raises(BootstrapError) as caught:
+        list(steps.apply(world.deployment(base_settings())))
+
+    assert f"{vpc}: 400: as the test wants it" in str(caught.value)
+
+
+def test_refused_deletions_are_errors_too() -> None:
+    answer = {
+        "Unsuccessful": [{"ResourceId": "fl-1", "Error": {"Code": "Unavailable"}}]
+    }
+
+    with pytest.raises(BootstrapError, match="fl-1: Unavailable"):
+        flow_logs.raise_unsuccessful(answer, "DeleteFlowLogs", ignore="x")
+
+
+def test_the_request_is_one_that_the_service_model_takes(world: World) -> None:
+    document = _with_source(ids=[f"tgw-{n:03}" for n in range(30)])
+    document["sources"][0]["resource_type"] = "transit-gateway"
+    d = world.deployment(document)
+    ec2: Any = d.home.ec2
+    with Stubber(ec2) as stub:
+        stub.add_response("describe_flow_logs", {"FlowLogs": []})
+        stub.add_response("describe_flow_logs", {"FlowLogs": []})
+        changes = flow_logs.plan_flow_logs(d)
+        for size in (25, 5):
+            stub.add_response(
+                "create_flow_logs",
+                {"FlowLogIds": ["fl-1"]},
+                {
+                    "ResourceIds": ANY,
+                    "ResourceType": "TransitGateway",
+                    "LogDestinationType": "s3",
+                    "LogDestination": DESTINATION,
+                    "LogFormat": log_format("default", transit_gateway=True),
+                    "MaxAggregationInterval": 60,
+                    "DestinationOptions": ANY,
+                    "TagSpecifications": ANY,
+                },
+            )
+            assert len(changes[0 if size == 25 else 1].after["ResourceIds"]) == size
+        for change in changes:
+            assert change.apply is not None
+            change.apply()
+        stub.assert_no_pending_responses()
+
+
+def _foreign(world: World, destination: str = DESTINATION) -> None:
+    world.aws.ec2.create_flow_logs(
+        ResourceIds=world.vpcs(),
+        ResourceType="VPC",
+        TrafficType="REJECT",
+        LogDestinationType="s3",
+        LogDestination=destination,
+    )
+
+
+def test_drift_is_shown_and_left_until_told(world: World) -> None:
+    d = world.deployment(base_settings())
+    list(steps.apply(d))
+    before = snapshot(world)["flow logs"]
+    document = base_settings()
+    document["flow_logs"] = {"traffic_type": "REJECT"}
+
+    (change,) = steps.plan(world.deployment(document))
+    list(steps.apply(world.deployment(document)))
+
+    assert (change.verb, change.pending) == ("note", False)
+    assert "--replace-flow-logs" in change.reason
+    assert '+  "TrafficType": "REJECT"' in "\n".join(change.as_lines())
+    assert snapshot(world)["flow logs"] == before
+
+    list(steps.apply(world.deployment(document, replace_flow_logs=True)))
+
+    assert [log["TrafficType"] for log in _logs(world)] == ["REJECT"]
+
+
+def test_one_of_somebody_elses_to_the_same_place_is_recognised_and_kept(
+    world: World,
+) -> None:
+    d = world.deployment(base_settings())
+    list(steps.apply(d))
+    ids = [log["FlowLogId"] for log in _logs(world)]
+    world.aws.ec2.delete_flow_logs(FlowLogIds=ids)
+    _foreign(world)
+
+    d = world.deployment(base_settings(), replace_flow_logs=True)
+    changes = steps.plan(d)
+    list(steps.apply(d))
+
+    assert [change.verb for change in changes] == ["note"]
+    assert "it is not ours" in changes[0].reason
+    assert [log["TrafficType"] for log in _logs(world)] == ["REJECT"]
+
+    list(steps.apply(d, steps.destroy_steps(True, True)))
+    assert len(_logs(world)) == 1
+
+
+def test_accounts_and_regions_are_reached_through_roles(world: World) -> None:
+    role = f"arn:aws:iam::{OTHER}:role/admin"
+    sts: Any = world.session.client("sts")
+    keys = sts.assume_role(RoleArn=role, RoleSessionName="xx")["Credentials"]
+    there = boto3.client(
+        "ec2",
+        region_name="us-east-1",
+        aws_access_key_id=keys["AccessKeyId"],
+        aws_secret_access_key=keys["SecretAccessKey"],
+        aws_session_token=keys["SessionToken"],
+    )
+    document = base_settings()
+    document["sources"] = [
+        {"account_id": HOME, "regions": [REGION, "us-east-1"], "all": True},
+        {"account_id": OTHER, "role_arn": role, "regions": ["us-east-1"], "all": True},
+    ]
+    d = world.deployment(document)
+    list(steps.apply(d))
+
+    theirs: Any = there.describe_flow_logs()["FlowLogs"]
+    assert len(_logs(world)) == len(_logs(world, "us-east-1")) == len(theirs) == 1
+    vpc = there.describe_vpcs()["Vpcs"][0]["VpcId"]
+    assert theirs[0]["ResourceId"] == vpc
+    assert steps.plan(d) == []
+
+    list(steps.apply(d, steps.destroy_steps(True, True)))
+    assert there.describe_flow_logs()["FlowLogs"] == []
+    assert _logs(world, "us-east-1") == []
+
+
+def test_credentials_of_another_account_are_refused(world: World) -> None:
+    document = base_settings()
+    document["sources"][0]["account_id"] = OTHER
+
+    with pytest.raises(BootstrapError, match=f"act in account {HOME}, not in {OTHER}"):
+        steps.plan(world.deployment(document))
+
+
+def test_a_flow_log_on_what_is_not_chosen_any_more_is_told(world: World) -> None:
+    first = world.vpcs()[0]
+    second: str = world.aws.ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+    list(steps.apply(world.deployment(_with_source(ids=[first, second]))))
+
+    (change,) = steps.plan(world.deployment(_with_source(ids=[first])))
+
+    assert change.verb == "note"
+    assert second in change.resource
+
+
+def test_the_formats_are_those_of_the_guide() -> None:
+    assert len(DEFAULT) == 14
+    assert len(set(EXTENDED)) == len(EXTENDED) == 48
+    assert log_format(("start", "end"), False) == "${start} ${end}"

@@ -1,0 +1,293 @@
+"""The handshake: through dbt in one go, or by hand between two people."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from bootstrap import handshake, steps
+from bootstrap.deployment import Deployment
+from bootstrap.errors import BootstrapError
+from bootstrap.snowflake_side import ByHand, Dbt
+from bootstrap.tests.conftest import FakeDbt
+from bootstrap.tests.world import (
+    EXTERNAL_ID,
+    HOME,
+    QUEUE,
+    REGION,
+    USER,
+    Crash,
+    World,
+    base_settings,
+    snapshot,
+    their_bucket,
+)
+
+ROLE_ARN = f"arn:aws:iam::{HOME}:role/vpc-flow-logs-snowflake"
+
+
+def _through_dbt(world: World, dbt: FakeDbt, **more: Any) -> Deployment:
+    document = base_settings(**more)
+    document["snowflake"] = {
+        "dbt": {"executable": str(dbt.executable)},
+        "setup_role": "FLOW_LOG_ADMIN",
+    }
+    d = world.deployment(document)
+    return world.deployment(document, snowflake=Dbt(d.settings, world.said.append))
+
+
+def _by_hand(world: World, **snowflake: Any) -> Deployment:
+    document = base_settings()
+    document["snowflake"] = {"handshake": "manual", **snowflake}
+    d = world.deployment(document)
+    return world.deployment(document, snowflake=ByHand(d.settings))
+
+
+def test_apply_does_the_whole_chain_in_order(world: World, dbt: FakeDbt) -> None:
+    d = _through_dbt(world, dbt)
+    list(steps.apply(d))
+
+    assert dbt.operations() == [
+        "describe_integration",
+        "setup_snowflake",
+        "describe_integration",
+        "describe_pipe",
+        "stage_external_sources",
+        "describe_pipe",
+    ]
+    assert steps.plan(d) == []
+    setup = next(w for w in dbt.read()["calls"] if "setup_snowflake" in w)
+    assert setup[-2:] == ["--target", "snowflake"]
+    assert json.loads(setup[setup.index("--vars") + 1]) == {
+        "storage_integration": "vpc_flow_logs",
+        "setup_role": "FLOW_LOG_ADMIN",
+    }
+    assert dbt.read()["integration"]["storage_aws_role_arn"] == ROLE_ARN
+    assert dbt.read()["integration"]["storage_allowed_locations"] == [d.place.location]
+    assert EXTERNAL_ID not in "\n".join(world.said)
+
+
+def test_a_location_somebody_added_to_the_integration_stays(
+    world: World, dbt: FakeDbt
+) -> None:
+    d = _through_dbt(world, dbt)
+    list(steps.apply(d))
+    integration = dbt.read()["integration"]
+    integration["storage_allowed_locations"] = ["s3://theirs/"]
+    dbt.change(integration=integration)
+    d.snowflake.forget()
+
+    list(steps.apply(d))
+
+    locations = dbt.read()["integration"]["storage_allowed_locations"]
+    assert locations == ["s3://theirs/", d.place.location]
+
+
+def test_staging_is_tried_again_while_the_role_cannot_be_assumed(
+    world: World, dbt: FakeDbt
+) -> None:
+    dbt.change(fails={"stage_external_sources": 2}, error="Error assuming AWS_ROLE")
+    list(steps.apply(_through_dbt(world, dbt)))
+
+    assert dbt.operations().count("stage_external_sources") == 3
+    assert world.slept == [5.0, 10.0]
+    assert any("cannot assume the role yet" in line for line in world.said)
+
+
+def test_any_other_failure_of_dbt_is_an_error_with_its_words(
+    world: World, dbt: FakeDbt
+) -> None:
+    dbt.change(fails={"stage_external_sources": 9}, error="SQL compilation error")
+
+    with pytest.raises(BootstrapError, match="SQL compilation error"):
+        list(steps.apply(_through_dbt(world, dbt)))
+    assert dbt.operations().count("stage_external_sources") == 1
+
+
+def test_an_external_id_in_the_words_of_dbt_is_masked(
+    world: World, dbt: FakeDbt
+) -> None:
+    d = _through_dbt(world, dbt)
+    list(steps.apply(d))
+    assert d.snowflake.integration() is not None
+    dbt.change(fails={"stage_external_sources": 9}, error=f"because of {EXTERNAL_ID}")
+
+    with pytest.raises(BootstrapError) as caught:
+        d.snowflake.stage(None, True)
+
+    assert EXTERNAL_ID not in str(caught.value)
+    assert "because of ********" in str(caught.value)
+
+
+@pytest.mark.parametrize("operation", ["set_up", "stage", "tear_down"])
+@pytest.mark.parametrize("after", [False, True])
+def test_a_crash_around_snowflake_is_gone_on_from(
+    world: World, monkeypatch: pytest.MonkeyPatch, operation: str, after: bool
+) -> None:
+    before = snapshot(world)
+    d = world.deployment(base_settings())
+    real = getattr(world.snowflake, operation)
+
+    def crash(*given: Any) -> None:
+        if after:
+            real(*given)
+        raise Crash(operation)
+
+    destroy = steps.destroy_steps(True, True)
+    with monkeypatch.context() as patch, pytest.raises(Crash):
+        patch.setattr(world.snowflake, operation, crash)
+        list(steps.apply(d))
+        list(steps.apply(d, destroy))
+
+    list(steps.apply(d))
+    assert steps.plan(d) == []
+    list(steps.apply(d, destroy))
+    assert snapshot(world) == before
+    assert world.snowflake.integration_ is None
+
+
+def test_a_missing_dbt_is_said(world: World) -> None:
+    document = base_settings()
+    document["snowflake"] = {"dbt": {"executable": "no-such-dbt"}}
+    d = world.deployment(document)
+    side = Dbt(d.settings, world.said.append)
+
+    with pytest.raises(BootstrapError, match=r"snowflake\.dbt\.executable"):
+        side.integration()
+
+
+def test_two_people_exchange_two_texts(world: World) -> None:
+    first = _by_hand(world)
+    list(steps.apply(first))
+    text = handshake.hand_over(first)
+
+    for words in (
+        f"storage_aws_role_arn = '{ROLE_ARN}'",
+        f'"role_arn":"{ROLE_ARN}"',
+        "storage_allowed_locations = ('s3://acme-flow-data/vpc/')",
+        "create storage integration if not exists vpc_flow_logs",
+        "desc integration vpc_flow_logs",
+        "dbt run-operation setup_snowflake",
+        "snowflake.external_id",
+    ):
+        assert words in text
+
+    second = _by_hand(world, iam_user_arn=USER, external_id=EXTERNAL_ID)
+    list(steps.apply(second))
+    text = handshake.hand_over(second)
+    assert "dbt run-operation stage_external_sources" in text
+    assert "snowflake.notification_channel" in text
+
+    values = {"iam_user_arn": USER, "external_id": EXTERNAL_ID}
+    third = _by_hand(world, **values, notification_channel=QUEUE)
+    list(steps.apply(third))
+    assert handshake.hand_over(third) == ""
+    assert steps.plan(third) == []
+
+
+def test_a_chosen_external_id_is_shown_in_the_hand_over_only(world: World) -> None:
+    d = _by_hand(world, external_id="it's-mine")
+    shown = "\n".join(line for c in steps.plan(d) for line in c.as_lines())
+    done = "\n".join(line for c in steps.apply(d) for line in c.as_lines())
+
+    assert "it's-mine" not in shown + done + "\n".join(world.said) + repr(
+        d.snowflake.integration()
+    )
+    text = handshake.hand_over(d)
+    assert "storage_aws_external_id = 'it''s-mine'" in text
+    # The run-operation would let Snowflake make another one.
+    assert "setup_snowflake" not in text
+    assert "it's-mine" not in repr(d.settings)
+
+
+def test_the_hand_over_names_the_topic_the_pipe_must_use(world: World) -> None:
+    topic = their_bucket(world, conflicting="topic")["topic"]
+    document = base_settings(create=False)
+    values = {"iam_user_arn": USER, "external_id": EXTERNAL_ID}
+    document["snowflake"] = {"handshake": "manual", **values}
+    d = world.deployment(document)
+    d = world.deployment(document, snowflake=ByHand(d.settings))
+    list(steps.apply(d))
+
+    assert f'"snowpipe_sns_topic":"{topic}"' in handshake.hand_over(d)
+
+
+def test_a_user_of_another_partition_is_refused(world: World) -> None:
+    gov = USER.replace("arn:aws:", "arn:aws-us-gov:")
+    d = _by_hand(world, iam_user_arn=gov, external_id=EXTERNAL_ID)
+
+    with pytest.raises(BootstrapError, match="a Snowflake account there is needed"):
+        steps.plan(d)
+
+
+@pytest.mark.parametrize(
+    ("partition", "region", "snowflake", "refused"),
+    [
+        ("aws", REGION, None, False),
+        ("aws", REGION, "AZURE_WESTEUROPE", False),
+        ("aws", REGION, "AWS_EU_WEST_1", False),
+        ("aws", REGION, "AWS_US_GOV_WEST_1", True),
+        ("aws", REGION, "AWS_CN_NORTHWEST_1", True),
+        ("aws-us-gov", "us-gov-west-1", None, True),
+        ("aws-us-gov", "us-gov-west-1", "AWS_US_WEST_2", True),
+        ("aws-us-gov", "us-gov-west-1", "AWS_US_GOV_EAST_1", True),
+        ("aws-us-gov", "us-gov-west-1", "AWS_US_GOV_WEST_1", False),
+        ("aws-us-gov", "us-gov-west-1", "PUBLIC.AWS_US_GOV_WEST_1", False),
+        ("aws-us-gov", "us-gov-west-1", "AWS_US_GOV_WEST_1_FHPLUS", False),
+        ("aws-cn", "cn-north-1", "AWS_CN_NORTHWEST_1", True),
+        ("aws-cn", "cn-northwest-1", "AWS_CN_NORTHWEST_1", False),
+    ],
+)
+def test_a_foreign_snowflake_account_is_refused(
+    world: World,
+    monkeypatch: pytest.MonkeyPatch,
+    partition: str,
+    region: str,
+    snowflake: str | None,
+    refused: bool,
+) -> None:
+    document = base_settings(region=region)
+    document["snowflake"] = {"region": snowflake}
+    d = world.deployment(document)
+    arn = f"arn:{partition}:sts::{HOME}:assumed-role/x/y"
+    monkeypatch.setitem(d.home.__dict__, "arn", arn)
+
+    if not refused:
+        d.check_snowflake_region()
+        return
+    with pytest.raises(
+        BootstrapError, match=r"same region there|give snowflake\.region"
+    ):
+        d.check_snowflake_region()
+
+
+@pytest.mark.parametrize(
+    ("region", "partition", "scheme"),
+    [("us-gov-west-1", "aws-us-gov", "s3gov"), ("cn-north-1", "aws-cn", "s3china")],
+)
+def test_the_whole_chain_works_in_the_other_partitions(
+    world: World, aws: Any, region: str, partition: str, scheme: str
+) -> None:
+    user = USER.replace("arn:aws:", f"arn:{partition}:")
+    queue = QUEUE.replace("arn:aws:", f"arn:{partition}:").replace(REGION, region)
+    aws.principals.add(user)
+    document = base_settings(region=region)
+    document["sources"][0]["regions"] = [region]
+    document["snowflake"] = {
+        "handshake": "manual",
+        "region": f"AWS_{region.upper().replace('-', '_')}",
+        "iam_user_arn": user,
+        "external_id": EXTERNAL_ID,
+        "notification_channel": queue,
+    }
+    d = world.deployment(document)
+    d = world.deployment(document, snowflake=ByHand(d.settings))
+    list(steps.apply(d))
+
+    policy = d.home.s3.get_bucket_policy(Bucket=d.settings.bucket.name)["Policy"]
+    assert d.place.location.startswith(f"{scheme}://")
+    assert f"arn:{partition}:s3:::" in policy
+    assert "arn:aws:" not in policy
+    assert steps.plan(d) == []

@@ -1,0 +1,265 @@
+"""The policies, judged by what they allow and not by their text."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from bootstrap import documents, naming
+from bootstrap.naming import Names
+from bootstrap.policies import (
+    Place,
+    delivery_statements,
+    deny_plain_http,
+    key_statements,
+    role_policy,
+    trust_policy,
+)
+from bootstrap.tests.evaluator import Request, allows
+from bootstrap.tests.world import BUCKET, EXTERNAL_ID, HOME, USER
+
+NAMES = Names("vpc-flow-logs")
+PLACE = Place("aws", BUCKET, "vpc")
+ARN = f"arn:aws:s3:::{BUCKET}"
+KEY = f"arn:aws:kms:eu-west-1:{HOME}:key/1"
+LOG = f"{ARN}/vpc/AWSLogs/{HOME}/vpcflowlogs/eu-west-1/2026/01/01/a.log.parquet"
+
+
+def _list(prefix: str | None) -> Request:
+    context = {} if prefix is None else {"s3:prefix": prefix}
+    return Request("s3:ListBucket", ARN, context)
+
+
+ALLOWED = [
+    Request("s3:GetObject", LOG),
+    Request("s3:GetObjectVersion", LOG),
+    Request("s3:GetObject", f"{ARN}/vpc/x"),
+    _list("vpc"),
+    _list("vpc/"),
+    _list("vpc/AWSLogs/"),
+    # Snowflake asks where the bucket is without any prefix.
+    Request("s3:GetBucketLocation", ARN),
+]
+WRITES = [
+    Request("s3:PutObject", LOG),
+    Request("s3:DeleteObject", LOG),
+    Request("s3:DeleteObjectVersion", LOG),
+]
+NEVER = [
+    Request("s3:PutObjectAcl", LOG),
+    Request("s3:PutObjectTagging", LOG),
+    Request("s3:RestoreObject", LOG),
+    Request("s3:AbortMultipartUpload", LOG),
+    Request("s3:PutBucketPolicy", ARN),
+    Request("s3:DeleteBucket", ARN),
+    Request("s3:GetBucketPolicy", ARN),
+    Request("s3:ListAllMyBuckets", "*"),
+    Request("s3:ListBucketVersions", ARN, {"s3:prefix": "vpc/"}),
+    Request("s3:GetObject", f"{ARN}/vpc2/secret"),
+    Request("s3:GetObject", f"{ARN}/secret"),
+    Request("s3:GetObject", f"{ARN}/other/vpc/secret"),
+    Request("s3:GetObject", f"{ARN}-backup/vpc/secret"),
+    Request("s3:PutObject", f"{ARN}/vpc2/x"),
+    Request("s3:DeleteObject", f"{ARN}/secret"),
+    Request("s3:GetBucketLocation", f"{ARN}-backup"),
+    _list(None),
+    _list(""),
+    _list("vpc2"),
+    _list("vpc2/"),
+    _list("secret/"),
+    Request("kms:Decrypt", f"{KEY}2"),
+    Request("kms:Encrypt", KEY),
+    Request("kms:PutKeyPolicy", KEY),
+    Request("iam:PassRole", f"arn:aws:iam::{HOME}:role/x"),
+    Request("sts:AssumeRole", f"arn:aws:iam::{HOME}:role/x"),
+]
+
+
+@pytest.mark.parametrize("request_", ALLOWED, ids=str)
+def test_snowflake_may_read_below_the_prefix(request_: Request) -> None:
+    assert allows(role_policy(PLACE), request_)
+
+
+@pytest.mark.parametrize("request_", [*WRITES, *NEVER], ids=str)
+def test_snowflake_may_not_write_nor_leave_the_prefix(request_: Request) -> None:
+    assert not allows(role_policy(PLACE), request_)
+    assert not allows(role_policy(PLACE, KEY), request_)
+
+
+@pytest.mark.parametrize("request_", [*ALLOWED, *WRITES], ids=str)
+def test_unloading_adds_put_and_delete_below_the_prefix(request_: Request) -> None:
+    assert allows(role_policy(PLACE, allow_unload=True), request_)
+
+
+@pytest.mark.parametrize("request_", NEVER, ids=str)
+def test_unloading_adds_nothing_else(request_: Request) -> None:
+    assert not allows(role_policy(PLACE, KEY, allow_unload=True), request_)
+
+
+def test_the_key_may_be_used_only_where_there_is_one() -> None:
+    decrypt, data_key = Request("kms:Decrypt", KEY), Request("kms:GenerateDataKey", KEY)
+
+    assert not allows(role_policy(PLACE), decrypt)
+    assert allows(role_policy(PLACE, KEY), decrypt)
+    assert not allows(role_policy(PLACE, KEY), data_key)
+    assert allows(role_policy(PLACE, KEY, allow_unload=True), data_key)
+
+
+def test_without_a_prefix_only_the_logs_are_read() -> None:
+    policy = role_policy(Place("aws", BUCKET, ""))
+
+    assert allows(policy, Request("s3:GetObject", f"{ARN}/AWSLogs/{HOME}/x"))
+    assert allows(policy, _list("AWSLogs/"))
+    assert not allows(policy, Request("s3:GetObject", f"{ARN}/secret"))
+    assert not allows(policy, _list(""))
+
+
+@pytest.mark.parametrize(
+    ("principal", "context", "expected"),
+    [
+        (USER, {"sts:ExternalId": EXTERNAL_ID}, True),
+        (USER, {"sts:ExternalId": "another"}, False),
+        (USER, {}, False),
+        (f"{USER}2", {"sts:ExternalId": EXTERNAL_ID}, False),
+        (f"arn:aws:iam::{HOME}:root", {"sts:ExternalId": EXTERNAL_ID}, False),
+    ],
+)
+def test_the_role_trusts_one_user_with_one_external_id(
+    principal: str, context: dict[str, str], expected: bool
+) -> None:
+    asked = Request("sts:AssumeRole", "*", context, ("AWS", principal))
+
+    assert allows(trust_policy(USER, EXTERNAL_ID), asked) is expected
+
+
+def _delivery(account: str, key: str, **more: str) -> Request:
+    context = {
+        "aws:SourceAccount": account,
+        "aws:SourceArn": f"arn:aws:logs:eu-west-1:{account}:log-delivery",
+        "s3:x-amz-acl": "bucket-owner-full-control",
+        "aws:SecureTransport": "true",
+        **more,
+    }
+    service = ("Service", "delivery.logs.amazonaws.com")
+    return Request("s3:PutObject", f"{ARN}/{key}", context, service)
+
+
+OTHER = "210987654321"
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        (_delivery(HOME, f"vpc/AWSLogs/{HOME}/vpcflowlogs/x"), True),
+        (_delivery(HOME, f"vpc/AWSLogs/aws-account-id={HOME}/x"), True),
+        (_delivery(OTHER, f"vpc/AWSLogs/{OTHER}/vpcflowlogs/x"), True),
+        (_delivery("999988887777", f"vpc/AWSLogs/{HOME}/x"), False),
+        (_delivery(HOME, "vpc/AWSLogs/999988887777/x"), False),
+        (_delivery(HOME, f"AWSLogs/{HOME}/x"), False),
+        (
+            _delivery(HOME, f"vpc/AWSLogs/{HOME}/x", **{"s3:x-amz-acl": "private"}),
+            False,
+        ),
+        (
+            _delivery(
+                HOME,
+                f"vpc/AWSLogs/{HOME}/x",
+                **{"aws:SourceArn": f"arn:aws:logs:us-east-1:{HOME}:x"},
+            ),
+            False,
+        ),
+        (
+            _delivery(
+                HOME, f"vpc/AWSLogs/{HOME}/x", **{"aws:SecureTransport": "false"}
+            ),
+            False,
+        ),
+    ],
+)
+def test_delivery_may_write_for_the_named_accounts_only(
+    asked: Request, expected: bool
+) -> None:
+    pairs = [(HOME, "eu-west-1"), (OTHER, "eu-west-1")]
+    policy = documents.merge(
+        None,
+        [*delivery_statements(NAMES, PLACE, pairs), deny_plain_http(NAMES, PLACE)],
+        NAMES.sids,
+    )
+
+    assert allows(policy, asked) is expected
+
+
+def test_the_keys_reader_is_the_role_and_nobody_else() -> None:
+    role = f"arn:aws:iam::{HOME}:role/vpc-flow-logs-snowflake"
+    policy = {"Statement": key_statements(NAMES, PLACE, [(HOME, "eu-west-1")], role)}
+
+    assert allows(policy, Request("kms:Decrypt", KEY, principal=("AWS", role)))
+    assert not allows(policy, Request("kms:Encrypt", KEY, principal=("AWS", role)))
+    assert not allows(policy, Request("kms:Decrypt", KEY, principal=("AWS", USER)))
+
+
+@pytest.mark.parametrize(
+    ("partition", "scheme"),
+    [("aws", "s3"), ("aws-us-gov", "s3gov"), ("aws-cn", "s3china")],
+)
+def test_arns_and_schemes_follow_the_partition(partition: str, scheme: str) -> None:
+    place = Place(partition, BUCKET, "vpc")
+    text = json.dumps(
+        [delivery_statements(NAMES, place, [(HOME, "x")]), role_policy(place, None)]
+    )
+
+    assert place.location == f"{scheme}://{BUCKET}/vpc/"
+    assert f"arn:{partition}:s3:::{BUCKET}" in text
+    assert partition == "aws" or "arn:aws:" not in text
+
+
+THEIRS: dict[str, Any] = {
+    "Version": "2008-10-17",
+    "Id": "theirs",
+    "Statement": [
+        {"Effect": "Allow", "Principal": "*", "Action": "s3:Get*", "Resource": "*"},
+        {"Sid": "VpcFlowLogs", "Effect": "Deny", "Principal": "*", "Action": "s3:*"},
+    ],
+}
+STYLES: list[dict[str, Any]] = [
+    {"separators": (",", ":")},
+    {},
+    {"indent": 2},
+    {"indent": 4},
+]
+
+
+@pytest.mark.parametrize("style", STYLES)
+def test_taking_ours_out_gives_back_their_bytes(style: dict[str, Any]) -> None:
+    text = json.dumps(THEIRS, **style)
+    ours = delivery_statements(NAMES, PLACE, [(HOME, "eu-west-1")])
+    merged = documents.merge(json.loads(text), ours, NAMES.sids)
+    merged_text = documents.render_like(text, merged)
+
+    left = documents.without(json.loads(merged_text), NAMES.sids)
+
+    assert left is not None
+    assert documents.render_like(merged_text, left) == text
+
+
+def test_merging_twice_changes_nothing_and_keeps_the_order() -> None:
+    ours = delivery_statements(NAMES, PLACE, [(HOME, "eu-west-1")])
+    once = documents.merge(THEIRS, ours, NAMES.sids)
+    once["Statement"].append({"Sid": "Later", "Effect": "Deny"})
+
+    assert documents.merge(once, ours, NAMES.sids) == once
+
+
+def test_a_statement_that_aws_rewrote_is_still_the_same() -> None:
+    one = {"Sid": "a", "Action": ["s3:GetObject"], "Principal": {"AWS": ["y", "x"]}}
+    other = {"Sid": "a", "Action": "s3:GetObject", "Principal": {"AWS": ["x", "y"]}}
+
+    assert documents.same_statement(one, other)
+    assert not documents.same_statement(one, {**other, "Action": "s3:PutObject"})
+
+
+def test_names_of_two_deployments_never_meet() -> None:
+    assert not Names("vpc").sids & Names("vpc-flow").sids
+    assert Names("vpc-flow").sid(naming.DELIVERY_WRITE) == "VpcFlowDeliveryWrite"

@@ -1,0 +1,186 @@
+"""The settings file: what is refused, and in which words."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any, get_args, get_origin
+
+import pytest
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from bootstrap.errors import BootstrapError
+from bootstrap.loading import load
+from bootstrap.settings import Settings
+from bootstrap.tests.world import HOME, REGION, base_settings
+
+ROOT = Path(__file__).parents[2]
+
+
+def _load(tmp_path: Path, document: object, *overrides: str, **variables: str) -> Any:
+    path = tmp_path / "bootstrap.yml"
+    path.write_text(yaml.safe_dump(document), encoding="utf-8")
+    return load(path, variables, overrides)
+
+
+def test_the_example_is_right() -> None:
+    settings = load(ROOT / "bootstrap.yml.example")
+
+    assert [source.resource_type for source in settings.sources] == ["vpc", "subnet"]
+
+
+def test_flags_win_over_the_environment_and_that_over_the_file(tmp_path: Path) -> None:
+    settings = _load(
+        tmp_path,
+        base_settings(expire_days=1),
+        "bucket.expire_days=3",
+        VPC_FLOW_BOOTSTRAP__BUCKET__EXPIRE_DAYS="2",
+        VPC_FLOW_BOOTSTRAP__BUCKET__PREFIX="elsewhere",
+        VPC_FLOW_BOOTSTRAP__FLOW_LOGS__FIELDS="[version, start]",
+    )
+
+    assert settings.bucket.expire_days == 3
+    assert settings.bucket.prefix == "elsewhere"
+    assert settings.flow_logs.fields == ("version", "start")
+
+
+def test_an_account_id_keeps_its_zeros_in_an_override(tmp_path: Path) -> None:
+    settings = _load(tmp_path, base_settings(), "bucket.account_id=001234567890")
+
+    assert settings.bucket.account_id == "001234567890"
+
+
+def test_settings_never_change() -> None:
+    settings = Settings.model_validate(base_settings())
+
+    with pytest.raises(ValidationError):
+        settings.name = "other"
+
+
+def _changed(**sections: Any) -> dict[str, Any]:
+    document = base_settings()
+    for section, value in sections.items():
+        old: Any = document.get(section)
+        both_maps = isinstance(old, dict) and isinstance(value, dict)
+        document[section] = {**old, **value} if both_maps else value
+    return document
+
+
+SOURCE = {"account_id": HOME, "regions": [REGION]}
+WRONG = [
+    (_changed(bukcet={}), "bukcet: unknown key; did you mean `bucket`?"),
+    (_changed(bucket={"nmae": "x"}), "bucket.nmae: unknown key; did you mean `name`?"),
+    (_changed(bucket={"account_id": 12345}), "bucket.account_id: quote it"),
+    (_changed(bucket={"name": "Not_A_Bucket"}), "bucket.name:"),
+    (_changed(bucket={"region": "ireland"}), "bucket.region:"),
+    (_changed(bucket={"prefix": "a/AWSLogs/b"}), "AWS adds `AWSLogs` itself"),
+    (_changed(bucket={"prefix": "day=1"}), "work in event filters"),
+    (_changed(bucket={"encryption": {"type": "sse-kms"}}), "key_arn is needed"),
+    (
+        _changed(bucket={"encryption": {"type": "sse-kms", "key_arn": "1234-abcd"}}),
+        "bucket.encryption.key_arn:",
+    ),
+    (_changed(sources=[]), "sources:"),
+    (_changed(sources=[{**SOURCE}]), "give exactly one of ids, tags, all: true"),
+    (
+        _changed(sources=[{**SOURCE, "all": True, "ids": ["vpc-1"]}]),
+        "give exactly one of ids, tags, all: true",
+    ),
+    (
+        _changed(sources=[{**SOURCE, "all": True, "resource_type": "subnet"}]),
+        "all: true is for VPCs",
+    ),
+    (
+        _changed(sources=[{**SOURCE, "all": True, "rgions": []}]),
+        "did you mean `regions`",
+    ),
+    (_changed(flow_logs={"fields": ["srcadr"]}), "`srcadr` is no field of a vpc"),
+    (_changed(flow_logs={"fields": ["start", "start"]}), "a field stands twice"),
+    (_changed(flow_logs={"fields": ["instance-tag"]}), "needs a tag key"),
+    (_changed(flow_logs={"fields": ["tgw-id"]}), "`tgw-id` is no field of a vpc"),
+    (_changed(flow_logs={"aggregation_seconds": 300}), "flow_logs.aggregation_seconds"),
+    (_changed(snowflake={"handshake": "mail"}), "snowflake.handshake"),
+    (_changed(bucket={"prefix": ""}, snowflake={"allow_unload": True}), "to stay in"),
+    (
+        _changed(
+            events={"route": "queue", "topic_arn": f"arn:aws:sns:{REGION}:{HOME}:t"}
+        ),
+        "topic_arn goes with route: topic",
+    ),
+    (_changed(name="Prod"), "name:"),
+    (_changed(snowflake={"external_id": "abc"}), "set handshake: manual"),
+]
+
+
+@pytest.mark.parametrize(("document", "words"), WRONG)
+def test_a_wrong_key_or_value_is_named(
+    tmp_path: Path, document: dict[str, Any], words: str
+) -> None:
+    with pytest.raises(BootstrapError) as caught:
+        _load(tmp_path, document)
+
+    assert words in str(caught.value)
+
+
+def test_all_problems_are_named_at_once(tmp_path: Path) -> None:
+    with pytest.raises(BootstrapError) as caught:
+        _load(tmp_path, {"bucket": {"name": "x"}, "colour": "red"})
+
+    for words in ("bucket.region: missing", "sources: missing", "colour: unknown key"):
+        assert words in str(caught.value)
+
+
+def test_a_wrong_external_id_is_not_repeated(tmp_path: Path) -> None:
+    with pytest.raises(BootstrapError) as caught:
+        _load(tmp_path, _changed(snowflake={"external_id": "s"}))
+
+    assert "given" not in str(caught.value)
+
+
+def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
+    path = tmp_path / "bootstrap.yml"
+    path.write_text("bucket: [", encoding="utf-8")
+
+    with pytest.raises(BootstrapError, match="is no YAML"):
+        load(path)
+
+
+def test_transit_gateways_take_a_minute_and_no_other_interval() -> None:
+    source = {**SOURCE, "resource_type": "transit-gateway", "ids": ["tgw-1"]}
+    settings = Settings.model_validate(_changed(sources=[source]))
+
+    assert settings.options(settings.sources[0]).aggregation_seconds == 60
+
+
+def _keys(model: type[BaseModel], before: str = "") -> list[str]:
+    found = []
+    for name, field in model.model_fields.items():
+        below = [
+            part
+            for part in (field.annotation, *get_args(field.annotation))
+            if isinstance(part, type) and issubclass(part, BaseModel)
+        ]
+        if not below:
+            found.append(f"{before}{name}")
+        for part in below:
+            several = "[]" if get_origin(field.annotation) is tuple else ""
+            found += _keys(part, f"{before}{name}{several}.")
+    return found
+
+
+def test_every_key_stands_in_the_guide() -> None:
+    text = (ROOT / "docs" / "bootstrap.md").read_text("utf-8")
+    table = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
+    documented = set()
+    for cell in table:
+        whole, *tails = re.findall(r"`([^`]+)`", cell)
+        parent = whole.rpartition(".")[0]
+        documented |= {whole, *(f"{parent}{tail}" for tail in tails)}
+    source = {"sources.flow_logs", "sources[].flow_logs"}
+
+    wanted = {
+        key for key in _keys(Settings) if not key.startswith("sources[].flow_logs.")
+    }
+    assert wanted - documented == set()
+    assert source & documented

@@ -1,0 +1,371 @@
+"""Accounts for the tests: somebody else's things, a Snowflake, and a way to compare."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import boto3
+import botocore.session
+from botocore.exceptions import ClientError
+from botocore.loaders import Loader
+
+from bootstrap.aws import Account, Accounts
+from bootstrap.deployment import Deployment
+from bootstrap.settings import Settings
+from bootstrap.snowflake_side import Integration, Pipe
+
+HOME = "123456789012"
+REGION = "eu-west-1"
+BUCKET = "acme-flow-data"
+USER = "arn:aws:iam::999988887777:user/abc1-s-xyz"
+EXTERNAL_ID = "ACME_SFCRole=2_h3k/9Zq="
+QUEUE = f"arn:aws:sqs:{REGION}:999988887777:sf-snowpipe-AIDA-abc"
+
+
+@dataclass
+class Snowflake:
+    """The other side, in memory: what the run-operations do, without dbt."""
+
+    by_hand: bool = False
+    integration_: Integration | None = None
+    pipe_: Pipe | None = None
+    load_: dict[str, Any] | None = None
+    parameters_: dict[str, Any] | None = None
+    calls: list[tuple[str, Any]] = field(default_factory=list)
+
+    def integration(self) -> Integration | None:
+        return self.integration_
+
+    def pipe(self) -> Pipe | None:
+        return self.pipe_
+
+    def set_up(self, role_arn: str, locations: list[str], stage_url: str) -> None:
+        self.calls.append(("set_up", (role_arn, tuple(locations))))
+        self.integration_ = Integration(role_arn, USER, EXTERNAL_ID, tuple(locations))
+
+    def stage(self, topic_arn: str | None, auto_ingest: bool) -> None:
+        self.calls.append(("stage", (topic_arn, auto_ingest)))
+        channel = (topic_arn or QUEUE) if auto_ingest else ""
+        self.pipe_ = Pipe("DB.LANDING.FLOW_LOGS", channel, "RUNNING")
+
+    def tear_down(self, delete_data: bool) -> None:
+        self.calls.append(("tear_down", ()))
+        self.integration_ = self.pipe_ = None
+
+    def load(self) -> dict[str, Any] | None:
+        return self.load_
+
+    def parameters(self) -> dict[str, Any] | None:
+        return self.parameters_
+
+    def forget(self) -> None:
+        return None
+
+
+class Fault(ClientError):
+    """AWS refuses a call before doing anything."""
+
+
+class Crash(BaseException):
+    """The program dies: nothing may catch it."""
+
+
+class Recorder:
+    """Notes every call of a session, and lets one of them fail.
+
+    Args:
+        session: Whose calls.
+    """
+
+    def __init__(self, session: boto3.Session) -> None:
+        self.calls: list[str] = []
+        self.services: list[tuple[str, str]] = []
+        self._count = 0
+        self.refuse_at: int | None = None
+        self.crash_at: int | None = None
+        session.events.register("before-call.*.*", self._before)
+        session.events.register("after-call.*.*", self._after)
+
+    def start(self, refuse: int | None = None, crash: int | None = None) -> None:
+        """Begin to count anew; calls are counted from 0."""
+        self.calls, self.services, self._count = [], [], 0
+        self.refuse_at, self.crash_at = refuse, crash
+
+    def _before(self, model: Any, **_: Any) -> Any:
+        number, self._count = self._count, self._count + 1
+        self.calls.append(model.name)
+        self.services.append((model.service_model.service_name, model.name))
+        if number != self.refuse_at:
+            return None
+        answer = type("Answer", (), {"status_code": 403, "headers": {}})()
+        return answer, {
+            "Error": {"Code": "AccessDenied", "Message": "as the test wants it"},
+            "ResponseMetadata": {"HTTPStatusCode": 403},
+        }
+
+    def _after(self, model: Any, **_: Any) -> None:
+        if self._count - 1 == self.crash_at and model.name == self.calls[-1]:
+            raise Crash(model.name)
+
+
+WRITES = ("Create", "Put", "Delete", "Update", "Set", "Remove", "Tag", "Attach")
+
+
+def writes(calls: list[str]) -> list[str]:
+    """Return the calls that change something."""
+    return [call for call in calls if call.startswith(WRITES)]
+
+
+class Clients:
+    """A session and its clients, which are dear to make.
+
+    Reading the service models is most of it: once is enough for all sessions.
+    """
+
+    loader = Loader()
+    shared: Clients | None = None
+
+    def __init__(self) -> None:
+        core = botocore.session.Session()
+        core.register_component("data_loader", self.loader)
+        self.session = boto3.Session(
+            "testing", "testing", botocore_session=core, region_name=REGION
+        )
+        self.recorder = Recorder(self.session)
+        self.accounts = Accounts(self.session)
+        self.aws = Account(self.session, REGION)
+
+    @classmethod
+    def clean(cls) -> Clients:
+        """Return the shared ones, which remember nobody and note nothing yet."""
+        found = cls.shared = cls.shared or cls()
+        found.recorder.start()
+        accounts = found.accounts
+        accounts._sessions = {None: found.session}
+        accounts._accounts = {
+            key: account for key, account in accounts._accounts.items() if not key[0]
+        }
+        for account in accounts._accounts.values():
+            account.__dict__.pop("arn", None)
+        return found
+
+
+class World:
+    """One AWS account with a caller's credentials, and what is asked of it.
+
+    Args:
+        folder: For state that outlives a run.
+        own_clients: Whether clients are made anew, as for another end point.
+    """
+
+    def __init__(self, folder: Path, own_clients: bool = False) -> None:
+        self.folder = folder
+        clients = Clients() if own_clients else Clients.clean()
+        self.session, self.aws = clients.session, clients.aws
+        self.recorder, self.accounts = clients.recorder, clients.accounts
+        self.snowflake = Snowflake()
+        self.said: list[str] = []
+        self.slept: list[float] = []
+
+    def deployment(self, document: dict[str, Any], **more: Any) -> Deployment:
+        """Return a deployment over this account."""
+        settings = Settings.model_validate({"state_dir": self.folder, **document})
+        return Deployment(
+            settings,
+            self.accounts,
+            more.pop("snowflake", self.snowflake),
+            self.said.append,
+            self.slept.append,
+            **more,
+        )
+
+    def vpcs(self, region: str = REGION) -> list[str]:
+        """Return the ids of the account's VPCs."""
+        ec2 = self.session.client("ec2", region_name=region)
+        return sorted(v["VpcId"] for v in ec2.describe_vpcs()["Vpcs"])
+
+
+def base_settings(**bucket: Any) -> dict[str, Any]:
+    """Return the smallest settings: a new bucket, and every VPC of one region."""
+    return {
+        "bucket": {
+            "name": BUCKET,
+            "region": REGION,
+            "account_id": HOME,
+            "prefix": "vpc",
+            **bucket,
+        },
+        "sources": [{"account_id": HOME, "regions": [REGION], "all": True}],
+    }
+
+
+def their_bucket(world: World, conflicting: str | None = None) -> dict[str, str]:
+    """Make a bucket with somebody else's policy, rules and notifications.
+
+    Args:
+        world: The account.
+        conflicting: ``queue`` or ``topic``: one of the notifications then takes
+            every new object, which overlaps with ours.
+    """
+    s3, sns = world.aws.s3, world.aws.sns
+    sqs: Any = world.session.client("sqs", region_name=REGION)
+    where: Any = {"LocationConstraint": REGION}
+    s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
+    policy = {
+        "Version": "2012-10-17",
+        "Id": "theirs",
+        "Statement": [
+            {
+                "Sid": "TheirReaders",
+                "Effect": "Allow",
+                "Principal": {"AWS": f"arn:aws:iam::{HOME}:root"},
+                "Action": "s3:GetObject",
+                "Resource": f"arn:aws:s3:::{BUCKET}/reports/*",
+            },
+            {
+                "Effect": "Deny",
+                "Principal": "*",
+                "Action": "s3:DeleteBucket",
+                "Resource": f"arn:aws:s3:::{BUCKET}",
+            },
+        ],
+    }
+    s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy, indent=2))
+    rules: Any = [
+        {
+            "ID": f"their-rule-{n}",
+            "Status": "Enabled",
+            "Filter": {"Prefix": f"reports/{n}/"},
+            "Expiration": {"Days": 30 + n},
+        }
+        for n in range(2)
+    ]
+    s3.put_bucket_lifecycle_configuration(
+        Bucket=BUCKET, LifecycleConfiguration={"Rules": rules}
+    )
+    sqs.create_queue(QueueName="theirs")
+    topic = sns.create_topic(Name="theirs")["TopicArn"]
+    queue_arn = f"arn:aws:sqs:{REGION}:{HOME}:theirs"
+    function_arn = f"arn:aws:lambda:{REGION}:{HOME}:function:theirs"
+
+    def only(prefix: str) -> dict[str, Any]:
+        filters = [{"Name": "prefix", "Value": prefix}]
+        return {"Filter": {"Key": {"FilterRules": filters}}}
+
+    created = ["s3:ObjectCreated:*"]
+    configuration: Any = {
+        "QueueConfigurations": [
+            {
+                "Id": "their-queue",
+                "QueueArn": queue_arn,
+                "Events": ["s3:ObjectCreated:Put"],
+                **({} if conflicting == "queue" else only("reports/")),
+            }
+        ],
+        "TopicConfigurations": [
+            {
+                "Id": "their-topic",
+                "TopicArn": topic,
+                "Events": created if conflicting == "topic" else ["s3:ObjectRemoved:*"],
+            }
+        ],
+        "LambdaFunctionConfigurations": [
+            {
+                "Id": "their-function",
+                "LambdaFunctionArn": function_arn,
+                "Events": ["s3:ObjectRemoved:*"]
+                if conflicting == "topic"
+                else ["s3:ObjectTagging:*"],
+                **only("images/"),
+            }
+        ],
+        "EventBridgeConfiguration": {},
+    }
+    if conflicting == "topic":
+        configuration["QueueConfigurations"][0]["Events"] = ["s3:ObjectRemoved:*"]
+        configuration["LambdaFunctionConfigurations"][0]["Events"] = [
+            "s3:ObjectTagging:*"
+        ]
+    if conflicting == "queue":
+        del configuration["EventBridgeConfiguration"]
+    s3.put_bucket_notification_configuration(
+        Bucket=BUCKET, NotificationConfiguration=configuration
+    )
+    return {"topic": topic, "queue": queue_arn}
+
+
+def snapshot(world: World, key_arn: str | None = None) -> dict[str, Any]:
+    """Return everything the program could have touched, without what is random."""
+    s3, iam, ec2 = world.aws.s3, world.aws.iam, world.aws.ec2
+    sns, events = world.aws.sns, world.aws.events
+    found: dict[str, Any] = {"buckets": {}}
+    for item in s3.list_buckets()["Buckets"]:
+        name = item["Name"]
+        arguments = {"Bucket": name}
+        found["buckets"][name] = {
+            call: _ask(lambda call=call, a=arguments: getattr(s3, call)(**a))  # type: ignore[misc]
+            for call in (
+                "get_bucket_policy",
+                "get_bucket_lifecycle_configuration",
+                "get_bucket_notification_configuration",
+                "get_bucket_encryption",
+                "get_bucket_versioning",
+                "get_public_access_block",
+                "get_bucket_ownership_controls",
+                "get_bucket_tagging",
+            )
+        }
+    found["roles"] = {
+        role["RoleName"]: (
+            role["AssumeRolePolicyDocument"],
+            {
+                name: iam.get_role_policy(RoleName=role["RoleName"], PolicyName=name)[
+                    "PolicyDocument"
+                ]
+                for name in iam.list_role_policies(RoleName=role["RoleName"])[
+                    "PolicyNames"
+                ]
+            },
+        )
+        for role in iam.list_roles()["Roles"]
+    }
+    logs: Any = ec2.describe_flow_logs()["FlowLogs"]
+    found["flow logs"] = sorted(
+        json.dumps(
+            {k: v for k, v in log.items() if k not in ("FlowLogId", "CreationTime")},
+            default=str,
+            sort_keys=True,
+        )
+        for log in logs
+    )
+    found["topics"] = {
+        topic["TopicArn"]: _ask(
+            lambda arn=topic["TopicArn"]: sns.get_topic_attributes(TopicArn=arn)  # type: ignore[misc]
+        )["Attributes"]["Policy"]
+        for topic in sns.list_topics()["Topics"]
+    }
+    found["rules"] = {
+        rule["Name"]: (
+            rule.get("EventPattern"),
+            rule.get("State"),
+            events.list_targets_by_rule(Rule=rule["Name"])["Targets"],
+        )
+        for rule in events.list_rules()["Rules"]
+    }
+    if key_arn:
+        answer = world.aws.kms.get_key_policy(KeyId=key_arn, PolicyName="default")
+        found["key policy"] = answer["Policy"]
+    return found
+
+
+def _ask(call: Callable[[], Any]) -> Any:
+    with suppress(ClientError):
+        answer: Any = call()
+        answer.pop("ResponseMetadata", None)
+        return answer
+    return None

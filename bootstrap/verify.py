@@ -1,0 +1,261 @@
+"""Every link from the flow log to the loaded file: whole, broken, or not known."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from bootstrap import (
+    bucket,
+    eventbridge,
+    flow_log_reading,
+    kms,
+    lifecycle,
+    notifications,
+    role,
+    routes,
+    topics,
+)
+from bootstrap.changes import Change
+from bootstrap.deployment import Deployment
+from bootstrap.errors import BootstrapError, explain
+from bootstrap.folders import day_prefixes
+from bootstrap.targets import chosen_ids
+
+PARAMETERS = (
+    "REQUIRE_STORAGE_INTEGRATION_FOR_STAGE_CREATION",
+    "REQUIRE_STORAGE_INTEGRATION_FOR_STAGE_OPERATION",
+    "PREVENT_UNLOAD_TO_INLINE_URL",
+)
+# A delivery takes about ten minutes; several times that without one is a fault.
+LATE_MINUTES = 60
+APPLY = "run `python -m bootstrap apply`"
+
+
+@dataclass(frozen=True)
+class Link:
+    """One link of the chain.
+
+    Args:
+        name: What it connects.
+        state: ``ok``, ``broken``, or ``unknown`` where it cannot be asked.
+        detail: What was found.
+        todo: What to do about it; empty if nothing.
+    """
+
+    name: str
+    state: Literal["ok", "broken", "unknown"]
+    detail: str
+    todo: str = ""
+
+
+def check(d: Deployment) -> Iterator[Link]:
+    """Yield every link, from the flow log to the newest loaded file; writes nothing.
+
+    What cannot be read is a broken link too, and the next ones are still looked at.
+    """
+    for name, look in _looks(d):
+        try:
+            yield from look()
+        except ClientError as error:
+            said = str(explain(error, d.accounts.last_resource or name))
+            yield Link(name, "broken", *_first_and_rest(said))
+        except (BootstrapError, BotoCoreError) as error:
+            yield Link(name, "broken", *_first_and_rest(str(error)))
+
+
+def _first_and_rest(text: str) -> tuple[str, str]:
+    first, _, rest = text.partition("\n")
+    return first, " ".join(rest.split()) or "see `python -m bootstrap plan`"
+
+
+def _looks(d: Deployment) -> list[tuple[str, Callable[[], Iterable[Link]]]]:
+    def planned(
+        name: str, plan: Callable[[Deployment], list[Change]]
+    ) -> tuple[str, Callable[[], Iterable[Link]]]:
+        return name, lambda: [_from_plan(d, name, plan)]
+
+    found = [
+        ("bucket", lambda: [_bucket(d)]),
+        planned("bucket policy", bucket.plan_policy),
+    ]
+    if d.settings.bucket.encryption.key_arn:
+        found.append(planned("key policy", kms.plan_key_policy))
+    if d.settings.bucket.expire_days:
+        found.append(planned("lifecycle rule", lifecycle.plan_lifecycle))
+    return [
+        *found,
+        ("flow logs", lambda: _flow_logs(d)),
+        ("newest delivered file", lambda: [_newest_file(d)]),
+        planned("role", role.plan_role),
+        ("storage integration", lambda: [_integration(d)]),
+        planned("role trust", role.plan_trust),
+        ("events", lambda: _events(d)),
+        ("pipe", lambda: [_pipe(d)]),
+        ("newest loaded file", lambda: [_loaded(d)]),
+        ("account parameters", lambda: _parameters(d)),
+    ]
+
+
+def _from_plan(
+    d: Deployment, name: str, plan: Callable[[Deployment], list[Change]]
+) -> Link:
+    changes = plan(d)
+    open_changes = [c for c in changes if c.pending or c.verb == "wait"]
+    if open_changes:
+        what = "; ".join(f"{c.resource}: {c.reason}" for c in open_changes)
+        return Link(name, "broken", what, APPLY)
+    if changes:
+        return Link(name, "unknown", f"{changes[0].resource}: {changes[0].reason}")
+    return Link(name, "ok", "as wanted")
+
+
+def _bucket(d: Deployment) -> Link:
+    found = bucket.read(d)
+    if found is bucket.Bucket.ABSENT:
+        missing = f"{d.settings.bucket.name} does not exist"
+        return Link("bucket", "broken", missing, APPLY)
+    if found is bucket.Bucket.OURS and bucket.plan_bucket(d):
+        todo = "see `python -m bootstrap plan`, then run `apply`"
+        return Link("bucket", "broken", "its settings were changed", todo)
+    return Link("bucket", "ok", f"{d.settings.bucket.name} is {found.value}")
+
+
+def _flow_logs(d: Deployment) -> Iterator[Link]:
+    for source, account in d.sources():
+        where = f"flow logs of {source.account_id} {account.region}"
+        ids = chosen_ids(account, source)
+        logs = flow_log_reading.watching(d, account, ids)
+        missing = sorted(set(ids) - {log.resource_id for log in logs})
+        if missing:
+            text = f"none on {', '.join(missing)}"
+            yield Link(where, "broken", text, APPLY)
+        failed = [log for log in logs if log.status[0] == "FAILED"]
+        for log in failed:
+            yield Link(
+                where,
+                "broken",
+                f"{log.id} of {log.resource_id}: delivery failed: {log.status[1]}",
+                "`Access error`: the bucket's or the key's policy; `LogDestination "
+                "undeliverable`: the key must be named by its ARN. Run `apply`",
+            )
+        if not missing and not failed:
+            yield Link(where, "ok", f"{len(logs)} deliver to {d.place.destination}")
+
+
+def _newest_file(d: Deployment) -> Link:
+    name = "newest delivered file"
+    newest: Any = None
+    today = datetime.now(UTC)
+    for prefix in day_prefixes(d, today, 2):
+        pages = d.home.s3.get_paginator("list_objects_v2").paginate(
+            **d.bucket, Prefix=prefix
+        )
+        for page in pages:
+            for item in page.get("Contents", []):
+                if item["Key"].endswith(d.suffix) and (
+                    newest is None or item["LastModified"] > newest["LastModified"]
+                ):
+                    newest = item
+    if newest is None:
+        return Link(
+            name,
+            "broken",
+            f"none of yesterday or today under {d.place.logs_prefix}",
+            "the first comes about ten minutes after a flow log is made and traffic "
+            "flows; later than that, look at the flow logs above",
+        )
+    age = int((today - newest["LastModified"]).total_seconds() // 60)
+    text = f"{newest['Key']}, {age} minutes old"
+    if age > LATE_MINUTES:
+        return Link(
+            name, "broken", text, "look at the flow logs and the policies above"
+        )
+    return Link(name, "ok", text)
+
+
+def _integration(d: Deployment) -> Link:
+    name = "storage integration"
+    found = d.snowflake.integration()
+    if d.snowflake.by_hand:
+        return Link(name, "unknown", "values are given by hand; ask its administrator")
+    todo = APPLY
+    if found is None:
+        return Link(name, "broken", "it does not exist", todo)
+    if not found.enabled:
+        return Link(name, "broken", "it is not enabled", todo)
+    if found.role_arn != d.role_arn:
+        return Link(name, "broken", f"it assumes {found.role_arn}", todo)
+    if d.place.location not in found.locations:
+        return Link(name, "broken", f"it may not read {d.place.location}", todo)
+    return Link(name, "ok", f"it assumes {d.role_arn}")
+
+
+def _events(d: Deployment) -> Iterator[Link]:
+    configuration = notifications.read(d)
+    route = routes.choose(d, configuration)
+    name = f"events ({route.kind})"
+    if route.kind == "none":
+        yield Link(name, "ok", "none; `notify` hands files to the pipe")
+        return
+    if route.kind in ("topic", "eventbridge"):
+        yield _from_plan(d, name, topics.plan_topic)
+        return
+    pipe = d.snowflake.pipe()
+    channel = pipe.notification_channel if pipe else ""
+    mine = d.names.notification
+    found = [r for r in notifications.rules(configuration) if r.id == mine]
+    if not channel:
+        yield Link(name, "broken", "the pipe has no queue", "create the pipe first")
+    elif notifications.wanted_rule(d, channel) not in found:
+        text = f"the bucket sends to {found[0].arn if found else 'nobody'}"
+        todo = APPLY
+        yield Link(name, "broken", f"{text}, the pipe listens to {channel}", todo)
+    else:
+        yield Link(name, "ok", f"the bucket sends to {channel}")
+    if eventbridge.read_rule(d, refuse_foreign=False) is not None:
+        yield Link(name, "unknown", "an EventBridge rule of ours is left over")
+
+
+def _pipe(d: Deployment) -> Link:
+    pipe = d.snowflake.pipe()
+    if pipe is None:
+        return Link("pipe", "broken", "it does not exist", APPLY)
+    if not pipe.execution_state:
+        return Link("pipe", "unknown", "its state is not known from here")
+    if pipe.execution_state != "RUNNING":
+        todo = {
+            "PAUSED": "alter pipe … set pipe_execution_paused = false",
+            "STALLED_STAGE_PERMISSION_ERROR": "the role, its trust and the integration",
+            "STOPPED_STAGE_DROPPED": "the stage was replaced: recreate the pipe",
+        }.get(pipe.execution_state, "see SYSTEM$PIPE_STATUS in Snowflake's reference")
+        return Link("pipe", "broken", f"{pipe.name} is {pipe.execution_state}", todo)
+    return Link("pipe", "ok", f"{pipe.name} is RUNNING")
+
+
+def _loaded(d: Deployment) -> Link:
+    name = "newest loaded file"
+    found = d.snowflake.load()
+    if found is None:
+        return Link(name, "unknown", "see COPY_HISTORY of the landing table")
+    newest = found.get("newest_file")
+    if not newest:
+        todo = "files that were there before the pipe: alter pipe … refresh, once"
+        return Link(name, "broken", "no file was ever loaded", todo)
+    return Link(name, "ok", f"{newest} at {found.get('newest_loaded_at')}")
+
+
+def _parameters(d: Deployment) -> Iterator[Link]:
+    """Report, and never set, the account's parameters that bear on unloading."""
+    found = d.snowflake.parameters()
+    for name in PARAMETERS:
+        if found is None:
+            text = f"show parameters like '{name}' in account"
+            yield Link(f"parameter {name}", "unknown", text)
+            continue
+        value = str(found.get(name, found.get(name.lower(), "not set")))
+        yield Link(f"parameter {name}", "ok", value.lower())

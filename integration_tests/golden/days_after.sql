@@ -1,0 +1,81 @@
+use role flow_setup;
+
+show tables like 'flow_logs' in account;
+
+select
+        stage_location || file_name as newest_file,
+        last_load_time as newest_loaded_at
+    from table(flow.information_schema.copy_history(
+            table_name => 'flow.landing.flow_logs',
+            start_time => dateadd('day', -14, current_timestamp())
+        ))
+    where status = 'Loaded'
+    order by last_load_time desc
+    limit 1;
+
+select
+        last_load_time,
+        status,
+        stage_location || file_name as file,
+        error_count,
+        first_error_message
+    from table(flow.information_schema.copy_history(
+            table_name => 'flow.landing.flow_logs',
+            start_time => dateadd('day', -14, current_timestamp())
+        ))
+    where status != 'Loaded'
+    order by last_load_time desc;
+
+select
+        to_date(start_time) as day,
+        sum(files_inserted) as files,
+        sum(bytes_inserted) as bytes,
+        sum(bytes_billed) as bytes_billed,
+        sum(credits_used) as credits
+    from table(flow.information_schema.pipe_usage_history(
+        date_range_start => dateadd('day', -14, current_timestamp()),
+        date_range_end => current_timestamp(),
+        pipe_name => 'flow.landing.flow_logs'
+    ))
+    group by to_date(start_time)
+    order by to_date(start_time);
+
+show pipes like 'flow_logs' in account;
+
+alter pipe flow.landing.flow_logs refresh;
+
+alter pipe flow.landing.flow_logs refresh prefix = 'day/' modified_after = '2026-01-31T00:00:00Z';
+
+select system$pipe_status('flow.landing.flow_logs') as status;
+
+select
+        last_load_time,
+        status,
+        stage_location || file_name as file,
+        error_count,
+        first_error_message
+    from table(flow.information_schema.copy_history(
+            table_name => 'flow.landing.flow_logs',
+            start_time => dateadd('day', -7, current_timestamp())
+        ))
+    where status != 'Loaded'
+    order by last_load_time desc;
+
+show stages like 'flow_logs_stage' in account;
+
+list @flow.landing.flow_logs_stage/day/;
+
+select
+        metadata$filename as file,
+        metadata$file_row_number as record,
+        to_json($1) as fields
+    from @flow.landing.flow_logs_stage/day/one.parquet
+    limit 5;
+
+select system$validate_storage_integration('VPC_FLOW_LOGS', 's3://flow-logs/logs/', 'day/one.parquet', 'list') as answer;
+
+select system$validate_storage_integration('VPC_FLOW_LOGS', 's3://flow-logs/logs/', 'day/one.parquet', 'read') as answer;
+
+select system$validate_storage_integration('VPC_FLOW_LOGS', 's3://flow-logs/logs/', 'day/none.parquet', 'list') as answer;
+
+select system$validate_storage_integration('VPC_FLOW_LOGS', 's3://flow-logs/logs/', 'day/none.parquet', 'read') as answer;

@@ -1,0 +1,733 @@
+"""Set-up of the Snowflake account and the operations after it, against the stand-in.
+
+The operations run through the real dbt-snowflake adapter. Most run in this process,
+where dbt keeps what it has parsed; the command itself is asked how it ends.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import ipaddress
+import json
+import os
+import re
+import subprocess
+import sys
+import textwrap
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import duckdb
+import pytest
+import snowflake.connector.errors
+import sqlfluff
+import sqlglot
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from dbt.cli.main import dbtRunner
+from moto.server import ThreadedMotoServer
+from sqlglot import exp
+
+from integration_tests.snowflake_stand_in import StandIn
+
+from .conftest import ROOT
+from .test_snowflake_stand_in import COPY, LANDING
+
+GOLDEN = Path(__file__).parent / "golden"
+BUCKET = "flow-logs"
+LOCATION = f"s3://{BUCKET}/logs/"
+READER = "arn:aws:iam::111111111111:role/reader"
+SETUP = {"role_arn": READER, "locations": [LOCATION]}
+LOADER, TRANSFORMER, ANALYST = (
+    f"VPC_FLOW_LOGS_{name}" for name in ("LOADER", "TRANSFORMER", "ANALYST")
+)
+SERVICE = "VPC_FLOW_LOGS_SERVICE"
+STAGE, TABLE = "flow.landing.flow_logs_stage", "flow.landing.flow_logs"
+NO_ROLE = ["--vars", "{}"]
+CHANGES = re.compile(r"^(create|alter|drop|grant|revoke)\b", re.IGNORECASE)
+#: How statements begin that sqlglot does not parse; sqlfluff parses them all.
+UNKNOWN_TO_SQLGLOT = (
+    "alter pipe",
+    "alter user",
+    "alter warehouse",
+    "create resource monitor",
+    "create role",
+    "create user",
+    "drop network policy",
+    "drop pipe",
+    "drop resource monitor",
+    "drop user",
+    "grant monitor on future",
+    "grant role",
+    "grant select on future",
+    "grant usage on future",
+    "list @",
+    "show pipes",
+    "show resource monitors",
+    "show roles",
+    "show storage integrations",
+    "show user functions",
+)
+
+
+class Account:
+    """A stand-in, and dbt operations on it."""
+
+    def __init__(self, stand_in: StandIn, folder: Path) -> None:
+        self.stand_in = stand_in
+        self.folder = folder
+        output = stand_in.profile(
+            password="not-checked",
+            database="flow",
+            schema="analytics",
+            warehouse="flow_wh",
+        )
+        outputs = {"snowflake": output, "local": {"type": "duckdb", "path": ":memory:"}}
+        profiles = {"vpc_flow_logs": {"target": "snowflake", "outputs": outputs}}
+        (folder / "profiles.yml").write_text(yaml.safe_dump(profiles))
+        parsed = dbtRunner().invoke(["--quiet", "parse", *self.places(), *NO_ROLE])
+        self.dbt = dbtRunner(manifest=parsed.result)
+
+    def places(self) -> list[str]:
+        target = str(self.folder / "target")
+        return [
+            *("--project-dir", str(ROOT), "--profiles-dir", str(self.folder)),
+            *("--target-path", target, "--log-path", str(self.folder / "logs")),
+            *("--log-level-file", "none", "--no-write-json"),
+        ]
+
+    def words(
+        self, operation: str, arguments: dict[str, Any], variables: dict[str, Any]
+    ) -> list[str]:
+        """A command line."""
+        words = ["--no-use-colors", "--quiet"][: 2 if "describe" in operation else 1]
+        words += ["run-operation", operation, "--args", json.dumps(arguments)]
+        return [*words, "--vars", json.dumps(variables), *self.places()]
+
+    def run(
+        self,
+        operation: str,
+        variables: dict[str, Any] | None = None,
+        fails: bool = False,
+        **arguments: Any,
+    ) -> str:
+        """Run an operation as the role FLOW_SETUP; return what it printed."""
+        variables = {"setup_role": "flow_setup"} if variables is None else variables
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            result = self.dbt.invoke(self.words(operation, arguments, variables))
+        assert result.success != fails, printed.getvalue()
+        return printed.getvalue()
+
+    def command(self, operation: str, *words: str, **arguments: Any) -> tuple[int, str]:
+        """Run an operation by dbt's command; its exit status and standard output."""
+        run = subprocess.run(
+            [
+                str(Path(sys.executable).with_name("dbt")),
+                *self.words(operation, arguments, {}),
+            ],
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return run.returncode, run.stdout
+
+    def recorded(self, operation: str, **named: Any) -> tuple[str, list[str]]:
+        """Run an operation; return what it printed and its statements."""
+        self.stand_in.clear_log()
+        printed = self.run(operation, **named)
+        return printed, [bare(sql) for sql in self.stand_in.statements()]
+
+    def rows(self, sql: str, **arguments: Any) -> list[dict[str, Any]]:
+        """Rows with the names of their columns in lower case."""
+        found = self.stand_in.rows(sql, **arguments)
+        return [{key.lower(): value for key, value in row.items()} for row in found]
+
+    def grants(self, role: str, future: bool = False) -> set[tuple[str, str, str]]:
+        """What a role holds."""
+        kind = "future grants" if future else "grants"
+        return {
+            (
+                row["privilege"],
+                row.get("granted_on") or row["grant_on"],
+                row["name"],
+            )
+            for row in self.rows(f"show {kind} to role {role}")
+        }
+
+
+def bare(sql: str) -> str:
+    """A statement without dbt's comment and without its indentation."""
+    sql = re.sub(r"\s*/\* \{.*\} \*/\s*$", "", sql, flags=re.DOTALL)
+    first, _, rest = sql.strip().partition("\n")
+    rest = textwrap.indent(textwrap.dedent(rest), "    ")
+    return f"{first}\n{rest}".rstrip().replace("\n\n", "\n")
+
+
+def changes(statements: list[str]) -> list[str]:
+    return [sql for sql in statements if CHANGES.match(sql)]
+
+
+def assert_golden(name: str, statements: list[str], *secrets: str) -> None:
+    """Compare with the reviewed file; UPDATE_GOLDEN=1 writes it for a new review."""
+    text = ";\n\n".join(statements) + ";\n"
+    for number, secret in enumerate(secrets, 1):
+        text = text.replace(secret, f"<public key {number}>")
+    file = GOLDEN / f"{name}.sql"
+    if os.environ.get("UPDATE_GOLDEN"):
+        file.write_text(text)
+    assert text == file.read_text()
+
+
+def new_key(folder: Path, name: str) -> tuple[str, str]:
+    """A key pair: the private key's file, and the public key in PEM form."""
+    key = rsa.generate_private_key(65537, 2048)
+    file = folder / f"{name}.p8"
+    file.write_bytes(
+        key.private_bytes(
+            serialization.Encoding.PEM,
+            serialization.PrivateFormat.PKCS8,
+            serialization.NoEncryption(),
+        )
+    )
+    pem = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return str(file), pem.decode()
+
+
+def letters(pem: str) -> str:
+    return "".join(pem.splitlines()[1:-1])
+
+
+@pytest.fixture(scope="module")
+def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+    """An account with an administrator's role, and a bucket with one file."""
+    folder = tmp_path_factory.mktemp("operations")
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    endpoint = f"http://{host}:{port}"
+    s3 = boto3.client(
+        "s3",
+        endpoint_url=endpoint,
+        region_name="us-east-1",
+        aws_access_key_id="stand-in",
+        aws_secret_access_key="stand-in",
+    )
+    s3.create_bucket(Bucket=BUCKET)
+    duckdb.sql("select 1700000000 as start, '10.0.0.1' as srcaddr").write_parquet(
+        str(folder / "one.parquet")
+    )
+    s3.upload_file(str(folder / "one.parquet"), BUCKET, "logs/day/one.parquet")
+    s3.put_object(Bucket=BUCKET, Key="logs/day/bad.parquet", Body=b"no parquet")
+    with StandIn.start(s3_endpoint=endpoint) as stand_in:
+        stand_in.rows("create role flow_setup")
+        yield Account(stand_in, folder)
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def key(account: Account) -> tuple[str, str]:
+    return new_key(account.folder, "first")
+
+
+@pytest.fixture(scope="module")
+def first(account: Account, key: tuple[str, str]) -> tuple[str, list[str]]:
+    """The first set-up of the account."""
+    return account.recorded("setup_snowflake", public_key=key[1], **SETUP)
+
+
+@pytest.fixture
+def ready(account: Account, first: Any, key: tuple[str, str]) -> Account:
+    """The account as set-up leaves it, whatever the test before did."""
+    account.run("setup_snowflake", public_key=key[1], **SETUP)
+    return account
+
+
+@pytest.fixture
+def piped(ready: Account, key: tuple[str, str]) -> Account:
+    """With a landing table and its pipe, created by the service user as loader."""
+    login = {"user": SERVICE, "private_key_file": key[0], "role": LOADER}
+    missing_only = LANDING.replace("create table", "create table if not exists")
+    ready.rows(missing_only.format(table=TABLE), **login)
+    copy = COPY.format(table=TABLE, stage=f"{STAGE}/")
+    ready.rows(
+        f"create pipe if not exists {TABLE} auto_ingest = true as {copy}", **login
+    )
+    return ready
+
+
+# ----- set-up
+
+
+def test_set_up_runs_the_reviewed_statements(
+    first: tuple[str, list[str]], key: tuple[str, str]
+) -> None:
+    printed, statements = first
+    assert_golden("setup_snowflake", statements, letters(key[1]))
+    for done in changes(statements):
+        assert "or replace" not in done
+    for line in ("change: create warehouse flow_wh", "found: no FLOW among the"):
+        assert line in printed
+    assert printed.count(", as role FLOW_SETUP") == 7
+
+
+def test_a_second_run_changes_nothing_and_says_so(
+    first: Any, account: Account, key: tuple[str, str]
+) -> None:
+    printed, statements = account.recorded(
+        "setup_snowflake", public_key=key[1], **SETUP
+    )
+    assert changes(statements) == []
+    assert "setup_snowflake: no change" in printed
+    assert printed.count("nothing to change") == 7
+
+
+def test_set_up_without_a_role_stops(account: Account) -> None:
+    """With the command's exit status, and before any statement."""
+    account.stand_in.clear_log()
+    exit_code, printed = account.command("setup_snowflake", **SETUP)
+    assert exit_code == 1
+    assert "--vars 'setup_role: NAME'" in printed
+    for operation in ("setup_roles", "setup_resource_monitor", "teardown_snowflake"):
+        printed = account.run(operation, variables={}, fails=True)
+        assert "--vars 'setup_role: NAME'" in printed
+    assert account.stand_in.statements() == []
+
+
+def test_another_engine_is_refused(account: Account) -> None:
+    words = account.words("pipe_status", {}, {})
+    printed = io.StringIO()
+    with contextlib.redirect_stdout(printed):
+        result = account.dbt.invoke([*words, "--target", "local"])
+    assert not result.success
+    assert "for Snowflake, and this target is duckdb" in printed.getvalue()
+
+
+def test_what_is_no_role_or_bucket_is_refused(account: Account) -> None:
+    gov = "arn:aws-us-gov:iam::111111111111:role/reader"
+    for arguments, said in (
+        ({"role_arn": "reader"}, "is not the ARN of a role"),
+        ({"locations": ["https://flow-logs/"]}, "is not a place such as s3://"),
+        ({"locations": ["s3://*"]}, "is not a place"),
+        ({"locations": []}, "locations is empty"),
+        ({"role_arn": gov, "locations": ["s3gov://x/"]}, "account lies in AWS_US_EAST"),
+        ({"role_arn": gov.replace("us-gov", "cn")}, "s3china:// locations"),
+    ):
+        printed = account.run("setup_integration", fails=True, **(SETUP | arguments))
+        assert said in printed
+
+
+def test_an_integration_keeps_its_external_id(ready: Account) -> None:
+    before = json.loads(ready.run("describe_integration"))
+    both = [LOCATION, "s3://other/logs"]
+    printed, statements = ready.recorded(
+        "setup_integration", role_arn=f"{READER}-2", locations=both
+    )
+    (change,) = changes(statements)
+    assert change == (
+        "alter storage integration vpc_flow_logs set"
+        f" storage_aws_role_arn = '{READER}-2'"
+        f" storage_allowed_locations = ('{LOCATION}', 's3://other/logs/')"
+    )
+    after = json.loads(ready.run("describe_integration"))
+    assert after["storage_aws_external_id"] == before["storage_aws_external_id"]
+    assert after["storage_aws_external_id"] not in printed
+    assert after["storage_allowed_locations"] == [LOCATION, "s3://other/logs/"]
+    assert after["storage_aws_role_arn"] == f"{READER}-2"
+    ready.rows("alter storage integration vpc_flow_logs set enabled = false")
+    ready.run("setup_integration", **SETUP)
+    assert json.loads(ready.run("describe_integration"))["enabled"] is True
+
+
+def test_a_stage_is_never_moved(ready: Account) -> None:
+    both = [LOCATION, "s3://other/logs/"]
+    printed, statements = ready.recorded("setup_stage", locations=both)
+    assert changes(statements) == []
+    printed = ready.run("setup_stage", fails=True, locations=["s3://other/logs/"])
+    assert f"covers {LOCATION} through VPC_FLOW_LOGS" in printed
+    ready.rows(f"drop stage {STAGE}")
+    assert "add stage_url" in ready.run("setup_stage", fails=True, locations=both)
+    ready.run("setup_stage", locations=both, stage_url=LOCATION.rstrip("/"))
+    (stage,) = ready.rows("show stages in schema flow.landing")
+    assert stage["url"] == LOCATION
+    assert stage["storage_integration"] == "VPC_FLOW_LOGS"
+
+
+def test_each_role_holds_what_it_needs_and_no_more(ready: Account) -> None:
+    everyone = {
+        ("USAGE", "WAREHOUSE", "FLOW_WH"),
+        ("USAGE", "DATABASE", "FLOW"),
+    }
+    assert ready.grants(LOADER) == everyone | {
+        ("USAGE", "SCHEMA", "FLOW.LANDING"),
+        ("CREATE TABLE", "SCHEMA", "FLOW.LANDING"),
+        ("CREATE PIPE", "SCHEMA", "FLOW.LANDING"),
+        ("USAGE", "STAGE", STAGE.upper()),
+        ("USAGE", "INTEGRATION", "VPC_FLOW_LOGS"),
+    }
+    assert ready.grants(LOADER, future=True) == set()
+    assert ready.grants(TRANSFORMER, future=True) == {
+        ("SELECT", "TABLE", "FLOW.LANDING.<TABLE>"),
+        ("MONITOR", "PIPE", "FLOW.LANDING.<PIPE>"),
+    }
+    assert ready.grants(ANALYST) - {
+        grant for grant in ready.grants(ANALYST) if grant[1] in ("TABLE", "VIEW")
+    } == everyone | {
+        ("USAGE", "SCHEMA", "FLOW.ANALYTICS"),
+        ("USAGE", "FUNCTION", "FLOW.ANALYTICS.IPV4_IS_INTERNAL"),
+    }
+    assert ready.grants(ANALYST, future=True) == {
+        ("SELECT", "TABLE", "FLOW.ANALYTICS.<TABLE>"),
+        ("SELECT", "VIEW", "FLOW.ANALYTICS.<VIEW>"),
+        ("USAGE", "FUNCTION", "FLOW.ANALYTICS.<FUNCTION>"),
+    }
+
+
+def test_grants_survive_a_rebuild_and_come_back_when_revoked(ready: Account) -> None:
+    mart = "flow.analytics.admin_exposure"
+    select = ("SELECT", "TABLE", mart.upper())
+    for _ in range(2):
+        ready.rows(f"create or replace table {mart} as select 1 as records")
+        assert select in ready.grants(ANALYST)
+    ready.rows(f"revoke select on table {mart} from role {ANALYST}")
+    ready.rows(f"revoke role {LOADER} from role flow_setup")
+    _, statements = ready.recorded("setup_roles")
+    assert changes(statements) == [
+        "grant role vpc_flow_logs_loader to role flow_setup",
+        "grant select on all tables in schema flow.analytics to role"
+        " vpc_flow_logs_analyst",
+    ]
+    assert select in ready.grants(ANALYST)
+    ready.rows(f"drop table {mart}")
+
+
+def test_only_what_set_up_created_is_altered(ready: Account) -> None:
+    settings = {
+        "setup_role": "flow_setup",
+        "warehouse_size": "Small",
+        "warehouse_auto_suspend": 120,
+        "warehouse_statement_timeout": 600,
+        "service_user_cidrs": ["192.0.2.0/24"],
+    }
+    printed, statements = ready.recorded("setup_warehouse", variables=settings)
+    assert changes(statements) == [
+        "alter warehouse flow_wh set warehouse_size = 'small' auto_suspend = 120"
+        " statement_timeout_in_seconds = 600"
+    ]
+    printed, statements = ready.recorded("setup_warehouse", variables=settings)
+    assert changes(statements) == []
+    ready.rows("alter warehouse flow_wh set comment = 'the team has it'")
+    printed, statements = ready.recorded("setup_warehouse")
+    assert changes(statements) == []
+    assert "left as it is: warehouse flow_wh" in printed
+    ready.rows(
+        "alter warehouse flow_wh set comment ="
+        " 'Created by the dbt project vpc_flow_logs'"
+    )
+
+    printed, statements = ready.recorded("setup_user", variables=settings)
+    assert changes(statements) == [
+        "create network policy if not exists vpc_flow_logs_service_network"
+        " allowed_ip_list = ('192.0.2.0/24') comment ="
+        " 'Created by the dbt project vpc_flow_logs'",
+        "alter user vpc_flow_logs_service set network_policy ="
+        " vpc_flow_logs_service_network",
+    ]
+    printed, statements = ready.recorded("setup_user", variables=settings)
+    assert changes(statements) == []
+    printed, statements = ready.recorded(
+        "setup_user", variables=settings | {"service_user_cidrs": ["192.0.2.9/32"]}
+    )
+    assert changes(statements) == [
+        "alter network policy vpc_flow_logs_service_network set"
+        " allowed_ip_list = ('192.0.2.9/32')"
+    ]
+
+
+def test_the_monitor_is_the_account_administrators(ready: Account) -> None:
+    administrator = {"setup_role": "accountadmin"}
+    printed, statements = ready.recorded(
+        "setup_resource_monitor", variables=administrator
+    )
+    assert_golden("setup_resource_monitor", statements)
+    assert "a resource monitor cannot cap Snowpipe" in printed
+    printed, statements = ready.recorded(
+        "setup_resource_monitor", variables=administrator
+    )
+    assert changes(statements) == []
+    assert "nothing to change" in printed
+    (warehouse,) = ready.rows("show warehouses like 'flow_wh'")
+    assert warehouse["resource_monitor"] == "FLOW_WH_MONITOR"
+
+
+def test_the_function_is_the_projects_own_macro(ready: Account) -> None:
+    texts = ["10.0.0.1", "172.16.0.1", "172.32.0.1", "192.168.255.255", "8.8.8.8", "-"]
+    texts += ["", "::1", "10.1.2.999", "10.0.0.1.5", "010.0.0.1", "10.0.0.1\n"]
+    values = ", ".join("('" + text.replace("\n", "\\n") + "')" for text in texts)
+    rows = ready.rows(
+        "select ip, flow.analytics.ipv4_is_internal(ip) as is_internal"
+        f" from (values {values}, (null)) as addresses (ip)"
+    )
+    assert len(rows) == len(texts) + 1
+
+    def expected(text: str | None) -> bool:
+        ranges = ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16")
+        try:
+            address = ipaddress.IPv4Address(text or "")
+        except ValueError:
+            return False
+        return any(address in ipaddress.ip_network(each) for each in ranges)
+
+    for row in rows:
+        assert row["is_internal"] is expected(row["ip"]), row
+
+
+# ----- the service user
+
+
+def test_the_service_user_has_keys_and_no_password(
+    ready: Account, key: tuple[str, str]
+) -> None:
+    """A key is changed through the second one, without a moment that has none."""
+
+    def login(file: str) -> str:
+        return ready.rows(
+            "select current_role() as role", user=SERVICE, private_key_file=file
+        )[0]["role"]
+
+    (user,) = ready.rows(f"show users like '{SERVICE}'")
+    assert user["type"] == "SERVICE"
+    assert login(key[0]) == TRANSFORMER
+    with pytest.raises(snowflake.connector.errors.Error):
+        ready.rows("select 1", user=SERVICE, password="anything")
+
+    file, pem = new_key(ready.folder, "second")
+    _, statements = ready.recorded("setup_user", public_key_2=pem)
+    assert changes(statements) == [
+        f"alter user vpc_flow_logs_service set rsa_public_key_2 = '{letters(pem)}'"
+    ]
+    assert login(file) == login(key[0]) == TRANSFORMER
+    assert changes(ready.recorded("setup_user", public_key_2=pem)[1]) == []
+    ready.run("setup_user", public_key=pem, public_key_2="")
+    assert login(file) == TRANSFORMER
+    with pytest.raises(snowflake.connector.errors.Error):
+        login(key[0])
+    (row,) = [
+        row
+        for row in ready.rows(f"desc user {SERVICE}")
+        if row["property"] == "RSA_PUBLIC_KEY"
+    ]
+    assert row["value"] == letters(pem)
+
+
+def test_what_is_no_public_key_or_no_service_user_is_refused(
+    ready: Account, key: tuple[str, str]
+) -> None:
+    private = Path(key[0]).read_text()
+    printed = ready.run("setup_user", fails=True, public_key=private)
+    assert "is no RSA public key" in printed
+    assert private.splitlines()[1] not in printed
+    ready.rows(f"alter user {SERVICE} set type = person")
+    assert "is not of TYPE = SERVICE" in ready.run("setup_user", fails=True)
+    ready.rows(f"alter user {SERVICE} set type = service")
+
+
+# ----- the days after
+
+
+def test_programs_get_one_line_of_json(piped: Account) -> None:
+    """From the command itself; nothing else may stand on its standard output."""
+    exit_code, printed = piped.command("describe_pipe")
+    assert exit_code == 0
+    (line,) = printed.splitlines()
+    pipe = json.loads(line)
+    assert pipe.pop("definition").startswith(f"copy into {TABLE}")
+    assert pipe.pop("notification_channel").startswith("arn:aws:sqs:us-east-1:")
+    assert pipe == {
+        "name": TABLE.upper(),
+        "exists": True,
+        "execution_state": "RUNNING",
+    }
+    (line,) = piped.run("describe_integration").splitlines()
+    integration = json.loads(line)
+    assert integration.pop("storage_aws_iam_user_arn").startswith("arn:aws:iam::")
+    assert integration.pop("storage_aws_external_id")
+    assert integration == {
+        "name": "VPC_FLOW_LOGS",
+        "exists": True,
+        "enabled": True,
+        "storage_aws_role_arn": READER,
+        "storage_allowed_locations": [LOCATION],
+    }
+    assert json.loads(piped.run("describe_account_parameters")) == {}
+
+
+def test_the_days_after(piped: Account) -> None:
+    """The statements of each operation are reviewed; what they print is here."""
+    piped.stand_in.clear_log()
+    before = json.loads(piped.run("describe_load"))
+    assert before == {
+        "name": TABLE.upper(),
+        "exists": True,
+        "newest_file": None,
+        "newest_loaded_at": None,
+    }
+    assert "no file failed" in piped.run("load_errors")
+    assert "no usage" in piped.run("pipe_usage")
+    assert "files handed to the pipe: 2" in piped.run("refresh_pipe")
+    assert "files handed to the pipe: 0" in piped.run(
+        "refresh_pipe", prefix="day/", modified_after="2026-01-31T00:00:00Z"
+    )
+    assert "executionState: RUNNING" in piped.run("pipe_status")
+    after = json.loads(piped.run("describe_load"))
+    assert after["newest_file"] == f"{LOCATION}day/one.parquet"
+    errors = piped.run("load_errors", days=7)
+    assert f"{LOCATION}day/bad.parquet" in errors
+    assert "one.parquet" not in errors
+    assert re.search(
+        r"^20\d\d-\d\d-\d\d: 1 files, \d+ bytes", piped.run("pipe_usage"), re.M
+    )
+    listed = piped.run("list_stage", path="day/")
+    assert f"{LOCATION}day/one.parquet" in listed
+    assert "files: 2" in listed
+    preview = piped.run("preview_stage", path="day/one.parquet")
+    (record,) = [line for line in preview.splitlines() if line.endswith("}")]
+    file, number, fields = record.split(" ")
+    assert (file, number) == ("logs/day/one.parquet", "1")
+    assert json.loads(fields) == {"start": 1700000000, "srcaddr": "10.0.0.1"}
+    valid = piped.run("validate_integration", file="day/one.parquet")
+    assert valid.count(": success") == 2
+    refused = piped.run("validate_integration", fails=True, file="day/none.parquet")
+    assert "NoSuchKey" in refused
+    statements = [bare(sql) for sql in piped.stand_in.statements()]
+    assert changes(statements) == [
+        f"alter pipe {TABLE} refresh",
+        f"alter pipe {TABLE} refresh prefix = 'day/'"
+        " modified_after = '2026-01-31T00:00:00Z'",
+    ]
+    assert_golden("days_after", list(dict.fromkeys(statements)))
+
+
+def test_without_a_set_up_role_the_profile_decides(piped: Account) -> None:
+    printed, statements = piped.recorded("pipe_status", variables={})
+    assert "it needs vpc_flow_logs_loader" in printed
+    assert not [sql for sql in statements if sql.startswith("use role")]
+
+
+# ----- teardown
+
+
+def test_teardown_needs_the_databases_name(ready: Account) -> None:
+    for arguments in ({}, {"confirm": True}, {"confirm": "other"}):
+        ready.stand_in.clear_log()
+        printed = ready.run("teardown_snowflake", fails=True, **arguments)
+        assert "--args '{confirm: flow}'" in printed
+        assert changes([bare(sql) for sql in ready.stand_in.statements()]) == []
+
+
+def test_teardown_takes_back_everything_in_order(
+    piped: Account, key: tuple[str, str]
+) -> None:
+    """First all but the data, then all; twice each; and set-up works again after it."""
+
+    def left() -> dict[str, list[str]]:
+        kinds = "databases warehouses roles users integrations resource monitors"
+        kinds = kinds.replace("resource monitors", "resource-monitors").split()
+        return {
+            kind: [
+                row["name"]
+                for row in piped.rows(f"show {kind.replace('-', ' ')}")
+                if row["name"].startswith(("FLOW", "VPC"))
+            ]
+            for kind in kinds
+        }
+
+    administrator = {"setup_role": "accountadmin"}
+    piped.run("setup_resource_monitor", variables=administrator)
+    printed, statements = piped.recorded("teardown_snowflake", confirm="FLOW")
+    assert "left for ACCOUNTADMIN: drop resource monitor" in printed
+    assert f"kept: {TABLE}" in printed
+    assert left() == {
+        "databases": ["FLOW"],
+        "warehouses": [],
+        "roles": ["FLOW_SETUP"],
+        "users": [],
+        "integrations": [],
+        "resource-monitors": ["FLOW_WH_MONITOR"],
+    }
+    assert piped.rows(f"select count(*) as records from {TABLE}")
+    kept = changes(statements)
+
+    piped.run("setup_snowflake", public_key=key[1], **SETUP)
+    printed, statements = piped.recorded(
+        "teardown_snowflake",
+        variables=administrator,
+        confirm="flow",
+        drop_landing_table=True,
+    )
+    dropped = changes(statements)
+    assert left() == {
+        "databases": [],
+        "warehouses": [],
+        "roles": ["FLOW_SETUP"],
+        "users": [],
+        "integrations": [],
+        "resource-monitors": [],
+    }
+    printed, statements = piped.recorded(
+        "teardown_snowflake",
+        variables=administrator,
+        confirm="flow",
+        drop_landing_table=True,
+    )
+    assert changes(statements) == []
+    assert "nothing to change" in printed
+    assert_golden("teardown_snowflake", kept)
+    assert_golden("teardown_snowflake_with_data", dropped)
+
+
+def test_teardown_keeps_what_others_made(ready: Account) -> None:
+    ready.rows(
+        "create schema flow.others; alter role vpc_flow_logs_analyst"
+        " set comment = 'ours since last year'"
+    )
+    printed = ready.run("teardown_snowflake", confirm="flow", drop_landing_table=True)
+    assert "kept: database flow, which also holds flow.others" in printed
+    assert "left as it is: role vpc_flow_logs_analyst" in printed
+    assert ready.rows(f"show roles like '{ANALYST}'")
+    ready.rows("drop database flow; drop role vpc_flow_logs_analyst")
+
+
+# ----- the reviewed statements
+
+
+def golden_statements() -> list[str]:
+    texts = [path.read_text() for path in sorted(GOLDEN.glob("*.sql"))]
+    statements = [s.strip() for text in texts for s in text.split(";\n")]
+    return list(dict.fromkeys(s for s in statements if s))
+
+
+def test_the_reviewed_statements_parse_in_snowflakes_dialect() -> None:
+    """What sqlglot does not know is listed above, and everything listed is needed."""
+    unknown = []
+    for sql in golden_statements():
+        parsed = sqlfluff.parse(sql + "\n", dialect="snowflake")
+        assert "unparsable" not in json.dumps(parsed), sql
+        try:
+            known = not isinstance(
+                sqlglot.parse_one(sql, read="snowflake"), exp.Command
+            )
+        except sqlglot.errors.ParseError:
+            known = False
+        if not known:
+            unknown.append(sql)
+    assert [s for s in unknown if not s.startswith(UNKNOWN_TO_SQLGLOT)] == []
+    for start in UNKNOWN_TO_SQLGLOT:
+        assert any(sql.startswith(start) for sql in unknown), start

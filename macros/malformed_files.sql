@@ -1,0 +1,75 @@
+{# The files that are no flow logs that can be read, one row each. #}
+{% macro malformed_files() -%}
+    {{ return(adapter.dispatch('malformed_files', 'vpc_flow_logs')()) }}
+{%- endmacro %}
+
+{# Staging has quarantined them. #}
+{% macro duckdb__malformed_files() -%}
+    select
+        metadata_filename,
+        error as reason,
+        loaded_at as found_at
+    from {{ source('vpc_flow', 'load_history') }}
+    where status = 'quarantined'
+{%- endmacro %}
+
+{# Snowpipe has landed them. Each run looks at the records that flow_records has not
+   read, so its newest record is the watermark of both. #}
+{% macro snowflake__malformed_files() -%}
+    {%- set records = this.incorporate(path={'identifier': 'flow_records'}) -%}
+    {%- set since = none -%}
+    {%- if execute and is_incremental() and load_relation(records) is not none -%}
+        {%- set last = newest(records, 'loaded_at') -%}
+        {%- set since = last - load_overlap() if last is not none else none -%}
+    {%- endif -%}
+    select
+        metadata_filename,
+        min(
+            case
+                {%- for field in flow_log_fields() if field.type != 'varchar' %}
+                {%- set value = "value['" ~ field.name ~ "']" %}
+                when not {{ is_integer_or_missing(value) }}
+                    then '{{ field.name }} holds ' || cast({{ value }} as varchar)
+                        || ', which is no integer'
+                {%- endfor %}
+                when
+                    {%- for field in flow_log_fields() %}
+                    {{ 'and ' if not loop.first }}value['{{ field.name }}'] is null
+                    {%- endfor %}
+                    then 'not a flow log: no column is a field of the format'
+            end
+        ) as reason,
+        min(_dbt_copied_at) as found_at
+    from {{ source('vpc_flow', 'flow_logs') }}
+    where {{ is_loaded_after(since) | replace('loaded_at', '_dbt_copied_at') }}
+    group by metadata_filename
+    having reason is not null
+{%- endmacro %}
+
+
+{# Whether an element of a VARIANT is an integer, or not there. #}
+{% macro is_integer_or_missing(value) -%}
+    coalesce(
+        typeof({{ value }}) in ('INTEGER', 'NULL_VALUE')
+        or (
+            typeof({{ value }}) in ('DECIMAL', 'DOUBLE')
+            and mod(try_cast(cast({{ value }} as varchar) as double), 1) = 0
+        ),
+        true
+    )
+{%- endmacro %}
+
+
+{# Whether a record's file is no malformed one. #}
+{% macro is_of_a_readable_file() -%}
+    {{ return(adapter.dispatch('is_of_a_readable_file', 'vpc_flow_logs')()) }}
+{%- endmacro %}
+
+{# Malformed files never land. #}
+{% macro duckdb__is_of_a_readable_file() -%}
+    true
+{%- endmacro %}
+
+{% macro snowflake__is_of_a_readable_file() -%}
+    metadata_filename not in (select metadata_filename from {{ ref('malformed_files') }})
+{%- endmacro %}

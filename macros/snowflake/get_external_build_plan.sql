@@ -1,0 +1,169 @@
+{# What `dbt run-operation stage_external_sources` runs on Snowflake: the statements that
+   are still missing between the stage and a pipe that loads by itself. Whatever step
+   failed before, the next run goes on from there; nothing that holds data is replaced.
+
+   The landing table's comment says whether the bucket's earlier files are loaded. Only
+   while it does not, and before there was a pipe, COPY loads them: COPY and Snowpipe
+   keep separate histories, so a COPY later would load the pipe's files again. #}
+{% macro snowflake__get_external_build_plan(source_node) %}
+    {% do refuse_destructive_staging(source_node) %}
+    {% set landing = source_node.relation_name %}
+    {% set state = landing_state(source_node) %}
+    {% set plan = [] %}
+
+    {% if var('ext_full_refresh') %}
+        {% do pause_pipe_before_refresh(landing) if state.pipe %}
+        {% do plan.append(create_landing_sql(source_node, 'create or replace table')) %}
+        {% do plan.append(copy_into_landing_sql(source_node)) %}
+        {% do plan.append(create_pipe_sql(source_node, 'create or replace pipe')) %}
+        {% do plan.append(comment_on_landing_sql(landing, 'loaded')) %}
+        {% do return(plan) %}
+    {% endif %}
+
+    {# Set-up makes the schema; the loader role may not. #}
+    {% if not state.schema %}
+        {% do plan.append(
+            'create schema if not exists ' ~ source_node.database ~ '.'
+            ~ source_node.schema
+        ) %}
+    {% endif %}
+    {% if not state.table %}
+        {% do plan.append(create_landing_sql(source_node, 'create table if not exists')) %}
+    {% endif %}
+    {% if not state.pipe %}
+        {% if not state.backfilled %}
+            {% do plan.append(copy_into_landing_sql(source_node)) %}
+        {% endif %}
+        {% do plan.append(create_pipe_sql(source_node, 'create pipe if not exists')) %}
+    {% elif state.needs_refresh and state.events_flow %}
+        {# Closes the gap between that COPY and the first event. #}
+        {% do plan.append('alter pipe ' ~ landing ~ ' refresh') %}
+        {% do plan.append(
+            'alter pipe ' ~ landing ~ " set comment = '" ~ pipe_comment('complete') ~ "'"
+        ) %}
+    {% endif %}
+    {% if not state.backfilled %}
+        {% do plan.append(comment_on_landing_sql(landing, 'loaded')) %}
+    {% endif %}
+    {% do return(plan) %}
+{% endmacro %}
+
+
+{# What is there already: `schema`, `table`, `pipe`, and whether the table is
+   `backfilled`, the pipe `needs_refresh`, and `events_flow` to it. #}
+{% macro landing_state(source_node) %}
+    {% set schema = source_node.database ~ '.' ~ source_node.schema %}
+    {% set state = {
+        'schema': false, 'table': false, 'pipe': false, 'backfilled': false,
+        'needs_refresh': false, 'events_flow': false,
+    } %}
+    {% if not adapter.check_schema_exists(source_node.database, source_node.schema) %}
+        {% do return(state) %}
+    {% endif %}
+    {% do state.update({'schema': true}) %}
+
+    {% for row in run_query('show tables in schema ' ~ schema)
+        if row['name'] | lower == source_node.identifier | lower %}
+        {% do state.update({
+            'table': true,
+            'backfilled': row['comment'] != landing_comment('pending'),
+        }) %}
+    {% endfor %}
+    {% for row in run_query('show pipes in schema ' ~ schema)
+        if row['name'] | lower == source_node.identifier | lower %}
+        {% set status = fromjson(run_query(
+            "select system$pipe_status('" ~ source_node.relation_name ~ "')"
+        ).columns[0].values()[0]) %}
+        {% do state.update({
+            'pipe': true,
+            'needs_refresh': row['comment'] == pipe_comment('pending'),
+            'events_flow': status.get('lastReceivedMessageTimestamp') is not none,
+        }) %}
+    {% endfor %}
+    {% do return(state) %}
+{% endmacro %}
+
+
+{% macro landing_comment(state) -%}
+    {{ {
+        'pending': 'VPC Flow Logs; the earlier files of the bucket are not loaded yet',
+        'loaded': 'VPC Flow Logs; the earlier files of the bucket are loaded',
+    }[state] }}
+{%- endmacro %}
+
+
+{% macro pipe_comment(state) -%}
+    {{ {
+        'pending': 'Loads VPC Flow Logs; to be refreshed once events arrive',
+        'complete': 'Loads VPC Flow Logs',
+    }[state] }}
+{%- endmacro %}
+
+
+{% macro comment_on_landing_sql(landing, state) -%}
+    alter table {{ landing }} set comment = '{{ landing_comment(state) }}'
+{%- endmacro %}
+
+
+{# Once S3's lifecycle has removed the files this table is the only copy: permanent, and
+   with time to undo a mistake. Instants land with their zone, since no one promises in
+   which zone a pipe runs. #}
+{% macro create_landing_sql(source_node, create) -%}
+    {{ create }} {{ source_node.relation_name }} (
+        value variant,
+        metadata_filename varchar,
+        metadata_file_row_number bigint,
+        metadata_file_last_modified timestamp_ntz,
+        _dbt_copied_at timestamp_ltz
+    )
+    data_retention_time_in_days = {{ var('landing_time_travel_days') }}
+    comment = '{{ landing_comment('pending') }}'
+{%- endmacro %}
+
+
+{% macro copy_into_landing_sql(source_node, table=none, path='') -%}
+    {%- set external = source_node.external -%}
+    copy into {{ table or source_node.relation_name }} from (
+        select
+            $1::variant as value,
+            metadata$filename::varchar as metadata_filename,
+            metadata$file_row_number::bigint as metadata_file_row_number,
+            metadata$file_last_modified::timestamp_ntz as metadata_file_last_modified,
+            metadata$start_scan_time::timestamp_ltz as _dbt_copied_at
+        from {{ external.location ~ path }}
+    )
+    file_format = {{ external.file_format }}
+    pattern = '{{ external.pattern }}'
+    {{ external.snowpipe.copy_options }}
+{%- endmacro %}
+
+
+{# The pipe has the landing table's name; its COPY is the one that loaded the rest. #}
+{% macro create_pipe_sql(source_node, create) -%}
+    {{ create }} {{ source_node.relation_name }}
+    auto_ingest = {{ 'true' if var('snowpipe_auto_ingest') else 'false' }}
+    {%- if var('snowpipe_sns_topic') %}
+    aws_sns_topic = '{{ var('snowpipe_sns_topic') }}'
+    {%- endif %}
+    {%- if var('snowpipe_error_integration') %}
+    error_integration = {{ var('snowpipe_error_integration') }}
+    {%- endif %}
+    comment = '{{ pipe_comment('pending') }}'
+    as {{ copy_into_landing_sql(source_node) }}
+{%- endmacro %}
+
+
+{# Replacing a pipe loses its history: what it has in hand must be loaded before. #}
+{% macro pause_pipe_before_refresh(landing) %}
+    {% do run_query('alter pipe ' ~ landing ~ ' set pipe_execution_paused = true') %}
+    {% set status = fromjson(run_query(
+        "select system$pipe_status('" ~ landing ~ "')"
+    ).columns[0].values()[0]) %}
+    {% if status.get('pendingFileCount', 0) | int > 0 %}
+        {% do exceptions.raise_compiler_error(
+            'The pipe ' ~ landing ~ ' is paused now and has '
+            ~ status.pendingFileCount ~ ' files in hand. Run this again when'
+            ~ ' they are loaded.'
+        ) %}
+    {% endif %}
+{% endmacro %}

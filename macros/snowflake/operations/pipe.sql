@@ -1,0 +1,130 @@
+{# The days after: the pipe, what it loaded, and what that cost. #}
+
+
+{# `dbt run-operation pipe_status`: whether the pipe runs, what it waits for, and when
+   it last heard of a file. #}
+{% macro pipe_status() %}
+    {% do start_operation('pipe_status', loader_role() ~ ' or ' ~ transformer_role()) %}
+    {% set pipe = flow_logs_pipe() %}
+    {% do require_object('pipes', pipe, 'dbt run-operation stage_external_sources') %}
+    {% for name, value in pipe_state(pipe).items() %}
+        {% do print(name ~ ': ' ~ value) %}
+    {% endfor %}
+{% endmacro %}
+
+
+{# `dbt run-operation refresh_pipe`: loads files of the last seven days that no event
+   told of. It is for gaps, once in a while: Snowflake does not want it on a schedule.
+   `prefix` is a path below the stage, `modified_after` a time such as
+   2026-01-31T00:00:00Z. #}
+{% macro refresh_pipe(prefix=none, modified_after=none) %}
+    {% do start_operation('refresh_pipe', loader_role()) %}
+    {% set pipe = flow_logs_pipe() %}
+    {% do require_object('pipes', pipe, 'dbt run-operation stage_external_sources') %}
+    {% set sql = 'alter pipe ' ~ pipe ~ ' refresh' %}
+    {% if prefix %}
+        {% set sql = sql ~ ' prefix = ' ~ text_literal(prefix) %}
+    {% endif %}
+    {% if modified_after %}
+        {% set sql = sql ~ ' modified_after = ' ~ text_literal(modified_after) %}
+    {% endif %}
+    {% set sent = rows_of(sql) | selectattr('file', 'defined') | list %}
+    {% do print('files handed to the pipe: ' ~ sent | length) %}
+{% endmacro %}
+
+
+{# `dbt run-operation load_errors`: files that did not load, and why. A file that failed
+   is not tried again: load it by hand once it is mended. #}
+{% macro load_errors(days=14) %}
+    {% do start_operation('load_errors', loader_role() ~ ' or ' ~ transformer_role()) %}
+    {% set table = landing_table() %}
+    {% do require_object('tables', table, 'dbt run-operation stage_external_sources') %}
+    {% set sql %}
+        select
+            last_load_time,
+            status,
+            stage_location || file_name as file,
+            error_count,
+            first_error_message
+        from {{ copy_history(table, days) | indent(8) }}
+        where status != 'Loaded'
+        order by last_load_time desc
+    {% endset %}
+    {% for load in rows_of(sql) %}
+        {% do print(
+            load.file ~ ': ' ~ load.status ~ ' at ' ~ load.last_load_time ~ ', '
+            ~ load.error_count ~ ' errors, first: ' ~ load.first_error_message
+        ) %}
+    {% else %}
+        {% do print('no file failed in the last ' ~ days ~ ' days') %}
+    {% endfor %}
+{% endmacro %}
+
+
+{# `dbt run-operation pipe_usage`: files, bytes and credits of the pipe by day. No
+   resource monitor caps these credits. #}
+{% macro pipe_usage(days=14) %}
+    {% do start_operation(
+        'pipe_usage', 'a role with the privilege MONITOR USAGE on the account'
+    ) %}
+    {% set sql %}
+        select
+            to_date(start_time) as day,
+            sum(files_inserted) as files,
+            sum(bytes_inserted) as bytes,
+            sum(bytes_billed) as bytes_billed,
+            sum(credits_used) as credits
+        from table({{ flow_logs_database() }}.information_schema.pipe_usage_history(
+            date_range_start => {{ days_ago(days) }},
+            date_range_end => current_timestamp(),
+            pipe_name => {{ text_literal(flow_logs_pipe()) }}
+        ))
+        group by to_date(start_time)
+        order by to_date(start_time)
+    {% endset %}
+    {% for usage in rows_of(sql) %}
+        {% do print(
+            usage.day ~ ': ' ~ usage.files ~ ' files, ' ~ usage.bytes ~ ' bytes, '
+            ~ usage.bytes_billed ~ ' of them billed, ' ~ usage.credits ~ ' credits'
+        ) %}
+    {% else %}
+        {% do print(
+            'no usage in the last ' ~ days ~ ' days, or none that this role may see'
+        ) %}
+    {% endfor %}
+{% endmacro %}
+
+
+{# What SYSTEM$PIPE_STATUS says, as a dictionary. #}
+{% macro pipe_state(pipe) %}
+    {% do return(fromjson(rows_of(
+        'select system$pipe_status(' ~ text_literal(pipe) ~ ') as status'
+    )[0].status)) %}
+{% endmacro %}
+
+
+{# The load history of a table as a source of rows. #}
+{% macro copy_history(table, days) -%}
+    table({{ flow_logs_database() }}.information_schema.copy_history(
+        table_name => {{ text_literal(table) }},
+        start_time => {{ days_ago(days) }}
+    ))
+{%- endmacro %}
+
+
+{# The time so many days ago; histories keep 14. #}
+{% macro days_ago(days) -%}
+    dateadd('day', -{{ [days | int, 14] | min }}, current_timestamp())
+{%- endmacro %}
+
+
+{# Stops with the command that creates an object if it does not exist, or if the role
+   may not see it. #}
+{% macro require_object(kind, name, command) %}
+    {% if find_object(kind, name, ' in account') is none %}
+        {% do exceptions.raise_compiler_error(
+            name ~ ' is not among the ' ~ kind ~ ' that this role sees. It is created'
+            ~ ' by: ' ~ command
+        ) %}
+    {% endif %}
+{% endmacro %}

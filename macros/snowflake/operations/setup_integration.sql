@@ -1,0 +1,130 @@
+{# `dbt run-operation setup_integration --args '{role_arn: …, locations: […]}'`: the
+   storage integration. It is created or altered and never replaced: replacing breaks
+   every stage and makes a new external id. #}
+{% macro setup_integration(role_arn, locations) %}
+    {% do start_setup('setup_integration') %}
+    {% set integration = storage_integration() %}
+    {% set place = cloud_of_role(role_arn) %}
+    {% do refuse_foreign_region(place) %}
+    {% set wanted = bucket_locations(locations, place.scheme) %}
+    {% set quoted = [] %}
+    {% for location in wanted %}
+        {% do quoted.append(text_literal(location)) %}
+    {% endfor %}
+    {% set role = text_literal(role_arn) %}
+
+    {% set changes = [] %}
+    {% if find_object('storage integrations', integration) is none %}
+        {% set sql -%}
+            create storage integration if not exists {{ integration }}
+                type = external_stage
+                storage_provider = '{{ place.scheme | upper }}'
+                enabled = true
+                storage_aws_role_arn = {{ role }}
+                storage_allowed_locations = ({{ quoted | join(', ') }})
+                comment = {{ text_literal(creation_mark()) }}
+        {%- endset %}
+        {% do changes.append({
+            'what': 'create storage integration ' ~ integration ~ ' for '
+                ~ wanted | join(', '),
+            'sql': sql,
+        }) %}
+    {% else %}
+        {% set now = properties_of('desc integration ' ~ integration) %}
+        {% set provider = (now.get('STORAGE_PROVIDER') or place.scheme) | upper %}
+        {% if provider != place.scheme | upper %}
+            {% do exceptions.raise_compiler_error(
+                'the integration ' ~ integration ~ ' is for ' ~ provider ~ ' and cannot'
+                ~ ' be changed to ' ~ place.scheme | upper ~ '. Choose another name by'
+                ~ ' the variable storage_integration.'
+            ) %}
+        {% endif %}
+        {% set allowed = split_locations(now.get('STORAGE_ALLOWED_LOCATIONS')) %}
+        {% set settings = [] %}
+        {% if now.get('ENABLED') | string | lower != 'true' %}
+            {% do settings.append('enabled = true') %}
+        {% endif %}
+        {% if now.get('STORAGE_AWS_ROLE_ARN') != role_arn %}
+            {% do settings.append('storage_aws_role_arn = ' ~ role) %}
+        {% endif %}
+        {% if allowed | sort != wanted | sort %}
+            {% do settings.append(
+                'storage_allowed_locations = (' ~ quoted | join(', ') ~ ')'
+            ) %}
+        {% endif %}
+        {% if settings %}
+            {% set setting = settings | join(' ') %}
+            {% do changes.append({
+                'what': 'alter storage integration ' ~ integration ~ ': ' ~ setting,
+                'sql': 'alter storage integration ' ~ integration ~ ' set ' ~ setting,
+            }) %}
+        {% endif %}
+    {% endif %}
+    {% do return(apply_changes(changes)) %}
+{% endmacro %}
+
+
+{# The URL scheme that goes with a role's partition, which upper-cased is the provider;
+   and what the names of Snowflake's regions there hold. #}
+{% macro cloud_of_role(role_arn) %}
+    {% set clouds = {
+        'aws': {'scheme': 's3', 'region': 'AWS_'},
+        'aws-us-gov': {'scheme': 's3gov', 'region': 'AWS_US_GOV_'},
+        'aws-cn': {'scheme': 's3china', 'region': 'AWS_CN_'},
+    } %}
+    {% set match = modules.re.fullmatch(
+        'arn:(aws|aws-us-gov|aws-cn):iam::[0-9]{12}:role/.+', role_arn or ''
+    ) %}
+    {% if not match %}
+        {% do exceptions.raise_compiler_error(
+            "role_arn is '" ~ role_arn ~ "', which is not the ARN of a role such as"
+            ~ ' arn:aws:iam::123456789012:role/snowflake-reads-flow-logs'
+        ) %}
+    {% endif %}
+    {% do return(clouds[match.group(1)]) %}
+{% endmacro %}
+
+
+{# Stops where a bucket in GovCloud or China would be read from an account that lies
+   elsewhere: an integration can only reach its own. #}
+{% macro refuse_foreign_region(place) %}
+    {% if place.scheme != 's3' %}
+        {% set region = rows_of('select current_region() as region')[0].region %}
+        {% if place.region not in region | upper %}
+            {% do exceptions.raise_compiler_error(
+                'this Snowflake account lies in ' ~ region ~ '. A role with '
+                ~ place.scheme ~ ':// locations can be used only from an account in a'
+                ~ ' region ' ~ place.region ~ '…'
+            ) %}
+        {% endif %}
+    {% endif %}
+{% endmacro %}
+
+
+{# Checks the URLs of buckets and ends each with a slash, without which
+   `s3://bucket/logs` would cover `s3://bucket/logs-of-others`. #}
+{% macro bucket_locations(locations, scheme) %}
+    {% set checked = [] %}
+    {% for location in ([locations] if locations is string else locations or []) %}
+        {% set pattern = scheme ~ '://[^/*,\\s]+(/[^*,\\s]*)?' %}
+        {% if not modules.re.fullmatch(pattern, location) %}
+            {% do exceptions.raise_compiler_error(
+                "locations: '" ~ location ~ "' is not a place such as " ~ scheme
+                ~ '://bucket/prefix/'
+            ) %}
+        {% endif %}
+        {% do checked.append(location.rstrip('/') ~ '/') %}
+    {% else %}
+        {% do exceptions.raise_compiler_error(
+            'locations is empty: name the bucket, such as ["' ~ scheme
+            ~ '://bucket/prefix/"]'
+        ) %}
+    {% endfor %}
+    {% do return(checked) %}
+{% endmacro %}
+
+
+{# The locations that DESC INTEGRATION lists in one text, by commas. #}
+{% macro split_locations(listed) %}
+    {% do return((listed or '').split(',') | map('trim') | select | list) %}
+{% endmacro %}

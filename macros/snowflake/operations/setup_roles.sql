@@ -1,0 +1,140 @@
+{# `dbt run-operation setup_roles`: loader, transformer and analyst with the least that
+   each needs. What will be created later is covered by future grants, so that no
+   rebuild loses them. #}
+{% macro setup_roles() %}
+    {% do start_setup('setup_roles') %}
+    {% set changes = [] %}
+    {% set setup_role = plain_identifier(var('setup_role'), 'setup_role') %}
+    {% for role in [loader_role(), transformer_role(), analyst_role()] %}
+        {% set known = find_object('roles', role) is not none %}
+        {% if not known %}
+            {% do changes.append({
+                'what': 'create role ' ~ role,
+                'sql': 'create role if not exists ' ~ role ~ ' comment = '
+                    ~ text_literal(creation_mark()),
+            }) %}
+        {% endif %}
+        {% set holders = [] %}
+        {% for grant in (rows_of('show grants of role ' ~ role) if known else []) %}
+            {% do holders.append(grant.granted_to ~ ' ' ~ grant.grantee_name) %}
+        {% endfor %}
+        {% if 'ROLE ' ~ setup_role | upper not in holders | map('upper') %}
+            {# Else nobody could drop the pipe, which the loader owns. #}
+            {% do changes.append({
+                'what': 'grant role ' ~ role ~ ' to ' ~ setup_role,
+                'sql': 'grant role ' ~ role ~ ' to role ' ~ setup_role,
+            }) %}
+        {% endif %}
+        {% do changes.extend(missing_grants(role, known)) %}
+    {% endfor %}
+    {% do return(apply_changes(changes)) %}
+{% endmacro %}
+
+
+{# What each role must be granted: `[role, privileges, kind, name]`, where a kind in
+   the plural means what a schema holds, now and in future. #}
+{% macro wanted_grants() %}
+    {% set landing, models = landing_schema(), models_schema() %}
+    {% set everyone = [loader_role(), transformer_role(), analyst_role()] %}
+    {% set grants = [] %}
+    {% for role in everyone %}
+        {% do grants.append([role, ['usage'], 'warehouse', flow_logs_warehouse()]) %}
+        {% do grants.append([role, ['usage'], 'database', flow_logs_database()]) %}
+    {% endfor %}
+    {% set loads = ['usage', 'create table', 'create pipe'] %}
+    {% set builds = ['usage', 'create table', 'create view'] %}
+    {% do grants.extend([
+        [loader_role(), loads, 'schema', landing],
+        [loader_role(), ['usage'], 'stage', flow_logs_stage()],
+        [loader_role(), ['usage'], 'integration', storage_integration()],
+        [transformer_role(), ['usage'], 'schema', landing],
+        [transformer_role(), ['select'], 'tables', landing],
+        [transformer_role(), ['monitor'], 'pipes', landing],
+        [transformer_role(), builds, 'schema', models],
+        [analyst_role(), ['usage'], 'schema', models],
+        [analyst_role(), ['select'], 'tables', models],
+        [analyst_role(), ['select'], 'views', models],
+        [analyst_role(), ['usage'], 'functions', models],
+    ]) %}
+    {% set errors = var('snowpipe_error_integration') %}
+    {% if errors %}
+        {% do grants.append([
+            loader_role(), ['usage'], 'integration',
+            plain_identifier(errors, 'snowpipe_error_integration'),
+        ]) %}
+    {% endif %}
+    {% do return(grants) %}
+{% endmacro %}
+
+
+{# The grants that a role lacks, as changes. `known` says whether it exists already. #}
+{% macro missing_grants(role, known) %}
+    {% set held = held_grants(role) if known else [] %}
+    {% set changes = [] %}
+    {% for grantee, privileges, kind, name in wanted_grants() if grantee == role %}
+        {% if kind.endswith('s') %}
+            {% set one = kind[:-1] %}
+            {% set key = privileges[0] ~ ' future ' ~ one ~ ' ' ~ name %}
+            {% set clauses = ['future'] if key not in held else [] %}
+            {% for object in objects_of(one, name) %}
+                {% if privileges[0] ~ ' ' ~ one ~ ' ' ~ object not in held
+                    and 'all' not in clauses %}
+                    {% do clauses.append('all') %}
+                {% endif %}
+            {% endfor %}
+            {% for clause in clauses %}
+                {% set grant = privileges[0] ~ ' on ' ~ clause ~ ' ' ~ kind
+                    ~ ' in schema ' ~ name ~ ' to role ' ~ role %}
+                {% do changes.append(
+                    {'what': 'grant ' ~ grant, 'sql': 'grant ' ~ grant}
+                ) %}
+            {% endfor %}
+        {% else %}
+            {% set lacking = [] %}
+            {% for privilege in privileges %}
+                {% if privilege ~ ' ' ~ kind ~ ' ' ~ name not in held %}
+                    {% do lacking.append(privilege) %}
+                {% endif %}
+            {% endfor %}
+            {% if lacking %}
+                {% set grant = lacking | join(', ') ~ ' on ' ~ kind ~ ' ' ~ name
+                    ~ ' to role ' ~ role %}
+                {% do changes.append(
+                    {'what': 'grant ' ~ grant, 'sql': 'grant ' ~ grant}
+                ) %}
+            {% endif %}
+        {% endif %}
+    {% endfor %}
+    {% do return(changes) %}
+{% endmacro %}
+
+
+{# What a role holds, as text: `select table db.schema.t`, or `select future table
+   db.schema`. Snowflake writes a function's name with its arguments. #}
+{% macro held_grants(role) %}
+    {% set held = [] %}
+    {% for future in [false, true] %}
+        {% for grant in rows_of(
+            'show ' ~ ('future ' if future else '') ~ 'grants to role ' ~ role
+        ) %}
+            {% set kind = grant.get('granted_on') or grant.get('grant_on') %}
+            {% set name = grant.name.replace('"', '').split('(')[0].split('.<')[0] %}
+            {% do held.append((
+                grant.privilege ~ (' future ' if future else ' ')
+                ~ kind.replace('_', ' ') ~ ' ' ~ name
+            ) | lower) %}
+        {% endfor %}
+    {% endfor %}
+    {% do return(held) %}
+{% endmacro %}
+
+
+{# The full names of the tables, views, pipes or functions that a schema holds. #}
+{% macro objects_of(kind, schema) %}
+    {% set names = [] %}
+    {% set shown = 'user functions' if kind == 'function' else kind ~ 's' %}
+    {% for row in rows_of('show ' ~ shown ~ ' in schema ' ~ schema) %}
+        {% do names.append((schema ~ '.' ~ row.name) | lower) %}
+    {% endfor %}
+    {% do return(names) %}
+{% endmacro %}

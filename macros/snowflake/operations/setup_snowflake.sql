@@ -1,0 +1,29 @@
+{# Everything in the account that staging and the models need, in order:
+   dbt run-operation setup_snowflake --vars 'setup_role: NAME' --args '{role_arn: …,
+   locations: ["s3://bucket/prefix/"]}'. Whatever is right already stays untouched. #}
+{% macro setup_snowflake(
+    role_arn, locations, stage_url=none, public_key=none, public_key_2=none
+) %}
+    {% set done = [
+        setup_warehouse(),
+        setup_database(),
+        setup_integration(role_arn, locations),
+        setup_stage(locations, stage_url),
+        setup_roles(),
+        setup_functions(),
+        setup_user(public_key, public_key_2),
+    ] %}
+    {% if var('setup_role') | upper == 'ACCOUNTADMIN' %}
+        {% do done.append(setup_resource_monitor()) %}
+    {% else %}
+        {% do log(
+            'setup_resource_monitor was left out, since only ACCOUNTADMIN may create'
+            ~ " one: dbt run-operation setup_resource_monitor --vars 'setup_role:"
+            ~ " ACCOUNTADMIN'", info=true
+        ) %}
+    {% endif %}
+    {% do log(
+        'setup_snowflake: ' ~ (done | sum ~ ' changes' if done | sum else 'no change'),
+        info=true
+    ) %}
+{% endmacro %}

@@ -1,0 +1,41 @@
+{# `dbt run-operation setup_stage --args '{locations: […]}'`: the external stage over
+   the bucket. It is never replaced: that would stop the pipe. `stage_url` says which
+   location it covers if there are several. #}
+{% macro setup_stage(locations, stage_url=none) %}
+    {% do start_setup('setup_stage') %}
+    {% set stage, integration = flow_logs_stage(), storage_integration() %}
+    {% set places = [locations] if locations is string else locations or [] %}
+    {% set found = find_object('stages', stage, ' in account') %}
+    {% if stage_url is none and places | length == 1 %}
+        {% set stage_url = places[0] %}
+    {% elif stage_url is none and found is none %}
+        {% do exceptions.raise_compiler_error(
+            'several locations are allowed and one stage covers one: add stage_url to'
+            ~ ' --args'
+        ) %}
+    {% endif %}
+
+    {% set changes = [] %}
+    {% if found is none %}
+        {% set sql -%}
+            create stage if not exists {{ stage }}
+                url = {{ text_literal(stage_url.rstrip('/') ~ '/') }}
+                storage_integration = {{ integration }}
+                file_format = (type = parquet)
+                comment = {{ text_literal(creation_mark()) }}
+        {%- endset %}
+        {% do changes.append({
+            'what': 'create stage ' ~ stage ~ ' over ' ~ stage_url, 'sql': sql
+        }) %}
+    {% else %}
+        {% set differs = found.storage_integration | upper != integration | upper %}
+        {% if differs or (stage_url and found.url != stage_url.rstrip('/') ~ '/') %}
+            {% do exceptions.raise_compiler_error(
+                'the stage ' ~ stage ~ ' covers ' ~ found.url ~ ' through '
+                ~ found.storage_integration ~ '. Changing that stops the pipe, so it is'
+                ~ ' not done here: docs/snowflake.md, "Moving to another bucket".'
+            ) %}
+        {% endif %}
+    {% endif %}
+    {% do return(apply_changes(changes)) %}
+{% endmacro %}

@@ -1,0 +1,160 @@
+{# `dbt run-operation setup_user --args '{public_key: …}'`: the user that scheduled
+   runs log in as. It has no password, only keys; `public_key_2` is for the time of a
+   change of keys, and `public_key_2: ''` takes it away again. #}
+{% macro setup_user(public_key=none, public_key_2=none) %}
+    {% do start_setup('setup_user') %}
+    {% set changes = [] %}
+    {% set user, policy = service_user(), service_network_policy() %}
+    {% set keys = {
+        'rsa_public_key': public_key_text(public_key),
+        'rsa_public_key_2': public_key_text(public_key_2),
+    } %}
+    {% do changes.extend(network_policy_changes(policy)) %}
+    {% set found = find_object('users', user) %}
+    {% set now = properties_of('desc user ' ~ user) if found else {} %}
+    {% if found is none %}
+        {% set sql -%}
+            create user if not exists {{ user }}
+                type = service
+                default_role = {{ transformer_role() }}
+                default_secondary_roles = ()
+                default_warehouse = {{ flow_logs_warehouse() }}
+                default_namespace = {{ models_schema() }}
+                comment = {{ text_literal(creation_mark()) }}
+        {%- endset %}
+        {% do changes.append({'what': 'create service user ' ~ user, 'sql': sql}) %}
+    {% elif (now.get('TYPE') or '') | upper != 'SERVICE' %}
+        {% do exceptions.raise_compiler_error(
+            'the user ' ~ user ~ ' exists and is not of TYPE = SERVICE. Choose another'
+            ~ ' name by the variable service_user.'
+        ) %}
+    {% endif %}
+
+    {% for option, key in keys.items() if key is not none %}
+        {% if key == '' and has_key(now, option) %}
+            {% do changes.append({
+                'what': 'take ' ~ option ~ ' from user ' ~ user,
+                'sql': 'alter user ' ~ user ~ ' unset ' ~ option,
+            }) %}
+        {% elif key and not is_key(now, option, key) %}
+            {% do changes.append({
+                'what': 'set ' ~ option ~ ' of user ' ~ user,
+                'sql': 'alter user ' ~ user ~ ' set ' ~ option ~ ' = '
+                    ~ text_literal(key),
+            }) %}
+        {% endif %}
+    {% endfor %}
+    {% if not (has_key(now, 'rsa_public_key') or has_key(now, 'rsa_public_key_2')
+        or keys.values() | select | list) %}
+        {% do log(
+            '  note: user ' ~ user ~ ' has no key, so nobody can log in as it yet: add'
+            ~ ' public_key to --args', info=true
+        ) %}
+    {% endif %}
+
+    {% if var('service_user_cidrs') and not has_network_policy(user, found) %}
+        {% do changes.append({
+            'what': 'put user ' ~ user ~ ' under network policy ' ~ policy,
+            'sql': 'alter user ' ~ user ~ ' set network_policy = ' ~ policy,
+        }) %}
+    {% endif %}
+    {% set held = [] %}
+    {% for grant in (rows_of('show grants to user ' ~ user) if found else []) %}
+        {% do held.append((grant.get('role') or grant.get('name')) | lower) %}
+    {% endfor %}
+    {% for role in [loader_role(), transformer_role()] if role not in held %}
+        {% do changes.append({
+            'what': 'grant role ' ~ role ~ ' to user ' ~ user,
+            'sql': 'grant role ' ~ role ~ ' to user ' ~ user,
+        }) %}
+    {% endfor %}
+    {% do return(apply_changes(changes)) %}
+{% endmacro %}
+
+
+{# A public key without the lines round it, as Snowflake takes it; none for none. Stops
+   on what is no public key, a private one above all. #}
+{% macro public_key_text(key) %}
+    {% if key is none or key == '' %}
+        {% do return(key) %}
+    {% endif %}
+    {% set bare = modules.re.sub('-----(BEGIN|END) PUBLIC KEY-----|\\s', '', key) %}
+    {% if not modules.re.fullmatch('MII[A-Za-z0-9+/]{200,}={0,2}', bare) %}
+        {% do exceptions.raise_compiler_error(
+            'public_key is no RSA public key in PEM form. Make it with: openssl rsa -in'
+            ~ ' KEY.p8 -pubout. (Never give the private key away.)'
+        ) %}
+    {% endif %}
+    {% do return(bare) %}
+{% endmacro %}
+
+
+{# Whether DESC USER lists a key, or its fingerprint. #}
+{% macro has_key(properties, option) %}
+    {% set shown = [
+        properties.get(option | upper), properties.get(option | upper ~ '_FP')
+    ] | map('string') | map('lower') | list %}
+    {% do return(shown | reject('in', ['', 'null', 'none']) | list != []) %}
+{% endmacro %}
+
+
+{# Whether a user has this very key, by its fingerprint if DESC USER lists that. #}
+{% macro is_key(properties, option, key) %}
+    {% set fingerprint = properties.get(option | upper ~ '_FP') %}
+    {% if not has_key(properties, option) %}
+        {% do return(false) %}
+    {% elif fingerprint %}
+        {% set computed = rows_of(
+            'select base64_encode(sha2_binary(base64_decode_binary('
+            ~ text_literal(key) ~ '), 256)) as fingerprint'
+        )[0].fingerprint %}
+        {% do return(fingerprint == 'SHA256:' ~ computed) %}
+    {% endif %}
+    {% do return(properties.get(option | upper) == key) %}
+{% endmacro %}
+
+
+{# What makes the network policy allow `service_user_cidrs`; nothing if it is empty. #}
+{% macro network_policy_changes(policy) %}
+    {% set wanted = var('service_user_cidrs') %}
+    {% if not wanted %}
+        {% do return([]) %}
+    {% endif %}
+    {% set quoted = [] %}
+    {% for cidr in wanted %}
+        {% do quoted.append(text_literal(cidr)) %}
+    {% endfor %}
+    {% set listed = 'allowed_ip_list = (' ~ quoted | join(', ') ~ ')' %}
+    {% if find_object('network policies', policy) is none %}
+        {% do return([{
+            'what': 'create network policy ' ~ policy ~ ' for ' ~ wanted | join(', '),
+            'sql': 'create network policy if not exists ' ~ policy ~ ' ' ~ listed
+                ~ ' comment = ' ~ text_literal(creation_mark()),
+        }]) %}
+    {% endif %}
+    {% set allowed = properties_of('desc network policy ' ~ policy).get(
+        'ALLOWED_IP_LIST'
+    ) %}
+    {% if split_locations(allowed) | sort == wanted | sort %}
+        {% do return([]) %}
+    {% endif %}
+    {% do return([{
+        'what': 'alter network policy ' ~ policy ~ ': ' ~ wanted | join(', '),
+        'sql': 'alter network policy ' ~ policy ~ ' set ' ~ listed,
+    }]) %}
+{% endmacro %}
+
+
+{# Whether a user is under the service user's network policy. #}
+{% macro has_network_policy(user, found) %}
+    {% if found is none %}
+        {% do return(false) %}
+    {% endif %}
+    {% set shown = [properties_of('desc user ' ~ user).get('NETWORK_POLICY')] %}
+    {% for row in rows_of("show parameters like 'network_policy' in user " ~ user) %}
+        {% do shown.append(row.value) %}
+    {% endfor %}
+    {% do return(
+        service_network_policy() | upper in shown | map('string') | map('upper') | list
+    ) %}
+{% endmacro %}

@@ -1,0 +1,98 @@
+{# `dbt run-operation teardown_snowflake --args '{confirm: DATABASE}'`: takes back what
+   set-up created, the pipe first. The landing table stays, with its database, unless
+   `drop_landing_table` is true: once the bucket's files expire it is the only copy. #}
+{% macro teardown_snowflake(confirm=none, drop_landing_table=false) %}
+    {% do start_setup('teardown_snowflake') %}
+    {% set database = flow_logs_database() %}
+    {% if (confirm or '') | string | lower != database %}
+        {% do exceptions.raise_compiler_error(
+            'teardown_snowflake takes down ' ~ database ~ ' and what feeds it. If that'
+            ~ " is what you want: --args '{confirm: " ~ database ~ "}'"
+        ) %}
+    {% endif %}
+
+    {% set drops = [] %}
+    {% do drops.append(drop_if_found('pipe', 'pipes', flow_logs_pipe(), false)) %}
+    {% do drops.append(drop_if_found('stage', 'stages', flow_logs_stage(), true)) %}
+    {% do drops.append(drop_if_found(
+        'storage integration', 'storage integrations', storage_integration(), true
+    )) %}
+    {% do drops.append(drop_if_found(
+        'function', 'user functions', ipv4_is_internal_function(), false
+    )) %}
+    {% do drops.append(drop_if_found('user', 'users', service_user(), true)) %}
+    {% do drops.append(drop_if_found(
+        'network policy', 'network policies', service_network_policy(), true
+    )) %}
+    {% if drop_landing_table %}
+        {% do drops.extend(database_drops()) %}
+    {% else %}
+        {% do log('  kept: ' ~ landing_table() ~ ' and its database', info=true) %}
+    {% endif %}
+    {% for role in [analyst_role(), transformer_role(), loader_role()] %}
+        {% do drops.append(drop_if_found('role', 'roles', role, true)) %}
+    {% endfor %}
+    {% do drops.append(drop_if_found(
+        'warehouse', 'warehouses', flow_logs_warehouse(), true
+    )) %}
+    {% set monitor = drop_if_found(
+        'resource monitor', 'resource monitors', resource_monitor(), false
+    ) %}
+    {% if monitor and var('setup_role') | upper != 'ACCOUNTADMIN' %}
+        {% do log('  left for ACCOUNTADMIN: ' ~ monitor.sql, info=true) %}
+    {% else %}
+        {% do drops.append(monitor) %}
+    {% endif %}
+    {% do apply_changes(drops | select | list) %}
+{% endmacro %}
+
+
+{# The change that drops an object, or none if there is nothing to drop. `marked` says
+   whether its comment must show that set-up created it. #}
+{% macro drop_if_found(kind, shown, name, marked) %}
+    {% set where = ' in account' if '.' in name else '' %}
+    {% set found = find_object(shown, name, where) %}
+    {% if found is none %}
+        {% do return(none) %}
+    {% elif marked and not is_ours(found) %}
+        {% do leave_alone(kind ~ ' ' ~ name) %}
+        {% do return(none) %}
+    {% endif %}
+    {% set arguments = '(varchar)' if kind == 'function' else '' %}
+    {% do return({
+        'what': 'drop ' ~ kind ~ ' ' ~ name,
+        'sql': 'drop ' ~ kind ~ ' if exists ' ~ name ~ arguments,
+    }) %}
+{% endmacro %}
+
+
+{# What drops the landing table, and each schema and the database that set-up created;
+   the database only if it holds no other schema. #}
+{% macro database_drops() %}
+    {% set database = flow_logs_database() %}
+    {% set ours = [landing_schema(), models_schema()] | unique | list %}
+    {% set drops = [
+        drop_if_found('table', 'tables', landing_table(), false)
+    ] %}
+    {% for schema in ours %}
+        {% do drops.append(drop_if_found('schema', 'schemas', schema, true)) %}
+    {% endfor %}
+    {% set others = [] %}
+    {% for row in rows_of('show schemas in account') %}
+        {% set schema = (row.database_name ~ '.' ~ row.name) | lower %}
+        {% if (row.database_name or '') | lower == database
+            and schema not in ours
+            and row.name not in ['PUBLIC', 'INFORMATION_SCHEMA'] %}
+            {% do others.append(schema) %}
+        {% endif %}
+    {% endfor %}
+    {% if others %}
+        {% do log(
+            '  kept: database ' ~ database ~ ', which also holds '
+            ~ others | join(', '), info=true
+        ) %}
+    {% else %}
+        {% do drops.append(drop_if_found('database', 'databases', database, true)) %}
+    {% endif %}
+    {% do return(drops) %}
+{% endmacro %}

@@ -1,0 +1,43 @@
+{# The command of dbt_external_tables, and then a look at whether it worked: that the
+   package has nothing to do proves nothing. #}
+{% macro stage_external_sources(select=none) %}
+    {% do dbt_external_tables.stage_external_sources(select) %}
+    {% for node in graph.sources.values() if node.external %}
+        {% do verify_staging(node) %}
+    {% endfor %}
+{% endmacro %}
+
+
+{% macro verify_staging(source_node) %}
+    {{ return(adapter.dispatch('verify_staging', 'vpc_flow_logs')(source_node)) }}
+{% endmacro %}
+
+{# The loader has raised whatever there was. #}
+{% macro duckdb__verify_staging(source_node) %}
+{% endmacro %}
+
+
+{% macro snowflake__verify_staging(source_node) %}
+    {% set pipes = [] %}
+    {% for row in run_query(
+        'show pipes in schema ' ~ source_node.database ~ '.' ~ source_node.schema
+    ) if row['name'] | lower == source_node.identifier | lower %}
+        {% do pipes.append(row) %}
+    {% endfor %}
+    {% if not pipes %}
+        {% do exceptions.raise_compiler_error(
+            'There is no pipe ' ~ source_node.relation_name ~ ' after staging.'
+        ) %}
+    {% endif %}
+    {% set channel = pipes[0]['notification_channel'] %}
+    {% if var('snowpipe_auto_ingest') and not channel %}
+        {% do exceptions.raise_compiler_error(
+            'The pipe ' ~ source_node.relation_name ~ ' has no notification channel,'
+            ~ ' so no event can reach it.'
+        ) %}
+    {% endif %}
+    {% do log(
+        'The pipe ' ~ source_node.relation_name ~ ' loads what '
+        ~ (channel or 'the REST endpoint') ~ ' announces', info=true
+    ) %}
+{% endmacro %}
