@@ -14,12 +14,14 @@ from typing import Any
 import boto3
 import pyarrow.parquet as pq
 import pytest
+import sqlfluff
+import sqlglot
 import yaml
 from moto.server import ThreadedMotoServer
 
 import sample_logs
 
-from .conftest import END_DATE, Project
+from .conftest import END_DATE, ROOT, Project
 from .snowflake_stand_in import StandIn
 from .test_main_job import MARTS
 from .test_staging import spoil, write
@@ -164,8 +166,13 @@ def test_every_model_has_the_same_rows_on_both_engines(
     project.stage()
     project.dbt("build", "--exclude-resource-types=unit_test", **AS_OF)
 
-    models = [path.stem for path in Path("models").rglob("*.sql")]
+    models = [path.stem for path in (ROOT / "models").rglob("*.sql")]
     assert len(models) == 10
+    for path in (account.project.target / "compiled").rglob("*.sql"):
+        if path.stem in models:
+            assert sqlglot.parse(path.read_text(), read="snowflake")
+            sqlfluff.parse(path.read_text(), dialect="snowflake")
+
     for model in models:
         columns = [
             name.lower()

@@ -120,11 +120,12 @@
 {%- endmacro %}
 
 
-{# The number in the eight hexadecimal digits of `hex` from `position` on. #}
+{# The number in the eight hexadecimal digits of `hex` from `position` on. The value of
+   a digit is how many digits stand before it. #}
 {% macro hex_to_integer(hex, position) -%}
     {% for place in range(8) -%}
-    {{ '+ ' if not loop.first }}(
-        position(substr({{ hex }}, {{ position + place }}, 1) in '0123456789abcdef') - 1
+    {{ '+ ' if not loop.first }}length(
+        split_part('0123456789abcdef', substr({{ hex }}, {{ position + place }}, 1), 1)
     ) * {{ 16 ** (7 - place) }}
     {% endfor -%}
 {%- endmacro %}
