@@ -16,7 +16,8 @@ demo: setup ## Load sample logs that end today, build, and print the answers.
 	@$(BIN)/python -m sample_logs.demo
 
 test: setup-dev lint ## Everything that CI checks.
-	@$(BIN)/python -m pytest -q -m "not long"
+	@$(BIN)/python -m pytest -q -m "not long" integration_tests
+	@$(BIN)/python -m pytest -q -m "not long" bootstrap/tests
 
 test-long: setup-dev ## The long property, kill and scale tests.
 	@$(BIN)/python -m pytest -q -m long

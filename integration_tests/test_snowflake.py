@@ -27,7 +27,8 @@ from .test_main_job import MARTS
 from .test_staging import spoil, write
 
 AS_OF = {"as_of": END_DATE.isoformat()}
-BUCKET = "flow-records"
+# Servers of one process share their buckets: the name is this module's own.
+BUCKET = "snowflake-flow-records"
 
 
 class Account:
