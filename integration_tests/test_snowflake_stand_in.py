@@ -768,11 +768,11 @@ def test_an_object_put_into_s3_arrives_through_the_queue(
     """sf:user-guide/data-load-snowpipe-auto-s3: bucket, notification, queue, pipe."""
     login = {"aws_access_key_id": "x", "aws_secret_access_key": "x"}
     s3 = boto3.client("s3", "us-east-1", endpoint_url=aws, **login)
-    s3.create_bucket(Bucket="flow-logs")
-    stage_and_pipe(run, "s3://flow-logs/AWSLogs/")
+    s3.create_bucket(Bucket="stand-in-flow-logs")
+    stage_and_pipe(run, "s3://stand-in-flow-logs/AWSLogs/")
     (row,) = run("show pipes")
     s3.put_bucket_notification_configuration(
-        Bucket="flow-logs",
+        Bucket="stand-in-flow-logs",
         NotificationConfiguration={
             "QueueConfigurations": [
                 {"QueueArn": row[6], "Events": ["s3:ObjectCreated:*"]}
@@ -781,22 +781,23 @@ def test_an_object_put_into_s3_arrives_through_the_queue(
     )
     write_parquet(tmp_path / "a.parquet", 2)
     key = "AWSLogs/year=2024/a b.parquet"
-    s3.upload_file(str(tmp_path / "a.parquet"), "flow-logs", key)
-    assert f"s3://flow-logs/{key}" in stand_in.poll()
+    s3.upload_file(str(tmp_path / "a.parquet"), "stand-in-flow-logs", key)
+    assert f"s3://stand-in-flow-logs/{key}" in stand_in.poll()
     assert run("select metadata_filename, value:year is null from land") == [
         (key, True),
         (key, True),
     ]
-    assert run("list @logs")[0][0] == f"s3://flow-logs/{key}"
+    assert run("list @logs")[0][0] == f"s3://stand-in-flow-logs/{key}"
     assert stand_in.poll() == []
     sns = boto3.client("sns", "us-east-1", endpoint_url=aws, **login)
     topic = sns.create_topic(Name="new-logs")["TopicArn"]
     run(LANDING.format(table="second"))
     copy = COPY.format(table="second", stage="logs")
     run(f"create pipe second auto_ingest = true aws_sns_topic = '{topic}' as {copy}")
-    record = {"s3": {"bucket": {"name": "flow-logs"}, "object": {"key": "AWSLogs/x"}}}
+    bucket = {"name": "stand-in-flow-logs"}
+    record = {"s3": {"bucket": bucket, "object": {"key": "AWSLogs/x"}}}
     sns.publish(TopicArn=topic, Message=json.dumps({"Records": [record]}))
-    assert stand_in.poll() == ["s3://flow-logs/AWSLogs/x"]
+    assert stand_in.poll() == ["s3://stand-in-flow-logs/AWSLogs/x"]
     refused(run, "list @nothing")
 
 
