@@ -4,7 +4,6 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PYTHON_CODE := plugins sample_logs bootstrap integration_tests bench
-SQL := models analyses tests
 
 .PHONY: help setup setup-dev demo test test-long lint bench docs requirements
 .DEFAULT_GOAL := help

@@ -1,4 +1,4 @@
-{# What an incremental model has to read. Returns a mapping:
+{# What an incremental rollup has to read. Returns a mapping:
    `since`: when the last record that this model counts was loaded, less the overlap;
    `loaded_through`: every record loaded up to here is counted after this run;
    `days`: the UTC days that records loaded after `since` touch, however old, as text.
@@ -13,10 +13,7 @@
 
     {% do scope.update({'loaded_through': newest(records, 'loaded_at')}) %}
     {% if is_incremental() %}
-        {% set last = newest(this, counted) %}
-        {% if last is not none %}
-            {% do scope.update({'since': last - load_overlap()}) %}
-        {% endif %}
+        {% do scope.update({'since': read_since(this, counted)}) %}
         {% do scope.update({'days': days_of(records, scope.since)}) %}
         {% do log(this.identifier ~ ' reads ' ~ (scope.days | join(', ') or 'nothing')) %}
     {% endif %}
@@ -59,6 +56,14 @@
         loaded.{{ column }}{{ ',' if not loop.last }}
         {%- endfor %}
     )
+{% endmacro %}
+
+
+{# From which load time on a model that has counted up to `column` reads again; none if
+   it has counted nothing. #}
+{% macro read_since(relation, column) %}
+    {% set last = newest(relation, column) %}
+    {% do return(last - load_overlap() if last is not none else none) %}
 {% endmacro %}
 
 

@@ -19,8 +19,7 @@
     {%- set records = this.incorporate(path={'identifier': 'flow_records'}) -%}
     {%- set since = none -%}
     {%- if execute and is_incremental() and load_relation(records) is not none -%}
-        {%- set last = newest(records, 'loaded_at') -%}
-        {%- set since = last - load_overlap() if last is not none else none -%}
+        {%- set since = read_since(records, 'loaded_at') -%}
     {%- endif -%}
     select
         metadata_filename,

@@ -1,13 +1,12 @@
-{% set staged = ref('stg_vpc_flow__flow_logs') %}
-{% set scope = load_scope(staged, 'loaded_at') %}
+{% set since = read_since(this, 'loaded_at') if is_incremental() else none %}
 
 with
 
 records as (
 
-    select * from {{ staged }}
+    select * from {{ ref('stg_vpc_flow__flow_logs') }}
     where
-        {{ is_loaded_after(scope.since) }}
+        {{ is_loaded_after(since) }}
         and not ({{ is_transit_gateway_record() }})
         and {{ is_of_a_readable_file() }}
 
