@@ -71,12 +71,20 @@ def test_the_named_command_rebuilds_under_the_new_settings(copied: Project) -> N
         select dstaddr, srcaddr, dstport, protocol
         from flow_records
         where action = 'ACCEPT' and dstport = 443 and protocol in (6, 17)
-            and dst_scope = 'internal' and src_scope = 'public'
+            and src_scope = 'public'
+            and (
+                dst_scope = 'internal'
+                or dstaddr like '%:%' and flow_direction = 'ingress'
+            )
         union
         select srcaddr, dstaddr, srcport, protocol
         from flow_records
         where action = 'ACCEPT' and srcport = 443 and protocol in (6, 17)
-            and src_scope = 'internal' and dst_scope = 'public'
+            and dst_scope = 'public'
+            and (
+                src_scope = 'internal'
+                or srcaddr like '%:%' and flow_direction = 'egress'
+            )
         order by all
         """
     )

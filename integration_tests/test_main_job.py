@@ -17,12 +17,20 @@ MARTS = {
     "top_talkers_by_destination": "rank",
     "top_talkers_by_source": "rank",
     "top_talkers_by_interface": "rank",
+    "top_conversations": "rank",
+    "top_services": "rank",
 }
 
 
 def assert_marts_equal(project: Project, truth: dict[str, Any]) -> None:
     for mart, order_by in MARTS.items():
-        assert project.rows(mart, order_by) == truth["marts"][mart], mart
+        rows = project.rows(mart, order_by)
+        assert [without_names(row) for row in rows] == truth["marts"][mart], mart
+
+
+def without_names(row: dict[str, Any]) -> dict[str, Any]:
+    """A row as the truth has it: it does not name services."""
+    return {name: value for name, value in row.items() if name != "service"}
 
 
 def test_the_marts_equal_the_truth_file(built: Project, truth: dict[str, Any]) -> None:

@@ -409,11 +409,17 @@ def test_the_answer_to_a_nat_gateway_carries_syn_ack(
     assert flags == {answer}
 
 
-def test_ipv6_ssh_is_public_on_both_ends(any_sample: Sample) -> None:
+def test_ipv6_ssh_is_exposed_since_flow_direction_tells_our_end(
+    any_sample: Sample,
+) -> None:
     ssh = [r for r in any_sample.records if r["srcaddr"] == "2a02:8108:77::5"]
     assert [(r["dstaddr"][:10], r["dstport"]) for r in ssh] == [("2600:1f14:", 22)]
     exposed = any_sample.truth["marts"]["admin_exposure"]
-    assert not [row for row in exposed if ":" in row["internal_addr"]]
+    assert [
+        (row["internal_addr"], row["external_addr"])
+        for row in exposed
+        if ":" in row["internal_addr"]
+    ] == [(ssh[0]["dstaddr"], ssh[0]["srcaddr"])]
 
 
 def test_traffic_through_a_nat_gateway_is_six_records(any_sample: Sample) -> None:
@@ -458,7 +464,7 @@ def test_top_talkers_are_true(tmp_path: Path, lookback_days: int) -> None:
                 total[1] += record["packets"]
                 total[2] += 1
         expected = sorted(sums.items(), key=lambda item: (-item[1][0], item[0]))[:25]
-        assert [list(row.values()) for row in small.truth["marts"][mart]] == [
+        assert [list(row.values())[:5] for row in small.truth["marts"][mart]] == [
             [rank, text, *total] for rank, (text, total) in enumerate(expected, start=1)
         ]
 
@@ -486,7 +492,7 @@ def test_totals_are_true(sample: Sample) -> None:
         if record["action"] == "ACCEPT":
             total[1] += 1
             total[2] += record["bytes"]
-    assert [list(day.values()) for day in sample.truth["days"]] == [
+    assert [list(day.values())[:4] for day in sample.truth["days"]] == [
         [day, *total] for day, total in sorted(days.items())
     ]
     statuses = Counter(record["log_status"] for record in sample.records)

@@ -19,22 +19,42 @@
 {% macro ipv4_to_integer(ip) -%}
     case
         when {{ regexp_matches_all_of(ip, ipv4_pattern()) }}
-            then
-                {% for weight in [16777216, 65536, 256, 1] -%}
-                {{ '+ ' if not loop.first }}try_cast(
-                    split_part({{ ip }}, '.', {{ loop.index }}) as bigint
-                ) * {{ weight }}
-                {% endfor -%}
+            then {{ octets_to_integer(ip) }}
     end
 {%- endmacro %}
 
 
+{# The integer that four decimal octets stand for; null for other text. #}
+{% macro octets_to_integer(octets) -%}
+    {{ return(adapter.dispatch('octets_to_integer', 'vpc_flow_logs')(octets)) }}
+{%- endmacro %}
+
+{# Half the time of four calls of split_part. #}
+{% macro duckdb__octets_to_integer(octets) -%}
+    list_reduce(
+        list_transform(
+            string_split({{ octets }}, '.'), lambda octet: try_cast(octet as bigint)
+        ),
+        lambda number, octet: number * 256 + octet
+    )
+{%- endmacro %}
+
+{% macro snowflake__octets_to_integer(octets) -%}
+    {% for weight in [16777216, 65536, 256, 1] -%}
+    {{ '+ ' if not loop.first }}try_cast(
+        split_part({{ octets }}, '.', {{ loop.index }}) as bigint
+    ) * {{ weight }}
+    {% endfor -%}
+{%- endmacro %}
+
+
 {# Lower case, and an IPv4 address at the end written as two groups of hexadecimal
-   digits. Text that is no such address stays what it is: no IPv6 address. #}
+   digits. Null for text without a colon, which is no IPv6 address. #}
 {% macro ipv6_colon_form(ip) -%}
     {%- set tail = "split_part(" ~ ip ~ ", ':', -1)" -%}
     {%- set number -%}({{ ipv4_to_integer(tail) }}){%- endset -%}
     case
+        when {{ ip }} not like '%:%' then null
         when {{ ip }} like '%:%.%' and {{ number }} is not null
             then
                 lower(left({{ ip }}, length({{ ip }}) - length({{ tail }})))
@@ -63,7 +83,7 @@
         ({{ ipv6_group_count(left) }} + {{ ipv6_group_count(right) }})
     {%- endset -%}
     case
-        when {{ colon_form }} not like '%:%' then null
+        when {{ colon_form }} is null then null
         when
             {{ regexp_matches_all_of(colon_form, group ~ '(:' ~ group ~ '){7}') }}
             or (
@@ -86,15 +106,29 @@
 {%- endmacro %}
 
 
-{# Puts three zeros before each group and keeps its last four digits. #}
 {% macro ipv6_padded_groups(groups) -%}
-    {%- set widened -%}
-        {{ regexp_replace_all("':' || " ~ groups, ':', ':000') }}
-    {%- endset -%}
     case
         when {{ groups }} = '' then ''
-        else {{ regexp_replace_all(widened, ':[0-9a-f]*([0-9a-f]{4})', '\\1') }}
+        else {{ adapter.dispatch('ipv6_padded_groups', 'vpc_flow_logs')(groups) }}
     end
+{%- endmacro %}
+
+{% macro duckdb__ipv6_padded_groups(groups) -%}
+    array_to_string(
+        list_transform(
+            string_split({{ groups }}, ':'), lambda digits: lpad(digits, 4, '0')
+        ),
+        ''
+    )
+{%- endmacro %}
+
+{# Puts three zeros before each group and keeps its last four digits. #}
+{% macro snowflake__ipv6_padded_groups(groups) -%}
+    regexp_replace(
+        regexp_replace(':' || {{ groups }}, ':', ':000'),
+        ':[0-9a-f]*([0-9a-f]{4})',
+        '\\1'
+    )
 {%- endmacro %}
 
 
@@ -111,11 +145,11 @@
 {# The IPv4 address that an address is or holds (mapped, NAT64, 6to4), as an integer. #}
 {% macro address_to_ipv4_integer(address, hex) -%}
     case
+        when {{ hex }} is null then {{ ipv4_to_integer(address) }}
         when {{ hex }} like '00000000000000000000ffff%'
             or {{ hex }} like '0064ff9b0000000000000000%'
             then {{ hex_to_integer(hex, 25) }}
         when {{ hex }} like '2002%' then {{ hex_to_integer(hex, 5) }}
-        else {{ ipv4_to_integer(address) }}
     end
 {%- endmacro %}
 
@@ -154,17 +188,56 @@
         ('reserved', ['::/0']),
     ] -%}
     case
+        {%- for network in internal_networks() %}
+        when {{ address_in_cidr(network.cidr, hex, ipv4) }} then 'internal'
+        {%- endfor %}
+        {%- for number, colon in [(ipv4, false), (hex, true)] %}
+        when {{ number }} is not null
+            then
+                case
+                    {%- for scope, cidrs in scopes %}
+                    {%- for cidr in cidrs if (':' in cidr) == colon %}
+                    when {{ address_in_cidr(cidr, hex, ipv4) }} then '{{ scope }}'
+                    {%- endfor %}
+                    {%- endfor %}
+                end
+        {%- endfor %}
         when coalesce({{ address }}, '') in ('', '-') then 'none'
-        {%- for cidr in var('internal_cidrs') %}
-        when {{ address_in_cidr(cidr, hex, ipv4) }} then 'internal'
-        {%- endfor %}
-        {%- for scope, cidrs in scopes %}
-        {%- for cidr in cidrs %}
-        when {{ address_in_cidr(cidr, hex, ipv4) }} then '{{ scope }}'
-        {%- endfor %}
-        {%- endfor %}
         else 'invalid'
     end
+{%- endmacro %}
+
+
+{# The user's ranges, the longest prefix first: the innermost one names an address. #}
+{% macro internal_networks() %}
+    {% set networks = [] %}
+    {% for entry in var('internal_cidrs') %}
+        {% set network = {'cidr': entry} if entry is string else entry %}
+        {% do networks.append({
+            'cidr': network.cidr,
+            'name': network.get('name'),
+            'owner': network.get('owner'),
+            'length': network.cidr.partition('/')[2] | int,
+        }) %}
+    {% endfor %}
+    {% do return(networks | sort(attribute='length', reverse=true)) %}
+{% endmacro %}
+
+
+{# What the user's ranges say of an address, `name` or `owner`; null outside of them.
+   `hex` and `ipv4` as for address_scope. #}
+{% macro internal_network(attribute, hex, ipv4) -%}
+    {%- if internal_networks() -%}
+    case
+        {%- for network in internal_networks() %}
+        when {{ address_in_cidr(network.cidr, hex, ipv4) }}
+            then {{ dbt.string_literal(dbt.escape_single_quotes(network[attribute]))
+                if network[attribute] else 'null' }}
+        {%- endfor %}
+    end
+    {%- else -%}
+    cast(null as varchar)
+    {%- endif -%}
 {%- endmacro %}
 
 
@@ -221,3 +294,53 @@
     {% endif %}
     {% do return(['%032x' % first, '%032x' % (first + size - 1)]) %}
 {% endmacro %}
+
+
+{# The CTEs that add the scope of addresses to the rows of the CTE `records`: the last
+   one is `scoped`. `columns` maps columns of addresses to those of their scopes. Each
+   step is computed before the next reads it many times. #}
+{% macro with_address_scopes(records, columns) -%}
+colon_forms as (
+
+    select
+        *
+        {%- for column, scope in columns.items() %},
+        {{ ipv6_colon_form(column) }} as {{ scope }}_colon_form
+        {%- endfor %}
+    from {{ records }}
+
+),
+
+hexadecimal as (
+
+    select
+        *
+        {%- for scope in columns.values() %},
+        {{ ipv6_to_hex(scope ~ '_colon_form') }} as {{ scope }}_hex
+        {%- endfor %}
+    from colon_forms
+
+),
+
+numbered as (
+
+    select
+        *
+        {%- for column, scope in columns.items() %},
+        {{ address_to_ipv4_integer(column, scope ~ '_hex') }} as {{ scope }}_ipv4
+        {%- endfor %}
+    from hexadecimal
+
+),
+
+scoped as (
+
+    select
+        *
+        {%- for column, scope in columns.items() %},
+        {{ address_scope(column, scope ~ '_hex', scope ~ '_ipv4') }} as {{ scope }}
+        {%- endfor %}
+    from numbered
+
+)
+{%- endmacro %}

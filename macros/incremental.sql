@@ -21,6 +21,31 @@
 {% endmacro %}
 
 
+{# The same for a rollup that is made from another one, whose rows say themselves up to
+   which load time they count. #}
+{% macro rollup_scope(rollup) %}
+    {% set scope = {'loaded_through': none, 'days': none} %}
+    {% if not execute or load_relation(rollup) is none %}
+        {% do return(scope) %}
+    {% endif %}
+
+    {% do scope.update({'loaded_through': newest(rollup, 'loaded_through')}) %}
+    {% if is_incremental() %}
+        {% set since = read_since(this, 'loaded_through') %}
+        {% set touched %}
+            select distinct started_date
+            from {{ rollup }}
+            where {{ is_loaded_after(since, 'loaded_through') }}
+            order by started_date
+        {% endset %}
+        {% do scope.update({
+            'days': run_query(touched).columns[0].values() | map('string') | list,
+        }) %}
+    {% endif %}
+    {% do return(scope) %}
+{% endmacro %}
+
+
 {# The UTC days of the records loaded after a time, in order and as text. #}
 {% macro days_of(records, since) %}
     {% set touched %}
@@ -90,12 +115,12 @@
 {% endmacro %}
 
 
-{# The records loaded after a time, or all. #}
-{% macro is_loaded_after(since) -%}
+{# The rows loaded after a time, or all. #}
+{% macro is_loaded_after(since, loaded_at='loaded_at') -%}
     {%- if since is none -%}
         true
     {%- else -%}
-        loaded_at > {{ load_time_literal(since) }}
+        {{ loaded_at }} > {{ load_time_literal(since) }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -103,15 +128,25 @@
 {# The records that start on one of the days, or all. The range of the days stands first
    because the engines skip storage by it. #}
 {% macro in_days(days, started_at='started_at') -%}
+    {%- if not days -%}
+        {{ on_days(days) }}
+    {%- else -%}
+        {%- set last = "cast('" ~ days | last ~ "' as timestamp)" -%}
+        {{ started_at }} >= cast('{{ days | first }}' as timestamp)
+        and {{ started_at }} < {{ dbt.dateadd('day', 1, last) }}
+        and {{ on_days(days, 'cast(' ~ started_at ~ ' as date)') }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# The rows of one of the days, or all. #}
+{% macro on_days(days, started_date='started_date') -%}
     {%- if days is none -%}
         true
     {%- elif not days -%}
         false
     {%- else -%}
-        {%- set last = "cast('" ~ days | last ~ "' as timestamp)" -%}
-        {{ started_at }} >= cast('{{ days | first }}' as timestamp)
-        and {{ started_at }} < {{ dbt.dateadd('day', 1, last) }}
-        and cast({{ started_at }} as date) in (
+        {{ started_date }} in (
             {%- for day in days %}
             cast('{{ day }}' as date){{ ',' if not loop.last }}
             {%- endfor %}

@@ -40,7 +40,7 @@
         ) as reason,
         min(_dbt_copied_at) as found_at
     from {{ source('vpc_flow', 'flow_logs') }}
-    where {{ is_loaded_after(since) | replace('loaded_at', '_dbt_copied_at') }}
+    where {{ is_loaded_after(since, '_dbt_copied_at') }}
     group by metadata_filename
     having reason is not null
 {%- endmacro %}

@@ -34,3 +34,45 @@
 {% macro snowflake__load_time_in_utc(loaded_at) -%}
     cast(convert_timezone('UTC', {{ loaded_at }}) as timestamp_ntz)
 {%- endmacro %}
+
+
+{# The id of the flow log that a file belongs to, from its name; null for other names. #}
+{% macro flow_log_id(metadata_filename) -%}
+    {%- set part -%}
+        split_part(split_part({{ metadata_filename }}, '/', -1), '_', 4)
+    {%- endset -%}
+    case when {{ part }} like 'fl-%' then {{ part }} end
+{%- endmacro %}
+
+
+{# Whether a record's flow log is the one that counts, where several describe the same
+   interface, day and action. Mostly none do: then nothing is to be looked up. #}
+{% macro is_of_counted_flow_log(days) -%}
+    {%- if var('count_overlapping_flow_logs_once') and flow_logs_overlap(days) -%}
+        not exists (
+            select 1
+            from {{ ref('overlapping_flow_logs') }} as overlapping
+            where
+                not overlapping.is_counted
+                and overlapping.started_date = cast(started_at as date)
+                and overlapping.interface_id = flow_records.interface_id
+                and overlapping.action = flow_records.action
+                and overlapping.flow_log_id = flow_records.flow_log_id
+        )
+    {%- else -%}
+        true
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# Whether flow logs overlap on one of the days. #}
+{% macro flow_logs_overlap(days) %}
+    {% set overlapping = ref('overlapping_flow_logs') %}
+    {% if not execute or load_relation(overlapping) is none %}
+        {% do return(false) %}
+    {% endif %}
+    {% set found = run_query(
+        'select count(*) from ' ~ overlapping ~ ' where ' ~ on_days(days)
+    ).columns[0].values()[0] %}
+    {% do return(found > 0) %}
+{% endmacro %}

@@ -46,7 +46,8 @@
 {% macro build_settings() %}
     {% do return(tojson({
         'admin_ports': var('admin_ports') | sort,
-        'internal_cidrs': var('internal_cidrs') | sort,
+        'count_overlapping_flow_logs_once': var('count_overlapping_flow_logs_once'),
+        'internal_cidrs': internal_networks() | map(attribute='cidr') | sort,
     })) %}
 {% endmacro %}
 

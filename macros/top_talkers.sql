@@ -1,6 +1,8 @@
 {# One row a rank: the talkers of one kind with the most accepted bytes in the window.
-   `talker_type` is destination, source or interface; `key` names the column. #}
+   `talker_type` is destination, source or interface; `key` names the column. Addresses
+   also carry what remains when each conversation counts once. #}
 {% macro top_talkers(talker_type, key) %}
+{% set is_address = talker_type != 'interface' %}
 with
 
 talkers as (
@@ -19,8 +21,13 @@ totals as (
         cast(sum(bytes) as bigint) as total_bytes,
         cast(sum(packets) as bigint) as total_packets,
         cast(sum(records) as bigint) as records
+        {%- if is_address %},
+        cast(sum(bytes_deduplicated) as bigint) as total_bytes_deduplicated,
+        {{ dedup_basis() }} as dedup_basis
+        {%- endif %}
     from talkers
-    group by all
+    group by talker
+    having sum(records) > 0
 
 ),
 
@@ -34,6 +41,10 @@ ranked as (
         total_bytes,
         total_packets,
         records
+        {%- if is_address %},
+        total_bytes_deduplicated,
+        dedup_basis
+        {%- endif %}
     from totals
 
 )
@@ -41,3 +52,14 @@ ranked as (
 select * from ranked
 where rank <= {{ var('top_n') }}
 {% endmacro %}
+
+
+{# What the deduplicated bytes of a group of rollup rows rest on. #}
+{% macro dedup_basis() -%}
+    case
+        when max(case when has_pkt_addresses then 1 else 0 end) = 0 then 'addresses'
+        when min(case when has_pkt_addresses then 1 else 0 end) = 1
+            then 'packet_addresses'
+        else 'mixed'
+    end
+{%- endmacro %}

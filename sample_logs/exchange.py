@@ -59,9 +59,13 @@ def rows(count: int, **values: Values) -> Columns:
     These *core* columns are named as in the format, except that `interface` (a
     number) stands for all fields that the interface decides, and `direction` is
     `INGRESS` or `EGRESS`. The pkt_ addresses are the plain ones unless given.
+    Two columns are for the truth alone: `counts` is 1 for the one sighting of some
+    traffic that counts once it is deduplicated, and `is_request` is 1 for what a
+    client sends.
     """
     known: dict[str, Values] = dict.fromkeys(_NUMBERS, NO_NUMBER)
     known |= dict.fromkeys(_TEXTS, NO_TEXT)
+    known |= {"counts": 1, "is_request": 1}
     known |= values
     known.setdefault("pkt_srcaddr", known["srcaddr"])
     known.setdefault("pkt_dstaddr", known["dstaddr"])
@@ -93,6 +97,7 @@ class Exchange:
         opens: bool,
         path: int,
         endpoint: Values | None = None,
+        counts: tuple[bool, bool] = (True, True),
     ) -> list[Columns]:
         """The two records per conversation that an interface writes.
 
@@ -103,6 +108,8 @@ class Exchange:
             opens: Whether the request leaves the interface, rather than enters.
             path: traffic_path of the direction that leaves.
             endpoint: The server's real address, if `server` is only a hop.
+            counts: Whether the request and the reply count here, and not at another
+                interface that saw the same.
         """
         leaves: dict[str, Values] = {"direction": EGRESS, "traffic_path": path}
         enters: dict[str, Values] = {"direction": INGRESS}
@@ -115,6 +122,8 @@ class Exchange:
             dstaddr=server[0],
             dstport=server[1],
             pkt_dstaddr=real,
+            counts=int(counts[0]),
+            is_request=1,
             **self.both,
             **self.request,
             **(leaves if opens else enters),
@@ -127,6 +136,8 @@ class Exchange:
             dstaddr=client[0],
             dstport=client[1],
             pkt_srcaddr=real,
+            counts=int(counts[1]),
+            is_request=0,
             **self.both,
             **self.reply,
             **(enters if opens else leaves),

@@ -114,7 +114,7 @@ def generate(
                 extra = planted.get((site, day))
                 for core in _day(site, words, day, int(count), seeds, extra):
                     columns = formatter.columns(core, site)
-                    truth.add(columns)
+                    truth.add(columns, core)
                     writer.add(columns)
                     written += len(columns["start"])
                     if progress is not None:

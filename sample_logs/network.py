@@ -12,6 +12,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from .formats import FORMATS
+
 #: How many interfaces each role has in a VPC.
 ROLE_SIZES = {
     "web": 6,
@@ -82,6 +84,11 @@ class FlowLog:
     def vpc_id(self) -> str:
         """The `vpc-` identifier."""
         return identifier("vpc", self.name)
+
+    @property
+    def has_packet_addresses(self) -> bool:
+        """Whether its records have the pkt_ addresses."""
+        return "pkt_srcaddr" in FORMATS[self.version]
 
     def interfaces(self) -> list[Interface]:
         """All interfaces of the VPC; the list index is their number."""

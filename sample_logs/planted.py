@@ -37,7 +37,8 @@ class Case:
     """One planted record.
 
     `days_back` counts from the last day and `minute` from its midnight, both in
-    UTC; `interface` is a role in the VPC that `site` names.
+    UTC; `interface` is a role in the VPC that `site` names, and `number` one of its
+    interfaces. `counts` is false for a sighting of what another case describes.
     """
 
     site: str
@@ -54,6 +55,9 @@ class Case:
     real_target: str = ""
     action: str = "ACCEPT"
     status: str = "OK"
+    number: int = 0
+    is_request: bool = True
+    counts: bool = True
 
 
 def cases() -> list[Case]:
@@ -92,7 +96,7 @@ def _record(
     path = SAME_VPC if stays else INTERNET_GATEWAY
     return rows(
         1,
-        interface=site.flow_log.interface(case.interface),
+        interface=site.flow_log.interface(case.interface, case.number),
         srcaddr=vocabulary.code(case.source[0]),
         srcport=case.source[1],
         dstaddr=vocabulary.code(case.target[0]),
@@ -109,6 +113,8 @@ def _record(
         traffic_path=path if case.direction == EGRESS else NO_NUMBER,
         action=vocabulary.code(case.action) if has_traffic else NO_TEXT,
         log_status=vocabulary.code(case.status),
+        counts=int(case.counts),
+        is_request=int(case.is_request),
     )
 
 
@@ -123,7 +129,8 @@ class _Talk:
     """A request at one interface, and the reply to it.
 
     `opens` says whether the request leaves the interface; `endpoint` is the real
-    address of a server behind a hop.
+    address of a server behind a hop; `counts` says whether the request and the reply
+    count here, and not at another interface.
     """
 
     site: str
@@ -136,6 +143,8 @@ class _Talk:
     size: int = 4_321
     flags: tuple[int, int] = (_SYN, _SYN_ACK)
     endpoint: str = ""
+    number: int = 0
+    counts: tuple[bool, bool] = (True, True)
 
     def request(self, days_back: int = 1) -> Case:
         return Case(
@@ -150,6 +159,8 @@ class _Talk:
             flags=self.flags[0] if self.protocol == TCP else 0,
             direction=EGRESS if self.opens else INGRESS,
             real_target=self.endpoint,
+            number=self.number,
+            counts=self.counts[0],
         )
 
     def reply(self, days_back: int = 1) -> Case:
@@ -165,6 +176,9 @@ class _Talk:
             flags=self.flags[1] if self.protocol == TCP else 0,
             direction=INGRESS if self.opens else EGRESS,
             real_source=self.endpoint,
+            number=self.number,
+            is_request=False,
+            counts=self.counts[1],
         )
 
     def both(self) -> list[Case]:
@@ -198,7 +212,13 @@ def _no_exposures() -> Iterator[Case]:
     bastion, app = _address("prod", "bastion"), _address("prod", "app")
     for role, opens in (("bastion", True), ("app", False)):
         yield from _Talk(
-            "prod", role, (bastion, 50_022), (app, 22), opens=opens, minute=611
+            "prod",
+            role,
+            (bastion, 50_022),
+            (app, 22),
+            opens=opens,
+            minute=611,
+            counts=(opens, not opens),
         ).both()
 
     # git over SSH: the public side is the server.
@@ -249,11 +269,19 @@ def _nat_gateways() -> Iterator[Case]:
     yield from talk.both()
     private = (gateway_address, 443)
     hop = _Talk(
-        "payments", "nat", (client, 40_100), private, minute=30, endpoint=server[0]
+        "payments",
+        "nat",
+        (client, 40_100),
+        private,
+        minute=30,
+        endpoint=server[0],
+        counts=(False, False),
     )
     yield from hop.both()
     public = (gateway_address, 61_007)
-    yield from _Talk("payments", "nat", public, server, opens=True, minute=30).both()
+    yield from replace(
+        hop, client=public, server=server, opens=True, endpoint=""
+    ).both()
 
 
 def _one_of_each_kind() -> Iterator[Case]:
@@ -280,12 +308,17 @@ def _one_of_each_kind() -> Iterator[Case]:
     log = next(log for log in FLOW_LOGS if log.name == "prod")
     primary = _address("prod", "primary")
     replicas = [face for face in log.interfaces() if face.role == "replica"]
-    for face in replicas:
-        yield from _Talk(
+    for number, face in enumerate(replicas):
+        talk = _Talk(
             "prod",
             "primary",
             (primary, 40_400),
             (face.address, 5432),
             opens=True,
             size=123_456_789,
+            counts=(True, False),
+        )
+        yield from talk.both()
+        yield from replace(
+            talk, interface="replica", number=number, opens=False, counts=(False, True)
         ).both()

@@ -150,13 +150,25 @@ class Bulk:
 
         seen: list[Columns] = []
         path = self._path(kind)
-        if self._pool(kind.client).is_inside:
+        at_client = self._pool(kind.client).is_inside
+        at_server = self._pool(kind.server).is_inside
+        if at_client:
             seen += exchange.seen(
-                client_interface, client, server, opens=True, path=path
+                client_interface,
+                client,
+                server,
+                opens=True,
+                path=path,
+                counts=(True, not at_server),
             )
-        if self._pool(kind.server).is_inside:
+        if at_server:
             seen += exchange.seen(
-                server_interface, client, server, opens=False, path=path
+                server_interface,
+                client,
+                server,
+                opens=False,
+                path=path,
+                counts=(not at_client, True),
             )
         return seen
 
@@ -174,7 +186,11 @@ class Bulk:
         server: tuple[Integers, Integers],
         has_ports: NDArray[np.bool_],
     ) -> list[Columns]:
-        """What the NAT gateway writes: its private side, then its public side."""
+        """What the NAT gateway writes: its private side, then its public side.
+
+        Only the pkt_ addresses show that it is what the client's interface saw.
+        """
+        counts = (not self._site.flow_log.has_packet_addresses,) * 2
         gateway = self._pool("nat")
         interface, address = gateway.interfaces[0], gateway.addresses[0]
         port = self._rng.integers(1024, 65536, exchange.count) * has_ports
@@ -186,9 +202,15 @@ class Bulk:
                 opens=False,
                 path=SAME_VPC,
                 endpoint=server[0],
+                counts=counts,
             ),
             *exchange.seen(
-                interface, (address, port), server, opens=True, path=INTERNET_GATEWAY
+                interface,
+                (address, port),
+                server,
+                opens=True,
+                path=INTERNET_GATEWAY,
+                counts=counts,
             ),
         ]
 
@@ -224,6 +246,7 @@ class Bulk:
                     (address, 5432),
                     opens=opens,
                     path=SAME_VPC,
+                    counts=(opens, not opens),
                 )
         return seen
 

@@ -1,7 +1,8 @@
 """The exact answers, added up from the records that were written.
 
-This module knows nothing of how records are made. It sees the delivered columns
-only and follows the definitions of the marts.
+This module knows nothing of how records are made. It sees the delivered columns and
+follows the definitions of the marts; from the generator it takes which sighting of
+some traffic counts, and which end opened it.
 """
 
 from collections import Counter
@@ -12,6 +13,7 @@ from typing import Any, TypedDict
 import numpy as np
 from numpy.typing import NDArray
 
+from .conversations import ConversationCounter, dedup_basis
 from .exposure import ExposureCounter
 from .formats import NO_NUMBER, Columns
 
@@ -20,6 +22,9 @@ _TALKER_KEYS = {
     "top_talkers_by_destination": "dstaddr",
     "top_talkers_by_source": "srcaddr",
     "top_talkers_by_interface": "interface_id",
+}
+_ADDRESS_KEYS = {
+    mart: key for mart, key in _TALKER_KEYS.items() if key != "interface_id"
 }
 
 
@@ -73,21 +78,38 @@ class TruthCounter:
         self._talkers = {
             mart: np.zeros((3, len(texts)), dtype=np.int64) for mart in _TALKER_KEYS
         }
+        # Bytes, each once, and which addresses have records with and without pkt_
+        # addresses.
+        self._deduplicated = {
+            mart: np.zeros(len(texts), dtype=np.int64) for mart in _ADDRESS_KEYS
+        }
+        self._bases = {
+            mart: np.zeros((2, len(texts)), dtype=np.bool_) for mart in _ADDRESS_KEYS
+        }
+        self._conversations = ConversationCounter(texts, top_n)
         self._exposures = ExposureCounter(texts, self._admin_ports)
 
-    def add(self, columns: Columns) -> None:
-        """Counts delivered records; a field that is not there has no value."""
+    def add(self, columns: Columns, core: Columns) -> None:
+        """Counts records; a field that is not there has no value.
+
+        Args:
+            columns: The records as their format delivers them.
+            core: The same records as they were made.
+        """
         start = columns["start"]
         accepted = columns["action"] == self._accept
         self._records += len(start)
         for code, count in _counts(columns["log_status"]):
             self._statuses[self._texts[code]] += count
-        self._add_days(start // _DAY, accepted, columns["bytes"])
+        once = accepted & (core["counts"] == 1)
+        self._add_days(start // _DAY, accepted, once, columns["bytes"])
 
         first, end = self._window
-        counted = accepted & (start >= first) & (start < end)
-        self._add_talkers(columns, counted)
-        self._exposures.add(columns, counted)
+        in_window = (start >= first) & (start < end)
+        self._add_talkers(columns, accepted & in_window)
+        self._add_deduplicated(columns, accepted & in_window, once & in_window)
+        self._conversations.add(core, columns, once & in_window)
+        self._exposures.add(columns, accepted & in_window)
 
     def result(self, files: int) -> Truth:
         """The answers over all records added; `files` is reported as it is."""
@@ -97,10 +119,12 @@ class TruthCounter:
                 "records": counter["records"],
                 "accepted_records": counter["accepted_records"],
                 "accepted_bytes": counter["accepted_bytes"],
+                "deduplicated_bytes": counter["deduplicated_bytes"],
             }
             for day, counter in sorted(self._days.items())
         ]
         marts = {mart: self._top_talkers(mart) for mart in _TALKER_KEYS}
+        marts |= self._conversations.results()
         marts["admin_exposure"] = self._exposures.result()
         return {
             "as_of": self._as_of.isoformat(),
@@ -118,15 +142,18 @@ class TruthCounter:
         self,
         days: NDArray[np.int64],
         accepted: NDArray[np.bool_],
+        once: NDArray[np.bool_],
         sizes: NDArray[np.int64],
     ) -> None:
+        has_bytes = sizes != NO_NUMBER
         for day, count in _counts(days):
-            of_day = accepted & (days == day)
+            of_day = days == day
             counter = self._days.setdefault(day, Counter())
             counter["records"] += count
-            counter["accepted_records"] += int(of_day.sum())
-            has_bytes = of_day & (sizes != NO_NUMBER)
-            counter["accepted_bytes"] += int(sizes[has_bytes].sum())
+            counter["accepted_records"] += int((accepted & of_day).sum())
+            for name, counted in (("accepted", accepted), ("deduplicated", once)):
+                size = sizes[counted & of_day & has_bytes].sum()
+                counter[f"{name}_bytes"] += int(size)
 
     def _add_talkers(self, columns: Columns, counted: NDArray[np.bool_]) -> None:
         has_bytes = counted & (columns["bytes"] != NO_NUMBER)
@@ -140,26 +167,50 @@ class TruthCounter:
             ):
                 np.add.at(sums, codes, values)
 
+    def _add_deduplicated(
+        self,
+        columns: Columns,
+        accepted: NDArray[np.bool_],
+        once: NDArray[np.bool_],
+    ) -> None:
+        has_bytes = columns["bytes"] != NO_NUMBER
+        has_packet_addresses = "pkt_srcaddr" in columns
+        for mart, key in _ADDRESS_KEYS.items():
+            real = f"pkt_{key}" if has_packet_addresses else key
+            counted = once & has_bytes
+            codes = columns[real][counted]
+            np.add.at(self._deduplicated[mart], codes, columns["bytes"][counted])
+            basis = self._bases[mart][int(has_packet_addresses)]
+            basis[codes] = True
+            basis[columns[key][accepted & has_bytes]] = True
+
     def _top_talkers(self, mart: str) -> list[dict[str, Any]]:
         key = _TALKER_KEYS[mart]
         sizes, packets, records = self._talkers[mart].tolist()
         talkers = [
-            (-sizes[code], text, packets[code], records[code])
+            (-sizes[code], text, code)
             for code, text in enumerate(self._texts)
             if records[code] and text != "-"
         ]
+        top = sorted(talkers)[: self._top_n]
         return [
             {
                 "rank": rank,
                 key: text,
-                "total_bytes": -negative_bytes,
-                "total_packets": packet_sum,
-                "records": count,
+                "total_bytes": sizes[code],
+                "total_packets": packets[code],
+                "records": records[code],
             }
-            for rank, (negative_bytes, text, packet_sum, count) in enumerate(
-                sorted(talkers)[: self._top_n], start=1
-            )
+            | (self._once(mart, code) if mart in _ADDRESS_KEYS else {})
+            for rank, (_, text, code) in enumerate(top, start=1)
         ]
+
+    def _once(self, mart: str, code: int) -> dict[str, Any]:
+        without, having = self._bases[mart][:, code].tolist()
+        return {
+            "total_bytes_deduplicated": int(self._deduplicated[mart][code]),
+            "dedup_basis": dedup_basis(having, not without),
+        }
 
 
 def _counts(values: NDArray[np.int64]) -> list[tuple[int, int]]:

@@ -12,38 +12,9 @@ records as (
 
 ),
 
-colon_forms as (
+{{ with_address_scopes('records', {'srcaddr': 'src_scope', 'dstaddr': 'dst_scope'}) }},
 
-    select
-        *,
-        {{ ipv6_colon_form('srcaddr') }} as src_colon_form,
-        {{ ipv6_colon_form('dstaddr') }} as dst_colon_form
-    from records
-
-),
-
-hexadecimal as (
-
-    select
-        *,
-        {{ ipv6_to_hex('src_colon_form') }} as src_hex,
-        {{ ipv6_to_hex('dst_colon_form') }} as dst_hex
-    from colon_forms
-
-),
-
-numbered as (
-
-    select
-        *,
-        {{ address_to_ipv4_integer('srcaddr', 'src_hex') }} as src_ipv4,
-        {{ address_to_ipv4_integer('dstaddr', 'dst_hex') }} as dst_ipv4,
-        split_part(split_part(metadata_filename, '/', -1), '_', 4) as file_name_part
-    from hexadecimal
-
-),
-
-scoped as (
+identified as (
 
     select
         metadata_filename,
@@ -51,18 +22,18 @@ scoped as (
         {% for field in flow_log_fields() if field.version != 6 %}
             {{ field.column }},
         {% endfor %}
-        case when file_name_part like 'fl-%' then file_name_part end as flow_log_id,
-        {{ address_scope('srcaddr', 'src_hex', 'src_ipv4') }} as src_scope,
-        {{ address_scope('dstaddr', 'dst_hex', 'dst_ipv4') }} as dst_scope,
+        {{ flow_log_id('metadata_filename') }} as flow_log_id,
+        src_scope,
+        dst_scope,
         {{ is_plausible_time('started_at', 'loaded_at') }} as has_plausible_time,
         loaded_at
-    from numbered
+    from scoped
 
 ),
 
 each_once as (
 
-    select * from scoped
+    select * from identified
     {{ first_of_each_record() }}
 
 )

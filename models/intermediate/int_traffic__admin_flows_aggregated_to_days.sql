@@ -12,23 +12,60 @@ days as (
 
 ),
 
+{# The real ends, and the address that stood in for one of them. #}
+records as (
+
+    select
+        coalesce(pkt_srcaddr, srcaddr) as real_srcaddr,
+        coalesce(pkt_dstaddr, dstaddr) as real_dstaddr,
+        case
+            when pkt_dstaddr != dstaddr then dstaddr
+            when pkt_srcaddr != srcaddr then srcaddr
+        end as hop_addr,
+        srcport,
+        dstport,
+        protocol,
+        tcp_flags,
+        flow_direction,
+        action,
+        bytes,
+        account_id,
+        vpc_id,
+        instance_id,
+        interface_id,
+        started_at
+    from {{ ref('flow_records') }}
+    where
+        action in ('ACCEPT', 'REJECT')
+        and has_plausible_time
+        and {{ in_days(scope.days) }}
+        and (
+            {{ is_admin_port('dstport', 'protocol') }}
+            or {{ is_admin_port('srcport', 'protocol') }}
+        )
+        and {{ is_of_counted_flow_log(scope.days) }}
+
+),
+
+{{ with_address_scopes('records', {
+    'real_srcaddr': 'src_scope',
+    'real_dstaddr': 'dst_scope',
+}) }},
+
 requests as (
 
     select
-        dstaddr as internal_addr,
-        srcaddr as external_addr,
+        *,
+        real_dstaddr as internal_addr,
+        real_srcaddr as external_addr,
+        dst_scope as internal_scope,
+        src_scope as external_scope,
         dstport as port,
-        protocol,
-        bytes,
-        started_at,
         'request' as direction,
-        cast(started_at as date) as started_date
-    from {{ ref('flow_records') }}
+        hop_addr is null and flow_direction = 'ingress' as is_our_interface
+    from scoped
     where
-        action = 'ACCEPT'
-        and has_plausible_time
-        and {{ in_days(scope.days) }}
-        and {{ is_admin_port('dstport', 'protocol') }}
+        {{ is_admin_port('dstport', 'protocol') }}
         {# A NAT gateway may take 3389 as its own port; then 443 is the other's. #}
         and (
             dstport < 1024
@@ -37,30 +74,22 @@ requests as (
                 and not coalesce({{ has_tcp_flags('tcp_flags', 18) }}, false)
             )
         )
-        and dst_scope = 'internal'
-        and src_scope = 'public'
 
 ),
 
 replies as (
 
     select
-        srcaddr as internal_addr,
-        dstaddr as external_addr,
+        *,
+        real_srcaddr as internal_addr,
+        real_dstaddr as external_addr,
+        src_scope as internal_scope,
+        dst_scope as external_scope,
         srcport as port,
-        protocol,
-        bytes,
-        started_at,
         'reply' as direction,
-        cast(started_at as date) as started_date
-    from {{ ref('flow_records') }}
-    where
-        action = 'ACCEPT'
-        and has_plausible_time
-        and {{ in_days(scope.days) }}
-        and {{ is_admin_port('srcport', 'protocol') }}
-        and src_scope = 'internal'
-        and dst_scope = 'public'
+        hop_addr is null and flow_direction = 'egress' as is_our_interface
+    from scoped
+    where action = 'ACCEPT' and {{ is_admin_port('srcport', 'protocol') }}
 
 ),
 
@@ -75,18 +104,46 @@ flows as (
 aggregated as (
 
     select
-        started_date,
+        cast(started_at as date) as started_date,
         internal_addr,
         external_addr,
         port,
         protocol,
         direction,
+        action,
+        hop_addr,
+        interface_id,
+        instance_id,
+        vpc_id,
+        account_id,
         cast(count(*) as bigint) as records,
         cast(sum(bytes) as bigint) as bytes,
         min(started_at) as first_seen_at,
-        max(started_at) as last_seen_at
+        max(started_at) as last_seen_at,
+        count(tcp_flags) > 0 as has_tcp_flags,
+        count(case when {{ has_tcp_flags('tcp_flags', 4) }} then 1 end) > 0 as has_rst,
+        count(case when {{ has_tcp_flags('tcp_flags', 18) }} then 1 end) > 0
+            as has_syn_ack,
+        {# As aggregates, or DuckDB would compute them over for each comparison below. #}
+        min(internal_scope) as internal_scope,
+        min(external_scope) as external_scope,
+        max(case when is_our_interface then 1 else 0 end) = 1 as is_our_interface
     from flows
     group by all
+
+),
+
+{# The addresses of a VPC's IPv6 range are public as well: there flow_direction tells
+   which end is the interface's. #}
+between_us_and_the_public as (
+
+    select * from aggregated
+    where
+        external_scope = 'public'
+        and (
+            internal_scope = 'internal'
+            or (internal_scope = 'public' and is_our_interface)
+        )
 
 ),
 
@@ -96,19 +153,29 @@ every_day as (
 
     select
         days.started_date,
-        aggregated.internal_addr,
-        aggregated.external_addr,
-        aggregated.port,
-        aggregated.protocol,
-        aggregated.direction,
-        aggregated.records,
-        aggregated.bytes,
-        aggregated.first_seen_at,
-        aggregated.last_seen_at,
+        flows.internal_addr,
+        flows.external_addr,
+        flows.port,
+        flows.protocol,
+        flows.direction,
+        flows.action,
+        flows.hop_addr,
+        flows.interface_id,
+        flows.instance_id,
+        flows.vpc_id,
+        flows.account_id,
+        flows.records,
+        flows.bytes,
+        flows.first_seen_at,
+        flows.last_seen_at,
+        flows.has_tcp_flags,
+        flows.has_rst,
+        flows.has_syn_ack,
         '{{ build_settings() }}' as built_under,
         {{ load_time_literal(scope.loaded_through) }} as loaded_through
     from days
-    left join aggregated on days.started_date = aggregated.started_date
+    left join between_us_and_the_public as flows
+        on days.started_date = flows.started_date
 
 )
 

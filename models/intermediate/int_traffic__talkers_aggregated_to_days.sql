@@ -1,37 +1,86 @@
 {{ config(unique_key='started_date') }}
 
-{% set scope = load_scope(ref('flow_records'), 'loaded_through') %}
-{% set keys = {
-    'destination': 'dstaddr',
-    'source': 'srcaddr',
-    'interface': 'interface_id',
-} %}
+{% set sightings = ref('int_traffic__sightings_aggregated_to_days') %}
+{% set conversations = ref('int_traffic__conversations_aggregated_to_days') %}
+{% set scope = rollup_scope(sightings) %}
 
 with
 
-{# Each kind reads the records itself: DuckDB would keep a common CTE in memory, which
-   costs more than reading three narrow sets of columns. #}
-aggregated as (
+{# As observed: each interface that saw the traffic counts. #}
+observed as (
 
-    {% for talker_type, key in keys.items() %}
+    {% for talker_type, key in {
+        'destination': 'dstaddr', 'source': 'srcaddr', 'interface': 'interface_id',
+    }.items() %}
         select
+            started_date,
             '{{ talker_type }}' as talker_type,
             {{ key }} as talker,
-            cast(sum(bytes) as bigint) as bytes,
-            cast(sum(packets) as bigint) as packets,
-            cast(count(*) as bigint) as records,
-            cast(started_at as date) as started_date,
-            {{ load_time_literal(scope.loaded_through) }} as loaded_through
-        from {{ ref('flow_records') }}
-        where
-            action = 'ACCEPT'
-            and bytes is not null
-            and {{ key }} is not null
-            and has_plausible_time
-            and {{ in_days(scope.days) }}
+            sum(bytes) as bytes,
+            sum(packets) as packets,
+            sum(records) as records,
+            0 as bytes_deduplicated,
+            min(case when has_pkt_addresses then 1 else 0 end) as has_pkt_addresses
+        from {{ sightings }}
+        where {{ key }} is not null and {{ on_days(scope.days) }}
         group by all
         {{ 'union all' if not loop.last }}
     {% endfor %}
+
+),
+
+{# Each conversation once: what a client sends, its server receives. #}
+deduplicated as (
+
+    {% for talker_type, key, sent in [
+        ('destination', 'server_addr', 'client_bytes'),
+        ('destination', 'client_addr', 'server_bytes'),
+        ('source', 'client_addr', 'client_bytes'),
+        ('source', 'server_addr', 'server_bytes'),
+    ] %}
+        select
+            started_date,
+            '{{ talker_type }}' as talker_type,
+            {{ key }} as talker,
+            0 as bytes,
+            0 as packets,
+            0 as records,
+            sum({{ sent }}) as bytes_deduplicated,
+            min(case when has_pkt_addresses then 1 else 0 end) as has_pkt_addresses
+        from {{ conversations }}
+        where {{ key }} is not null and {{ on_days(scope.days) }}
+        group by all
+        {{ 'union all' if not loop.last }}
+    {% endfor %}
+
+),
+
+talkers as (
+
+    select * from observed
+    union all
+    select * from deduplicated
+
+),
+
+aggregated as (
+
+    select
+        started_date,
+        talker_type,
+        talker,
+        cast(sum(bytes) as bigint) as bytes,
+        cast(sum(packets) as bigint) as packets,
+        cast(sum(records) as bigint) as records,
+        case
+            when talker_type != 'interface'
+                then cast(sum(bytes_deduplicated) as bigint)
+        end as bytes_deduplicated,
+        min(has_pkt_addresses) = 1 as has_pkt_addresses,
+        {{ load_time_literal(scope.loaded_through) }} as loaded_through
+    from talkers
+    group by started_date, talker_type, talker
+    having sum(records) > 0 or sum(bytes_deduplicated) > 0
 
 )
 

@@ -1,11 +1,6 @@
 with
 
-flows as (
-
-    select * from {{ ref('int_traffic__admin_flows_aggregated_to_days') }}
-    where internal_addr is not null and {{ in_window('started_date') }}
-
-),
+{{ admin_contacts('ACCEPT') }},
 
 exposures as (
 
@@ -21,12 +16,54 @@ exposures as (
         case
             when count(distinct direction) = 2 then 'both'
             else min(direction)
-        end as evidence
+        end as evidence,
+        case
+            when protocol = 6 and count(case when has_tcp_flags then 1 end) > 0
+                then
+                    count(case when direction = 'reply' and has_rst then 1 end) > 0
+                    and count(
+                        case when direction = 'reply' and has_syn_ack then 1 end
+                    ) = 0
+        end as is_refused
     from flows
-    group by all
+    group by internal_addr, external_addr, port, protocol
+
+),
+
+{{ with_address_scopes('exposures', {'internal_addr': 'internal'}) }},
+
+described as (
+
+    select
+        scoped.internal_addr,
+        scoped.external_addr,
+        scoped.port,
+        scoped.protocol,
+        scoped.evidence,
+        scoped.is_refused,
+        scoped.first_seen_at,
+        scoped.last_seen_at,
+        scoped.records,
+        scoped.bytes,
+        {{ internal_network('name', 'internal_hex', 'internal_ipv4') }}
+            as internal_network,
+        {{ internal_network('owner', 'internal_hex', 'internal_ipv4') }}
+            as internal_owner,
+        latest.hop_addr,
+        latest.interface_id,
+        latest.instance_id,
+        latest.vpc_id,
+        latest.account_id
+    from scoped
+    inner join latest
+        on
+            scoped.internal_addr = latest.internal_addr
+            and scoped.external_addr = latest.external_addr
+            and scoped.port = latest.port
+            and scoped.protocol = latest.protocol
+    {# From 1024 on, a client may have chosen the port a reply seems to come from. #}
+    where scoped.evidence != 'reply' or scoped.port < 1024
 
 )
 
-select * from exposures
-{# From 1024 on, a client may have chosen the port a reply seems to come from. #}
-where evidence != 'reply' or port < 1024
+select * from described

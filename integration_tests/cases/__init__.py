@@ -1,0 +1,190 @@
+"""Labelled cases: small flow logs, and beside each the rows that it must give.
+
+A case is a mapping in one of the YAML files of this folder: `case` names it, `reason`
+says in a line why the rows are right, `records` or `fields` or `files` hold what is
+logged, and `expect` the rows of models that speak of it, with the columns that matter.
+`{n}` is the number of the case. Records are short for the fields of the default format:
+
+    eni-1 10.0.0.1 50000 > 10.0.0.2 22 tcp 100 tcp_flags=2 start=+5s
+
+`key=value` overrides a field or adds one; `start` counts from 2026-03-30 10:00 UTC.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import yaml
+
+AS_OF = date(2026, 3, 31)
+START = int(datetime(2026, 3, 30, 10, tzinfo=UTC).timestamp())
+SECONDS = {"s": 1, "m": 60, "d": 86_400}
+FILE_NAME = "111122223333_vpcflowlogs_us-east-1_{}_20260330T1005Z_0a.log.parquet"
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
+
+#: AWS's types; every other field is text.
+INT32 = {
+    "version", "srcport", "dstport", "protocol", "tcp_flags", "traffic_path",
+    "encryption_status",
+}  # fmt: skip
+INT64 = {
+    "packets", "bytes", "start", "end", "packets_lost_no_route",
+    "packets_lost_blackhole", "packets_lost_mtu_exceeded", "packets_lost_ttl_expired",
+}  # fmt: skip
+
+#: Where the rows of a model say which case they are of.
+KEYS = (
+    "metadata_filename", "internal_addr", "external_addr", "client_addr",
+    "server_addr", "talker", "interface_id", "field",
+)  # fmt: skip
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One case; `files` maps names to the records of each file."""
+
+    name: str
+    reason: str
+    files: dict[str, list[Row]]
+    expect: dict[str, list[Row]]
+
+    def words(self) -> set[str]:
+        """The texts by which rows belong to the case."""
+        records = [record for file in self.files.values() for record in file]
+        values = {str(value) for record in records for value in record.values()}
+        return values | set(self.files) | {name for r in records for name in r}
+
+    def write(self, folder: Path) -> None:
+        """Write the case's files as AWS would."""
+        for name, records in self.files.items():
+            columns = list(dict.fromkeys(key for record in records for key in record))
+            table = pa.table(
+                {
+                    column: pa.array([r.get(column) for r in records], _type(column))
+                    for column in columns
+                }
+            )
+            pq.write_table(table, folder / name, compression="gzip")
+
+    def differences(self, rows_of: Callable[[str], list[Row]]) -> list[str]:
+        """What is wrong, in a line each; `rows_of` gives the rows of a model."""
+        found = []
+        words = self.words()
+        for model, expected in self.expect.items():
+            rows = [
+                row
+                for row in rows_of(model)
+                if any(str(row[key]) in words for key in KEYS if key in row)
+            ]
+            left = list(rows)
+            for wanted in expected:
+                match = next((row for row in left if _fits(row, wanted)), None)
+                if match is None:
+                    found.append(f"{self.name}: {model} has no {wanted}, but {rows}")
+                else:
+                    left.remove(match)
+            found += [f"{self.name}: {model} also has {row}" for row in left]
+        return found
+
+
+def cases() -> list[Case]:
+    """All cases, in the order of the files."""
+    return [_case(number, text) for number, text in enumerate(_texts(), start=1)]
+
+
+def _texts() -> Iterator[str]:
+    for path in sorted(Path(__file__).parent.glob("*.yml")):
+        yield from re.split(r"^(?=- case:)", path.read_text(), flags=re.M)[1:]
+
+
+def _case(number: int, text: str) -> Case:
+    (raw,) = yaml.safe_load(text.replace("{n}", str(number)))
+    if "files" in raw:
+        files = {
+            FILE_NAME.format(flow_log): [_record(line) for line in lines]
+            for flow_log, lines in raw["files"].items()
+        }
+    else:
+        records = raw.get("fields") or [_record(line) for line in raw["records"]]
+        files = {f"case_{number}.parquet": records}
+    omitted = raw.get("omit", [])
+    files = {
+        name: [
+            {key: value for key, value in record.items() if key not in omitted}
+            for record in records
+        ]
+        for name, records in files.items()
+    }
+    return Case(raw["case"], raw["reason"], files, raw["expect"])
+
+
+def _record(line: str) -> Row:
+    """The fields of a short record."""
+    interface, *words = line.split()
+    record: Row = {
+        "version": 2,
+        "account_id": "111122223333",
+        "interface_id": interface,
+        "start": START,
+        "end": START + 60,
+    }
+    if words in (["NODATA"], ["SKIPDATA"]):
+        return record | {
+            "srcaddr": "-",
+            "dstaddr": "-",
+            "action": "-",
+            "log_status": words[0],
+        }
+    srcaddr, srcport, _, dstaddr, dstport, protocol, size, *others = words
+    record |= {
+        "srcaddr": srcaddr,
+        "dstaddr": dstaddr,
+        "srcport": int(srcport),
+        "dstport": int(dstport),
+        "protocol": PROTOCOLS[protocol],
+        "packets": 1,
+        "bytes": int(size),
+        "action": "ACCEPT",
+        "log_status": "OK",
+    }
+    for other in others:
+        name, _, value = other.partition("=")
+        if name == "start":
+            seconds = int(value[:-1]) * SECONDS[value[-1]]
+            record |= {"start": START + seconds, "end": START + seconds + 60}
+        else:
+            record[name] = int(value) if name in INT32 | INT64 else value
+    return record
+
+
+def _type(column: str) -> pa.DataType:
+    if column in INT32:
+        return pa.int32()
+    return pa.int64() if column in INT64 else pa.string()
+
+
+def _fits(row: Row, wanted: Row) -> bool:
+    return all(_plain(row[name]) == value for name, value in wanted.items())
+
+
+def _plain(value: Any) -> Any:
+    return str(value) if isinstance(value, datetime) else value
+
+
+def readable(names: list[str]) -> str:
+    """The columns as SQL, but for times that Python cannot hold."""
+    return ", ".join(
+        f"case when extract(year from {name}) < 10000 then {name} end as {name}"
+        if name in ("started_at", "ended_at", "first_seen_at", "last_seen_at")
+        else name
+        for name in names
+    )

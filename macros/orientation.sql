@@ -1,0 +1,116 @@
+{# Who opened a flow. A record tells a direction, not who began: what is known comes from
+   the flags, from the ports, or from the other records between the same two ends. #}
+
+
+{# Services by the port they listen on, as IANA names them or as everybody does. #}
+{% macro service_ports() %}
+    {% do return({
+        20: 'ftp-data', 21: 'ftp', 22: 'ssh', 23: 'telnet', 25: 'smtp', 53: 'dns',
+        67: 'dhcp', 68: 'dhcp', 80: 'http', 88: 'kerberos', 110: 'pop3', 123: 'ntp',
+        135: 'msrpc', 137: 'netbios', 138: 'netbios', 139: 'netbios', 143: 'imap',
+        161: 'snmp', 179: 'bgp', 389: 'ldap', 443: 'https', 445: 'smb', 465: 'smtps',
+        500: 'ike', 514: 'syslog', 587: 'submission', 636: 'ldaps', 853: 'dns-over-tls',
+        873: 'rsync', 989: 'ftps-data', 990: 'ftps', 993: 'imaps', 995: 'pop3s',
+        1194: 'openvpn', 1433: 'ms-sql', 1434: 'ms-sql-monitor', 1521: 'oracle',
+        1883: 'mqtt', 2049: 'nfs', 2181: 'zookeeper', 2375: 'docker', 2376: 'docker-tls',
+        2379: 'etcd', 2380: 'etcd-peer', 3128: 'squid', 3260: 'iscsi', 3268: 'ldap-gc',
+        3269: 'ldaps-gc', 3306: 'mysql', 3389: 'rdp', 4500: 'ipsec-nat-t', 5060: 'sip',
+        5061: 'sips', 5432: 'postgresql', 5439: 'redshift', 5601: 'kibana',
+        5671: 'amqps', 5672: 'amqp', 5900: 'vnc', 5985: 'winrm', 5986: 'winrm-tls',
+        6379: 'redis', 6443: 'kubernetes', 6667: 'irc', 7001: 'weblogic',
+        8000: 'http-alt', 8080: 'http-alt', 8443: 'https-alt', 8883: 'mqtts',
+        8888: 'http-alt', 9000: 'http-alt', 9042: 'cassandra', 9092: 'kafka',
+        9094: 'kafka-tls', 9100: 'node-exporter', 9200: 'elasticsearch',
+        9300: 'elasticsearch-node', 9418: 'git', 10250: 'kubelet', 11211: 'memcached',
+        27017: 'mongodb', 51820: 'wireguard',
+    }) %}
+{% endmacro %}
+
+
+{# The name of a service: its port's, or the protocol and the port, or the protocol. #}
+{% macro service_name(protocol, port) -%}
+    case
+        when {{ protocol }} in (6, 17) and {{ port }} is not null
+            then
+                case {{ port }}
+                    {%- for number, name in service_ports().items() %}
+                    when {{ number }} then '{{ name }}'
+                    {%- endfor %}
+                    else
+                        case {{ protocol }} when 6 then 'tcp/' else 'udp/' end
+                        || cast({{ port }} as varchar)
+                end
+        {%- for number, name in {
+            1: 'icmp', 6: 'tcp', 17: 'udp', 47: 'gre', 50: 'esp', 58: 'icmp-v6',
+            132: 'sctp',
+        }.items() %}
+        when {{ protocol }} = {{ number }} then '{{ name }}'
+        {%- endfor %}
+        else coalesce('protocol ' || cast({{ protocol }} as varchar), 'unknown')
+    end
+{%- endmacro %}
+
+
+{# Which end of a record opened the flow, by its own flags: `src` for a SYN, `dst` for
+   a SYN-ACK, null if it has neither. #}
+{% macro client_end_by_flags() -%}
+    case
+        when protocol != 6 then null
+        when {{ has_tcp_flags('tcp_flags', 18) }} then 'dst'
+        when {{ has_tcp_flags('tcp_flags', 2) }} then 'src'
+    end
+{%- endmacro %}
+
+
+{# Which end opened the flow, by the ports: the other end has the port that servers
+   rather listen on. Null if the ports are as likely or there are none. #}
+{% macro client_end_by_ports() -%}
+    case
+        when protocol not in (6, 17, 132) then null
+        when {{ port_rank('dstport') }} < {{ port_rank('srcport') }} then 'src'
+        when {{ port_rank('srcport') }} < {{ port_rank('dstport') }} then 'dst'
+    end
+{%- endmacro %}
+
+
+{# How likely a server listens on a port, the likeliest first: system ports, ports of
+   known services, and those below the range that Linux gives to clients. #}
+{% macro port_rank(port) -%}
+    {%- set known = (service_ports() | list + var('admin_ports')) | unique | sort -%}
+    case
+        when {{ port }} < 1024 then 0
+        when {{ port }} in ({{ known | select('>=', 1024) | join(', ') }}) then 1
+        when {{ port }} < 32768 then 2
+        when {{ port }} is not null then 3
+    end
+{%- endmacro %}
+
+
+{# One end of a sighting as text: the real address and the port. #}
+{% macro flow_end(end) -%}
+    coalesce(real_{{ end }}addr, '') || ' ' || coalesce(cast({{ end }}port as varchar), '')
+{%- endmacro %}
+
+
+{# Whether a sighting kept both ports because they do not tell who opened the flow, or
+   has none. #}
+{% macro has_both_ports() -%}
+    (client_end is null or (srcport is not null and dstport is not null))
+{%- endmacro %}
+
+
+{# How a conversation's client is known, the surest first. #}
+{% macro orientation_methods() %}
+    {% do return(['tcp_flags', 'pair', 'ports', 'flow_direction', 'unknown']) %}
+{% endmacro %}
+
+
+{# The surest method among a group of rows that hold one each. #}
+{% macro strongest_orientation() -%}
+    case
+        {%- for method in orientation_methods() %}
+        when count(case when orientation_method = '{{ method }}' then 1 end) > 0
+            then '{{ method }}'
+        {%- endfor %}
+    end
+{%- endmacro %}

@@ -1,0 +1,31 @@
+{# The fields of landed records that flow_log_fields() does not list, one row a record
+   and field, of what was loaded after `since`: field, metadata_filename, loaded_at. #}
+{% macro unknown_fields(since) -%}
+    {{ return(adapter.dispatch('unknown_fields', 'vpc_flow_logs')(since)) }}
+{%- endmacro %}
+
+{# The loader puts them into a MAP of their own. #}
+{% macro duckdb__unknown_fields(since) -%}
+    select
+        unnest(map_keys(unknown_fields)) as field,
+        metadata_filename,
+        _dbt_copied_at as loaded_at
+    from {{ source('vpc_flow', 'flow_logs') }}
+    where
+        unknown_fields is not null
+        and {{ is_loaded_after(since, '_dbt_copied_at') }}
+{%- endmacro %}
+
+{# A record is a VARIANT with all fields of its file that hold a value. #}
+{% macro snowflake__unknown_fields(since) -%}
+    {%- set known = flow_log_fields() | map(attribute='name') -%}
+    select
+        fields.key as field,
+        landing.metadata_filename,
+        landing._dbt_copied_at as loaded_at
+    from {{ source('vpc_flow', 'flow_logs') }} as landing
+    inner join lateral flatten(input => landing.value) as fields
+    where
+        fields.key not in ('{{ known | join("', '") }}')
+        and {{ is_loaded_after(since, 'landing._dbt_copied_at') }}
+{%- endmacro %}

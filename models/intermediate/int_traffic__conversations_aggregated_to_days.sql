@@ -1,0 +1,235 @@
+{{ config(unique_key='started_date') }}
+
+{% set sightings = ref('int_traffic__sightings_aggregated_to_days') %}
+{% set scope = rollup_scope(sightings) %}
+
+with
+
+sightings as (
+
+    select
+        *,
+        coalesce(pkt_srcaddr, srcaddr) as real_srcaddr,
+        coalesce(pkt_dstaddr, dstaddr) as real_dstaddr
+    from {{ sightings }}
+    where {{ on_days(scope.days) }}
+
+),
+
+{# An interface that stands in for an address, as a NAT gateway does for a server: what
+   it exchanges with that address itself is the other side of the same traffic. #}
+hops as (
+
+    {% for end in ['src', 'dst'] %}
+        select
+            started_date,
+            interface_id,
+            least({{ end }}addr, pkt_{{ end }}addr) as lower_address,
+            greatest({{ end }}addr, pkt_{{ end }}addr) as upper_address
+        from {{ sightings }}
+        where pkt_{{ end }}addr is not null and {{ on_days(scope.days) }}
+        {{ 'union distinct' if not loop.last }}
+    {% endfor %}
+
+),
+
+{# 1: the sender's interface, 2: the receiver's, 3: one in between. #}
+placed as (
+
+    select
+        sightings.*,
+        case
+            when
+                sightings.pkt_srcaddr is not null or sightings.pkt_dstaddr is not null
+                then 3
+            when own.address is not null then 1
+            else 2
+        end as place
+    from sightings
+    left join hops
+        on
+            sightings.started_date = hops.started_date
+            and sightings.interface_id is not distinct from hops.interface_id
+            and least(sightings.srcaddr, sightings.dstaddr) = hops.lower_address
+            and greatest(sightings.srcaddr, sightings.dstaddr) = hops.upper_address
+    left join {{ ref('int_traffic__interface_addresses') }} as own
+        on
+            sightings.started_date = own.started_date
+            and sightings.interface_id = own.interface_id
+            and sightings.srcaddr = own.address
+    where
+        hops.lower_address is null
+        or sightings.pkt_srcaddr is not null
+        or sightings.pkt_dstaddr is not null
+
+),
+
+{# The same traffic counts where it was sent; else where it was received; else once. #}
+counted_once as (
+
+    select
+        *,
+        case when client_end is null then {{ flow_end('src') }} end as src_end,
+        case when client_end is null then {{ flow_end('dst') }} end as dst_end
+    from placed
+    qualify
+        rank() over (
+            partition by started_date, real_srcaddr, real_dstaddr
+            order by place, case when place = 3 then interface_id end
+        ) = 1
+
+),
+
+{# All that was seen between two ends whose ports do not tell who opened the flow. #}
+undecided as (
+
+    select
+        started_date,
+        protocol,
+        client_end,
+        first_seen_at,
+        {{ flow_end('src') }} as src_end,
+        {{ flow_end('dst') }} as dst_end,
+        case
+            when {{ ipv4_is_internal('srcaddr') }} = {{ ipv4_is_internal('dstaddr') }}
+                then null
+            when flow_direction = 'egress' and {{ ipv4_is_internal('srcaddr') }}
+                then {{ flow_end('src') }}
+            when flow_direction = 'ingress' and {{ ipv4_is_internal('dstaddr') }}
+                then {{ flow_end('dst') }}
+        end as own_end
+    from sightings
+    where {{ has_both_ports() }}
+
+),
+
+pairs as (
+
+    select
+        started_date,
+        protocol,
+        least(src_end, dst_end) as lower_end,
+        greatest(src_end, dst_end) as upper_end,
+        max(
+            case client_end when 'src' then src_end when 'dst' then dst_end end
+        ) as flagged_end,
+        min(case when src_end <= dst_end then first_seen_at end) as lower_sent_at,
+        min(case when src_end >= dst_end then first_seen_at end) as upper_sent_at,
+        max(own_end) as own_end
+    from undecided
+    group by all
+
+),
+
+{# Who sent first opened the flow; if both did in the same second, a host of ours is
+   taken for the client of a public one. #}
+openings as (
+
+    select
+        started_date,
+        protocol,
+        lower_end,
+        upper_end,
+        case
+            when flagged_end is not null then flagged_end
+            when upper_sent_at is null or lower_sent_at < upper_sent_at then lower_end
+            when lower_sent_at is null or upper_sent_at < lower_sent_at then upper_end
+            when protocol in (6, 17) then own_end
+        end as client_flow_end,
+        flagged_end is null
+        and lower_sent_at is not distinct from upper_sent_at as is_by_direction
+    from pairs
+
+),
+
+oriented as (
+
+    select
+        counted_once.started_date,
+        counted_once.protocol,
+        counted_once.real_srcaddr,
+        counted_once.real_dstaddr,
+        counted_once.srcport,
+        counted_once.dstport,
+        counted_once.bytes,
+        counted_once.packets,
+        counted_once.records,
+        counted_once.first_seen_at,
+        counted_once.last_seen_at,
+        counted_once.has_pkt_addresses,
+        case
+            when counted_once.client_end is not null then counted_once.client_end
+            when openings.client_flow_end = counted_once.src_end then 'src'
+            when openings.client_flow_end is not null then 'dst'
+        end as client_end,
+        case
+            when counted_once.is_oriented_by_flags then 'tcp_flags'
+            when counted_once.client_end is not null then 'ports'
+            when openings.client_flow_end is null then 'unknown'
+            when openings.is_by_direction then 'flow_direction'
+            else 'pair'
+        end as orientation_method
+    from counted_once
+    left join openings
+        on
+            counted_once.started_date = openings.started_date
+            and counted_once.protocol is not distinct from openings.protocol
+            and least(counted_once.src_end, counted_once.dst_end) = openings.lower_end
+            and greatest(counted_once.src_end, counted_once.dst_end)
+            = openings.upper_end
+
+),
+
+{# Where nobody knows who opened it, the lower address stands for the client. #}
+conversations as (
+
+    select
+        *,
+        coalesce(
+            client_end = 'src',
+            real_srcaddr <= real_dstaddr,
+            false
+        ) as is_sent_by_client,
+        case
+            when protocol not in (6, 17, 132) then null
+            when client_end = 'src' then dstport
+            when client_end = 'dst' then srcport
+        end as server_port
+    from oriented
+
+),
+
+aggregated as (
+
+    select
+        started_date,
+        case when is_sent_by_client then real_srcaddr else real_dstaddr end
+            as client_addr,
+        case when is_sent_by_client then real_dstaddr else real_srcaddr end
+            as server_addr,
+        protocol,
+        server_port,
+        {{ strongest_orientation() }} as orientation_method,
+        cast(sum(case when is_sent_by_client then bytes else 0 end) as bigint)
+            as client_bytes,
+        cast(sum(case when is_sent_by_client then 0 else bytes end) as bigint)
+            as server_bytes,
+        cast(sum(case when is_sent_by_client then packets else 0 end) as bigint)
+            as client_packets,
+        cast(sum(case when is_sent_by_client then 0 else packets end) as bigint)
+            as server_packets,
+        min(first_seen_at) as first_seen_at,
+        max(last_seen_at) as last_seen_at,
+        min(case when has_pkt_addresses then 1 else 0 end) = 1 as has_pkt_addresses,
+        {{ load_time_literal(scope.loaded_through) }} as loaded_through
+    from conversations
+    group by
+        started_date,
+        client_addr,
+        server_addr,
+        protocol,
+        server_port
+
+)
+
+select * from aggregated

@@ -1,0 +1,97 @@
+{{ config(unique_key='started_date') }}
+
+{% set scope = load_scope(ref('flow_records'), 'loaded_through') %}
+
+with
+
+records as (
+
+    select
+        interface_id,
+        srcaddr,
+        dstaddr,
+        protocol,
+        flow_direction,
+        bytes,
+        packets,
+        started_at,
+        srcport,
+        dstport,
+        {{ client_end_by_flags() }} as client_by_flags,
+        {{ client_end_by_ports() }} as client_by_ports,
+        pkt_srcaddr is not null and pkt_dstaddr is not null as has_pkt_addresses,
+        nullif(pkt_srcaddr, srcaddr) as pkt_srcaddr,
+        nullif(pkt_dstaddr, dstaddr) as pkt_dstaddr,
+        cast(started_at as date) as started_date
+    from {{ ref('flow_records') }}
+    where
+        action = 'ACCEPT'
+        and bytes is not null
+        and has_plausible_time
+        and {{ in_days(scope.days) }}
+        and {{ is_of_counted_flow_log(scope.days) }}
+
+),
+
+{# A client's port is of no interest once the ports tell who it is. #}
+oriented as (
+
+    select
+        started_date,
+        interface_id,
+        srcaddr,
+        dstaddr,
+        pkt_srcaddr,
+        pkt_dstaddr,
+        flow_direction,
+        protocol,
+        bytes,
+        packets,
+        started_at,
+        client_by_flags,
+        has_pkt_addresses,
+        coalesce(client_by_flags, client_by_ports) as client_end,
+        case
+            when
+                client_by_ports is null
+                or coalesce(client_by_flags, client_by_ports) = 'dst'
+                then srcport
+        end as srcport,
+        case
+            when
+                client_by_ports is null
+                or coalesce(client_by_flags, client_by_ports) = 'src'
+                then dstport
+        end as dstport
+    from records
+
+),
+
+aggregated as (
+
+    select
+        started_date,
+        interface_id,
+        srcaddr,
+        dstaddr,
+        pkt_srcaddr,
+        pkt_dstaddr,
+        flow_direction,
+        protocol,
+        srcport,
+        dstport,
+        client_end,
+        cast(sum(bytes) as bigint) as bytes,
+        cast(sum(packets) as bigint) as packets,
+        cast(count(*) as bigint) as records,
+        min(started_at) as first_seen_at,
+        max(started_at) as last_seen_at,
+        count(client_by_flags) > 0 as is_oriented_by_flags,
+        min(case when has_pkt_addresses then 1 else 0 end) = 1 as has_pkt_addresses,
+        {{ load_time_literal(scope.loaded_through) }} as loaded_through
+    from oriented
+    group by all
+
+)
+
+select * from aggregated

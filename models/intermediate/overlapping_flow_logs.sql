@@ -1,0 +1,42 @@
+with
+
+flow_logs as (
+
+    select
+        started_date,
+        interface_id,
+        action,
+        flow_log_id,
+        bytes,
+        records,
+        row_number() over (
+            partition by started_date, interface_id, action
+            order by coalesce(bytes, 0) desc, flow_log_id
+        ) as place,
+        count(*) over (
+            partition by started_date, interface_id, action
+        ) as flow_logs
+    from {{ ref('int_traffic__interfaces_aggregated_to_days') }}
+    where
+        interface_id is not null
+        and action is not null
+        and flow_log_id is not null
+
+),
+
+overlapping as (
+
+    select
+        started_date,
+        interface_id,
+        action,
+        flow_log_id,
+        place = 1 as is_counted,
+        bytes,
+        records
+    from flow_logs
+    where flow_logs > 1
+
+)
+
+select * from overlapping

@@ -1,0 +1,53 @@
+with
+
+{{ admin_contacts('REJECT') }},
+
+attempts as (
+
+    select
+        internal_addr,
+        external_addr,
+        port,
+        protocol,
+        cast(sum(records) as bigint) as records,
+        cast(sum(bytes) as bigint) as bytes,
+        min(first_seen_at) as first_seen_at,
+        max(last_seen_at) as last_seen_at
+    from flows
+    group by internal_addr, external_addr, port, protocol
+
+),
+
+{{ with_address_scopes('attempts', {'internal_addr': 'internal'}) }},
+
+described as (
+
+    select
+        scoped.internal_addr,
+        scoped.external_addr,
+        scoped.port,
+        scoped.protocol,
+        scoped.first_seen_at,
+        scoped.last_seen_at,
+        scoped.records,
+        scoped.bytes,
+        {{ internal_network('name', 'internal_hex', 'internal_ipv4') }}
+            as internal_network,
+        {{ internal_network('owner', 'internal_hex', 'internal_ipv4') }}
+            as internal_owner,
+        latest.hop_addr,
+        latest.interface_id,
+        latest.instance_id,
+        latest.vpc_id,
+        latest.account_id
+    from scoped
+    inner join latest
+        on
+            scoped.internal_addr = latest.internal_addr
+            and scoped.external_addr = latest.external_addr
+            and scoped.port = latest.port
+            and scoped.protocol = latest.protocol
+
+)
+
+select * from described
