@@ -84,23 +84,26 @@ def plan_own_topic(d: Deployment) -> list[Change]:
 
 
 def plan_snowflake(d: Deployment, wanted: bool, delete_data: bool) -> list[Change]:
-    """Drop pipe, stage and integration if asked, or say who must."""
-    resource = f"storage integration {d.settings.snowflake.integration}"
+    """Drop what set-up made on Snowflake's side if asked, or say who must."""
+    resource = "Snowflake's side"
     if not wanted:
-        reason = "it, the stage and the pipe stay; --with-snowflake drops them"
+        reason = "what set-up made there stays; --with-snowflake drops it"
         return [Change("note", resource, reason)]
     if d.snowflake.by_hand:
         reason = f"its administrator runs: dbt run-operation {TEAR_DOWN}"
         return [Change("note", resource, reason)]
-    if d.snowflake.integration() is None and d.snowflake.pipe() is None:
+    left = d.snowflake.left(delete_data)
+    if not left:
         return []
     return [
         Change(
             "run",
             resource,
-            f"dbt run-operation {TEAR_DOWN}: pipe, stage and integration go, the "
-            f"landing table {'too' if delete_data else 'stays'}",
-            apply=lambda: d.snowflake.tear_down(delete_data),
+            f"dbt run-operation {TEAR_DOWN}; the landing table "
+            f"{'goes too' if delete_data else 'and its database stay'}",
+            left,
+            None,
+            lambda: d.snowflake.tear_down(delete_data),
         )
     ]
 

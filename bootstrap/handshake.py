@@ -37,7 +37,8 @@ def plan_integration(d: Deployment) -> list[Change]:
     if found is not None:
         current = {"role_arn": found.role_arn, "locations": list(found.locations)}
         fits = found.role_arn == d.role_arn and d.place.location in found.locations
-        if fits and found.enabled:
+        # Before there is a pipe, set-up may have stopped after the integration.
+        if fits and found.enabled and d.snowflake.pipe() is not None:
             return []
     locations = [*(found.locations if found else ())]
     if d.place.location not in locations:
@@ -46,7 +47,8 @@ def plan_integration(d: Deployment) -> list[Change]:
         Change(
             "run",
             resource,
-            f"dbt run-operation {SET_UP}; nothing is replaced",
+            f"dbt run-operation {SET_UP} makes what is missing of warehouse, database, "
+            "integration, stage, roles and service user; nothing is replaced",
             current,
             wanted,
             lambda: d.snowflake.set_up(d.role_arn, locations, d.place.location),

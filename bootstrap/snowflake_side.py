@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
 from bootstrap.changes import HIDDEN
@@ -18,6 +18,7 @@ DESCRIBE_INTEGRATION = "describe_integration"
 DESCRIBE_PIPE = "describe_pipe"
 DESCRIBE_LOAD = "describe_load"
 DESCRIBE_ACCOUNT = "describe_account_parameters"
+DESCRIBE_TEARDOWN = "describe_teardown"
 SET_UP = "setup_snowflake"
 STAGE = "stage_external_sources"
 TEAR_DOWN = "teardown_snowflake"
@@ -85,8 +86,11 @@ class SnowflakeSide(Protocol):
     def stage(self, topic_arn: str | None, auto_ingest: bool) -> None:
         """Create the landing table and the pipe."""
 
+    def left(self, delete_data: bool) -> list[str]:
+        """Return what ``tear_down`` would drop now."""
+
     def tear_down(self, delete_data: bool) -> None:
-        """Drop pipe, stage and integration; the landing table only with its data."""
+        """Drop what set-up made; the landing table only with its data."""
 
     def load(self) -> dict[str, Any] | None:
         """Return what was loaded last, or None where that cannot be asked."""
@@ -130,6 +134,10 @@ class ByHand:
     def stage(self, topic_arn: str | None, auto_ingest: bool) -> None:
         """Do nothing: the other person does it."""
 
+    def left(self, delete_data: bool) -> list[str]:
+        """Return nothing: it cannot be asked from here."""
+        return []
+
     def tear_down(self, delete_data: bool) -> None:
         """Do nothing: the other person does it."""
 
@@ -157,21 +165,27 @@ class Dbt:
 
     def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
         self._dbt = settings.snowflake.dbt
-        self._names = {INTEGRATION_VARIABLE: settings.snowflake.integration}
+        # The same in every call: dbt parses the project anew whenever they change.
+        self._variables: dict[str, Any] = {
+            INTEGRATION_VARIABLE: settings.snowflake.integration,
+            AUTO_INGEST_VARIABLE: settings.events.route != "none",
+        }
         if settings.snowflake.setup_role:
-            self._names[ROLE_VARIABLE] = settings.snowflake.setup_role
+            self._variables[ROLE_VARIABLE] = settings.snowflake.setup_role
         self._say = say
         self._answers: dict[str, dict[str, Any]] = {}
+        self._secret = ""
 
     def integration(self) -> Integration | None:
         """Return the integration, or None while it does not exist."""
         answer = self._ask(DESCRIBE_INTEGRATION)
         if answer.get("exists") is False:
             return None
+        self._secret = answer.get("storage_aws_external_id") or ""
         return Integration(
             role_arn=answer.get("storage_aws_role_arn") or "",
             iam_user_arn=answer.get("storage_aws_iam_user_arn") or "",
-            external_id=answer.get("storage_aws_external_id") or "",
+            external_id=self._secret,
             locations=tuple(answer.get("storage_allowed_locations") or ()),
             enabled=str(answer.get("enabled", True)).lower() == "true",
         )
@@ -194,21 +208,25 @@ class Dbt:
             "locations": locations,
             "stage_url": stage_url,
         }
-        self._run(SET_UP, self._names, arguments)
+        self._run(SET_UP, arguments)
 
     def stage(self, topic_arn: str | None, auto_ingest: bool) -> None:
-        """Create the landing table and the pipe, as the role of the profile."""
-        variables: dict[str, Any] = {AUTO_INGEST_VARIABLE: auto_ingest}
-        if topic_arn:
-            variables[TOPIC_VARIABLE] = topic_arn
-        self._run(STAGE, variables)
+        """Create the landing table and the pipe, as the loader."""
+        variables = {AUTO_INGEST_VARIABLE: auto_ingest}
+        topic = {TOPIC_VARIABLE: topic_arn} if topic_arn else {}
+        self._run(STAGE, variables={**variables, **topic})
+
+    def left(self, delete_data: bool) -> list[str]:
+        """Return what ``tear_down`` would drop now."""
+        arguments = {"drop_landing_table": delete_data}
+        return list(self._ask(DESCRIBE_TEARDOWN, arguments)["drops"])
 
     def tear_down(self, delete_data: bool) -> None:
-        """Drop pipe, stage and integration; the landing table only with its data."""
-        # The operation wants the database's name, which is in front of the pipe's.
-        database = str(self._ask(DESCRIBE_PIPE)["name"]).partition(".")[0]
-        arguments = {"confirm": database, "drop_landing_table": delete_data}
-        self._run(TEAR_DOWN, self._names, arguments)
+        """Drop what set-up made; the landing table only with its data."""
+        arguments: dict[str, Any] = {"drop_landing_table": delete_data}
+        # The operation wants the database's name.
+        confirm = self._ask(DESCRIBE_TEARDOWN, arguments)["confirm"]
+        self._run(TEAR_DOWN, {"confirm": confirm, **arguments})
 
     def load(self) -> dict[str, Any] | None:
         """Return what was loaded last, or None without such an operation."""
@@ -228,17 +246,18 @@ class Dbt:
         except BootstrapError:
             return None
 
-    def _ask(self, operation: str) -> dict[str, Any]:
+    def _ask(
+        self, operation: str, arguments: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
         if operation not in self._answers:
-            self._answers[operation] = self._answer(operation)
+            self._answers[operation] = self._answer(operation, arguments)
         return self._answers[operation]
 
-    def _answer(self, operation: str) -> dict[str, Any]:
-        variables = json.dumps(self._names)
-        finished = self._call(
-            "--quiet", "run-operation", operation, "--vars", variables
-        )
-        for line in reversed(finished.stdout.splitlines()):
+    def _answer(
+        self, operation: str, arguments: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        printed = self._call("--quiet", operation, arguments)
+        for line in reversed(printed):
             if line.lstrip().startswith("{"):
                 try:
                     answer: dict[str, Any] = json.loads(line)
@@ -249,53 +268,78 @@ class Dbt:
 
     def _clean(self, line: str) -> str:
         """Return a line of dbt's without any external id we know of."""
-        answer = self._answers.get(DESCRIBE_INTEGRATION, {})
-        secret = answer.get("storage_aws_external_id")
-        line = line.replace(secret, HIDDEN) if secret else line
+        line = line.replace(self._secret, HIDDEN) if self._secret else line
         return HIDDEN if "external_id" in line.lower() else line
 
     def _run(
         self,
         operation: str,
-        variables: Mapping[str, Any],
         arguments: Mapping[str, Any] | None = None,
+        variables: Mapping[str, Any] | None = None,
     ) -> None:
         self._say(f"dbt run-operation {operation}")
-        given = ["--vars", json.dumps(variables)]
-        if arguments:
-            given += ["--args", json.dumps(arguments)]
         try:
-            finished = self._call("run-operation", operation, *given)
-            for line in finished.stdout.splitlines():
-                self._say(f"  {self._clean(line)}")
+            self._call("--no-use-colors", operation, arguments, variables or {})
         finally:
             # It may have changed something even if it failed.
             self.forget()
 
-    def _call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [self._dbt.executable, *arguments, "--target", self._dbt.target]
-        what = " ".join(a for a in arguments if not a.startswith("{"))
-        folder: Path | None = self._dbt.project_dir
+    def _call(
+        self,
+        flag: str,
+        operation: str,
+        arguments: Mapping[str, Any] | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> list[str]:
+        """Run an operation and return what it printed, line by line.
+
+        Args:
+            flag: One of dbt's own.
+            operation: Its name.
+            arguments: Its arguments.
+            variables: Variables beside those of every call; given, what is printed
+                is shown as it comes.
+        """
+        command = [self._dbt.executable, flag, "run-operation", operation]
+        command += ["--vars", json.dumps({**self._variables, **(variables or {})})]
+        command += ["--args", json.dumps(arguments)] if arguments else []
+        command += ["--target", self._dbt.target]
+        printed = []
         try:
-            finished = subprocess.run(
+            process = subprocess.Popen(
                 command,
-                cwd=folder,
-                capture_output=True,
+                cwd=self._dbt.project_dir,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
                 text=True,
-                timeout=self._dbt.timeout_seconds,
-                check=False,
             )
         except FileNotFoundError:
             raise BootstrapError(
                 f"{self._dbt.executable} was not found: set snowflake.dbt.executable, "
                 "or snowflake.handshake: manual"
             ) from None
-        except subprocess.TimeoutExpired:
-            raise BootstrapError(
-                f"dbt {what} took longer than {self._dbt.timeout_seconds} s"
-            ) from None
-        if finished.returncode != 0:
-            said = (finished.stdout + finished.stderr).strip().splitlines()[-12:]
-            lines = "\n  ".join(map(self._clean, said))
-            raise BootstrapError(f"dbt {what} failed:\n  {lines}")
-        return finished
+        too_late = threading.Event()
+
+        def stop() -> None:
+            too_late.set()
+            process.kill()
+
+        timer = threading.Timer(self._dbt.timeout_seconds, stop)
+        timer.start()
+        try:
+            with process:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    printed.append(line.rstrip())
+                    if variables is not None:
+                        self._say(f"  {self._clean(line.rstrip())}")
+        finally:
+            timer.cancel()
+        what = f"dbt run-operation {operation}"
+        if too_late.is_set():
+            seconds = self._dbt.timeout_seconds
+            raise BootstrapError(f"{what} took longer than {seconds} s")
+        if process.returncode != 0:
+            lines = "\n  ".join(map(self._clean, printed[-12:]))
+            raise BootstrapError(f"{what} failed:\n  {lines}")
+        return printed

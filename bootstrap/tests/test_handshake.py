@@ -60,10 +60,20 @@ def test_apply_does_the_whole_chain_in_order(world: World, dbt: FakeDbt) -> None
     assert steps.plan(d) == []
     setup = next(w for w in dbt.read()["calls"] if "setup_snowflake" in w)
     assert setup[-2:] == ["--target", "snowflake"]
-    assert json.loads(setup[setup.index("--vars") + 1]) == {
-        "storage_integration": "vpc_flow_logs",
-        "setup_role": "FLOW_LOG_ADMIN",
+    assert json.loads(setup[setup.index("--args") + 1]) == {
+        "role_arn": ROLE_ARN,
+        "locations": [d.place.location],
+        "stage_url": d.place.location,
     }
+    # One set of variables in all calls, or dbt would parse the project every time.
+    variables = {w[w.index("--vars") + 1] for w in dbt.read()["calls"]}
+    assert [json.loads(text) for text in variables] == [
+        {
+            "storage_integration": "vpc_flow_logs",
+            "snowpipe_auto_ingest": True,
+            "setup_role": "FLOW_LOG_ADMIN",
+        }
+    ]
     assert dbt.read()["integration"]["storage_aws_role_arn"] == ROLE_ARN
     assert dbt.read()["integration"]["storage_allowed_locations"] == [d.place.location]
     assert EXTERNAL_ID not in "\n".join(world.said)
@@ -81,8 +91,46 @@ def test_a_location_somebody_added_to_the_integration_stays(
 
     list(steps.apply(d))
 
-    locations = dbt.read()["integration"]["storage_allowed_locations"]
-    assert locations == ["s3://theirs/", d.place.location]
+    setup = [w for w in dbt.read()["calls"] if "setup_snowflake" in w][-1]
+    arguments = json.loads(setup[setup.index("--args") + 1])
+    assert arguments["locations"] == ["s3://theirs/", d.place.location]
+    assert arguments["stage_url"] == d.place.location
+
+
+def test_a_set_up_that_stopped_after_the_integration_is_finished(
+    world: World, dbt: FakeDbt
+) -> None:
+    d = _through_dbt(world, dbt)
+    list(steps.apply(d))
+    dbt.change(pipe=None)
+    d.snowflake.forget()
+
+    list(steps.apply(d))
+
+    assert dbt.operations().count("setup_snowflake") == 2
+    assert steps.plan(d) == []
+
+
+def test_tearing_down_drops_what_is_left_of_the_set_up(
+    world: World, dbt: FakeDbt
+) -> None:
+    d = _through_dbt(world, dbt)
+    list(steps.apply(d))
+    dbt.change(integration=None, pipe=None, others=["drop warehouse w"])
+    d.snowflake.forget()
+    destroy = steps.destroy_steps(True, True)
+
+    (change,) = [c for c in steps.plan(d, destroy) if c.verb == "run"]
+    list(steps.apply(d, destroy))
+
+    assert change.before == ["drop warehouse w"]
+    teardown = next(w for w in dbt.read()["calls"] if "teardown_snowflake" in w)
+    assert json.loads(teardown[teardown.index("--args") + 1]) == {
+        "confirm": "DB",
+        "drop_landing_table": True,
+    }
+    assert json.loads(teardown[teardown.index("--vars") + 1])["setup_role"]
+    assert steps.plan(d, destroy) == []
 
 
 def test_staging_is_tried_again_while_the_role_cannot_be_assumed(

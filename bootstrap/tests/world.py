@@ -53,6 +53,9 @@ class Snowflake:
         channel = (topic_arn or QUEUE) if auto_ingest else ""
         self.pipe_ = Pipe("DB.LANDING.FLOW_LOGS", channel, "RUNNING")
 
+    def left(self, delete_data: bool) -> list[str]:
+        return ["drop everything"] if self.integration_ or self.pipe_ else []
+
     def tear_down(self, delete_data: bool) -> None:
         self.calls.append(("tear_down", ()))
         self.integration_ = self.pipe_ = None
