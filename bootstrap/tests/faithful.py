@@ -133,6 +133,10 @@ def _create_flow_logs(aws: Aws) -> Any:
         options = self._get_param("DestinationOptions", {}) or {}
         tags = self._parse_tag_specification().get("vpc-flow-log", {})
         bucket_name, _, prefix = destination.split(":", 5)[5].partition("/")
+        tag_fields = [
+            {"ResourceType": item["ResourceType"], "TagKeys": item["TagKeys"]}
+            for item in self._get_param("TagFieldSpecifications", []) or []
+        ]
         made, failed = [], []
 
         def fail(resource: str, code: str, message: str) -> None:
@@ -177,6 +181,8 @@ def _create_flow_logs(aws: Aws) -> Any:
                 }
                 backend.flow_logs[log.id] = log
                 log.add_tags(tags)
+                if tag_fields:
+                    vars(log)["tag_field_specifications"] = tag_fields
                 made.append(log.id)
         if made and aws.overwrites_policy:
             bucket.policy = _policy_of_aws(
