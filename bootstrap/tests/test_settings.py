@@ -162,13 +162,16 @@ def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
 
 
 def test_every_field_of_the_format_may_stand_in_a_list() -> None:
-    keys = {kind: ("one", "two") for kind in TAG_FIELDS}
-    gateway = {**SOURCE, "resource_type": "transit-gateway", "ids": ["tgw-1"]}
-    gateway["flow_logs"] = {"fields": sorted(KNOWN_TRANSIT_GATEWAY)}
-    vpcs = {**SOURCE, "all": True}
-    vpcs["flow_logs"] = {"fields": sorted(KNOWN_VPC), "tag_keys": keys}
+    keys = dict.fromkeys(TAG_FIELDS, ("one", "two"))
+    vpcs = {"fields": sorted(KNOWN_VPC), "tag_keys": keys}
+    gateways = {"fields": sorted(KNOWN_TRANSIT_GATEWAY)}
+    chosen = {"resource_type": "transit-gateway", "ids": ["tgw-1"]}
 
-    assert Settings.model_validate(_changed(sources=[vpcs, gateway]))
+    sources = [
+        {**SOURCE, "all": True, "flow_logs": vpcs},
+        {**SOURCE, **chosen, "flow_logs": gateways},
+    ]
+    assert Settings.model_validate(_changed(sources=sources))
 
 
 def test_transit_gateways_take_a_minute_and_no_other_interval() -> None:
