@@ -11,9 +11,7 @@ from botocore.exceptions import ClientError
 from bootstrap import (
     bucket,
     documents,
-    eventbridge,
     flow_log_reading,
-    lifecycle,
     notifications,
     topics,
 )
@@ -53,11 +51,6 @@ def plan_data(d: Deployment, delete_data: bool) -> list[Change]:
     ]
 
 
-def plan_notification(d: Deployment) -> list[Change]:
-    """Take our notification out of the bucket; all others stay."""
-    return eventbridge.plan_switch_off(d)
-
-
 def plan_topics(d: Deployment) -> list[Change]:
     """Take our statement out of the topics the bucket sends to."""
     arns = {
@@ -71,16 +64,6 @@ def plan_topics(d: Deployment) -> list[Change]:
     return topics.plan_statement_removal(
         d, sorted(arn for arn in arns if part_of(arn, 4) == home)
     )
-
-
-def plan_rule(d: Deployment) -> list[Change]:
-    """Delete our EventBridge rule."""
-    return eventbridge.plan_rule_removal(d)
-
-
-def plan_own_topic(d: Deployment) -> list[Change]:
-    """Delete our topic."""
-    return topics.plan_removal(d)
 
 
 def plan_snowflake(d: Deployment, wanted: bool, delete_data: bool) -> list[Change]:
@@ -106,11 +89,6 @@ def plan_snowflake(d: Deployment, wanted: bool, delete_data: bool) -> list[Chang
             lambda: d.snowflake.tear_down(delete_data),
         )
     ]
-
-
-def plan_lifecycle(d: Deployment) -> list[Change]:
-    """Take our lifecycle rule out; all others stay."""
-    return lifecycle.plan_lifecycle(d, remove=True)
 
 
 def plan_policy(d: Deployment) -> list[Change]:

@@ -69,7 +69,7 @@ def plan_pipe(d: Deployment) -> list[Change]:
         if d.snowflake.by_hand:
             who = "its administrator stages, and sends the notification channel back"
             return [Change("wait", resource, who)]
-        if not role.is_trusted(d):
+        if role.plan_trust(d):
             return [Change("wait", resource, "the role must trust Snowflake first")]
         return [
             Change(
