@@ -181,7 +181,9 @@ def closing_words(d: Deployment) -> str:
         "Events flow in about five minutes. Once the first file was announced, and "
         "within seven\ndays, stage once more: it refreshes the pipe, so that files "
         "delivered in between are\nloaded too.\n\n"
-        f"  dbt run-operation {STAGE} --target {target}\n"
+        f"  dbt run-operation {STAGE} --target {target}\n\n"
+        "`python -m bootstrap verify` checks the whole way, and the answers come from\n"
+        f"`dbt build --target {target}`.\n"
     )
 
 
