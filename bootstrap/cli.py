@@ -19,7 +19,7 @@ from bootstrap.aws import Accounts
 from bootstrap.changes import Change, any_pending
 from bootstrap.deployment import Deployment
 from bootstrap.errors import BootstrapError, explain
-from bootstrap.handshake import closing_words, hand_over
+from bootstrap.hand_over import closing_words, hand_over
 from bootstrap.loading import load
 from bootstrap.notify import Snowpipe
 from bootstrap.notify import notify as hand_over_files

@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from bootstrap import handshake, steps
+from bootstrap import steps
 from bootstrap.deployment import Deployment
 from bootstrap.errors import BootstrapError
+from bootstrap.hand_over import hand_over
 from bootstrap.snowflake_side import ByHand, Dbt
 from bootstrap.tests.conftest import FakeDbt
 from bootstrap.tests.world import (
@@ -209,7 +210,7 @@ def test_a_missing_dbt_is_said(world: World) -> None:
 def test_two_people_exchange_two_texts(world: World) -> None:
     first = _by_hand(world)
     list(steps.apply(first))
-    text = handshake.hand_over(first)
+    text = hand_over(first)
 
     for words in (
         f"storage_aws_role_arn = '{ROLE_ARN}'",
@@ -224,14 +225,14 @@ def test_two_people_exchange_two_texts(world: World) -> None:
 
     second = _by_hand(world, iam_user_arn=USER, external_id=EXTERNAL_ID)
     list(steps.apply(second))
-    text = handshake.hand_over(second)
+    text = hand_over(second)
     assert "dbt run-operation stage_external_sources" in text
     assert "snowflake.notification_channel" in text
 
     values = {"iam_user_arn": USER, "external_id": EXTERNAL_ID}
     third = _by_hand(world, **values, notification_channel=QUEUE)
     list(steps.apply(third))
-    assert handshake.hand_over(third) == ""
+    assert hand_over(third) == ""
     assert steps.plan(third) == []
 
 
@@ -243,10 +244,10 @@ def test_a_chosen_external_id_is_shown_in_the_hand_over_only(world: World) -> No
     assert "it's-mine" not in shown + done + "\n".join(world.said) + repr(
         d.snowflake.integration()
     )
-    text = handshake.hand_over(d)
+    text = hand_over(d)
     assert "storage_aws_external_id = 'it''s-mine'" in text
-    # The run-operation would let Snowflake make another one.
-    assert "setup_snowflake" not in text
+    # The run-operation alone would let Snowflake make another one.
+    assert "beforehand, to set this external id" in text
     assert "it's-mine" not in repr(d.settings)
 
 
@@ -259,7 +260,22 @@ def test_the_hand_over_names_the_topic_the_pipe_must_use(world: World) -> None:
     d = world.deployment(document, snowflake=ByHand(d.settings))
     list(steps.apply(d))
 
-    assert f'"snowpipe_sns_topic":"{topic}"' in handshake.hand_over(d)
+    assert f'"snowpipe_sns_topic":"{topic}"' in hand_over(d)
+
+
+def test_without_events_the_hand_over_is_to_stage_once(world: World) -> None:
+    document = base_settings()
+    values = {"iam_user_arn": USER, "external_id": EXTERNAL_ID}
+    document["snowflake"] = {"handshake": "manual", **values}
+    document["events"] = {"route": "none"}
+    d = world.deployment(document)
+    d = world.deployment(document, snowflake=ByHand(d.settings))
+    list(steps.apply(d))
+    text = hand_over(d)
+
+    assert '"snowpipe_auto_ingest":false' in text
+    assert "notification_channel" not in text
+    assert [c.verb for c in steps.plan(d)] == ["note"]
 
 
 def test_a_user_of_another_partition_is_refused(world: World) -> None:
