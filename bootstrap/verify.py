@@ -265,7 +265,7 @@ def _parameters(d: Deployment) -> Iterator[Link]:
     found = d.snowflake.parameters()
     for name in PARAMETERS:
         if found is None:
-            text = f"show parameters like '{name}' in account"
+            text = f"ask by: show parameters like '{name}' in account"
             yield Link(f"parameter {name}", "unknown", text)
             continue
         value = str(found.get(name, found.get(name.lower(), "not set")))
