@@ -24,7 +24,8 @@ from bootstrap.loading import load
 from bootstrap.notify import Snowpipe
 from bootstrap.notify import notify as hand_over_files
 from bootstrap.permissions import administrator_policy
-from bootstrap.snowflake_side import ByHand, Dbt, SnowflakeSide
+from bootstrap.snowflake_side import ByHand, SnowflakeSide
+from bootstrap.through_dbt import Dbt
 
 PENDING = 2
 FAILED = 1

@@ -20,7 +20,7 @@ from bootstrap.changes import Change, then
 from bootstrap.deployment import Deployment
 from bootstrap.errors import BootstrapError, code_of
 from bootstrap.naming import part_of
-from bootstrap.snowflake_side import TEAR_DOWN
+from bootstrap.through_dbt import TEAR_DOWN
 
 BATCH = 1000
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bootstrap import notifications, routes
 from bootstrap.deployment import Deployment, dumps
-from bootstrap.snowflake_side import (
+from bootstrap.through_dbt import (
     AUTO_INGEST_VARIABLE,
     DESCRIBE_INTEGRATION,
     DESCRIBE_PIPE,

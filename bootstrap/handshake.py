@@ -6,7 +6,7 @@ from bootstrap import notifications, role, routes
 from bootstrap.changes import Change
 from bootstrap.deployment import Deployment
 from bootstrap.errors import BootstrapError
-from bootstrap.snowflake_side import (
+from bootstrap.through_dbt import (
     AUTO_INGEST_VARIABLE,
     SET_UP,
     STAGE,

@@ -11,7 +11,7 @@ from bootstrap import steps
 from bootstrap.deployment import Deployment
 from bootstrap.errors import BootstrapError
 from bootstrap.hand_over import hand_over
-from bootstrap.snowflake_side import ByHand, Dbt
+from bootstrap.snowflake_side import ByHand
 from bootstrap.tests.conftest import FakeDbt
 from bootstrap.tests.world import (
     EXTERNAL_ID,
@@ -25,6 +25,7 @@ from bootstrap.tests.world import (
     snapshot,
     their_bucket,
 )
+from bootstrap.through_dbt import Dbt
 
 ROLE_ARN = f"arn:aws:iam::{HOME}:role/vpc-flow-logs-snowflake"
 
