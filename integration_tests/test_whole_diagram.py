@@ -43,7 +43,6 @@ KINDS = (
     "pipes in account",
     "user functions in account",
     "integrations",
-    "network policies",
     "roles",
     "users",
     "warehouses",
@@ -67,6 +66,8 @@ def endpoint() -> Iterator[str]:
             "AWS_ACCESS_KEY_ID": "a-key",
             "AWS_SECRET_ACCESS_KEY": "a-secret",
             "AWS_DEFAULT_REGION": REGION,
+            # moto would read a catalogue of machine images.
+            "MOTO_EC2_LOAD_DEFAULT_AMIS": "false",
         }.items():
             patch.setenv(name, value)
         yield address
@@ -194,6 +195,15 @@ def test_from_two_empty_accounts_to_the_answers_and_back(
         assert found == truth["marts"][mart], mart
     links = json.loads(bootstrap("verify", "--json"))
     assert {link["state"] for link in links} == {"ok"}
+
+    # What is compared in the end shows all that was made.
+    assert all(
+        during != snowflake_before[kind]
+        for kind, during in in_snowflake(stand_in).items()
+    )
+    aws_during = snapshot(world)
+    for kind in ("buckets", "roles", "flow logs"):
+        assert aws_during[kind] != aws_before[kind]
 
     bootstrap("destroy", "--yes", "--delete-data", "--with-snowflake")
 

@@ -70,10 +70,6 @@ class Snowflake:
         return None
 
 
-class Fault(ClientError):
-    """AWS refuses a call before doing anything."""
-
-
 class Crash(BaseException):
     """The program dies: nothing may catch it."""
 
