@@ -174,6 +174,8 @@ class Accounts:
             extra_args={"RoleSessionName": "vpc-flow-logs-bootstrap"},
         )
         assumed: Any = botocore.session.Session()
+        # Reading the service models takes longer than most calls: once is enough.
+        assumed.register_component("data_loader", own.get_component("data_loader"))
         # Refreshes itself: waiting can outlast the hour credentials live.
         # botocore has no public way to give a session refreshing credentials.
         assumed._credentials = DeferredRefreshableCredentials(

@@ -7,13 +7,11 @@ import re
 from enum import Enum
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from bootstrap import documents
 from bootstrap.bucket_settings import bucket_settings, holds
 from bootstrap.changes import Change, then
 from bootstrap.deployment import Deployment
-from bootstrap.errors import Blocked, code_of
+from bootstrap.errors import Blocked, unless
 from bootstrap.policies import delivery_statements, deny_plain_http
 
 # S3 guide, "Bucket policies": 20 KB. Beyond it AWS answers
@@ -35,19 +33,12 @@ def read(d: Deployment) -> Bucket:
     Raises:
         ClientError: It cannot be read; that is not the same as absent.
     """
-    try:
-        d.home.s3.head_bucket(**d.bucket)
-    except ClientError as error:
-        if code_of(error) in ("404", "NoSuchBucket"):
-            return Bucket.ABSENT
-        raise
-    try:
-        tags = d.home.s3.get_bucket_tagging(**d.bucket)["TagSet"]
-    except ClientError as error:
-        if code_of(error) != "NoSuchTagSet":
-            raise
-        tags = []
-    return Bucket.OURS if d.names.owns(tags) else Bucket.THEIRS
+    s3 = d.home.s3
+    if unless("404 NoSuchBucket", lambda: s3.head_bucket(**d.bucket)) is None:
+        return Bucket.ABSENT
+    answer = unless("NoSuchTagSet", lambda: s3.get_bucket_tagging(**d.bucket))
+    is_ours = answer is not None and d.names.owns(answer["TagSet"])
+    return Bucket.OURS if is_ours else Bucket.THEIRS
 
 
 def plan_bucket(d: Deployment) -> list[Change]:
@@ -171,12 +162,10 @@ def _says_the_same(d: Deployment, statement: documents.Document) -> bool:
 
 def read_policy_text(d: Deployment) -> str | None:
     """Return the bucket's policy as it is stored, or None."""
-    try:
-        return d.home.s3.get_bucket_policy(**d.bucket)["Policy"]
-    except ClientError as error:
-        if code_of(error) in ("NoSuchBucketPolicy", "NoSuchBucket"):
-            return None
-        raise
+    return unless(
+        "NoSuchBucketPolicy NoSuchBucket",
+        lambda: d.home.s3.get_bucket_policy(**d.bucket)["Policy"],
+    )
 
 
 def _wanted_statements(d: Deployment) -> list[documents.Document]:
@@ -208,11 +197,11 @@ def _creation(d: Deployment) -> Change:
 
 def _check_foreign_encryption(d: Deployment) -> None:
     """Refuse a bucket whose key is not the one the policies would allow."""
-    try:
-        answer = d.home.s3.get_bucket_encryption(**d.bucket)
-    except ClientError as error:
-        if code_of(error) != "ServerSideEncryptionConfigurationNotFoundError":
-            raise
+    answer = unless(
+        "ServerSideEncryptionConfigurationNotFoundError",
+        lambda: d.home.s3.get_bucket_encryption(**d.bucket),
+    )
+    if answer is None:
         return
     wanted = d.settings.bucket.encryption.key_arn
     for rule in answer["ServerSideEncryptionConfiguration"]["Rules"]:

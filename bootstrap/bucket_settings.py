@@ -6,11 +6,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from bootstrap.changes import Change
 from bootstrap.deployment import Deployment
-from bootstrap.errors import code_of
+from bootstrap.errors import unless
 
 
 @dataclass(frozen=True)
@@ -29,12 +27,9 @@ class BucketSetting:
 
     def read(self) -> Any:
         """Return what is set, or None."""
-        try:
-            answer = self.get(**self.arguments)
-        except ClientError as error:
-            if code_of(error) == self.absent_code:
-                return None
-            raise
+        answer = unless(self.absent_code, lambda: self.get(**self.arguments))
+        if answer is None:
+            return None
         if not self.answer_key:
             return {k: v for k, v in answer.items() if k == "Status"} or None
         return answer[self.answer_key]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +19,13 @@ from bootstrap.aws import Accounts
 from bootstrap.changes import Change, any_pending
 from bootstrap.deployment import Deployment
 from bootstrap.errors import BootstrapError, explain
-from bootstrap.handshake import closing_words, hand_over
+from bootstrap.hand_over import closing_words, hand_over
 from bootstrap.loading import load
 from bootstrap.notify import Snowpipe
 from bootstrap.notify import notify as hand_over_files
 from bootstrap.permissions import administrator_policy
-from bootstrap.snowflake_side import ByHand, Dbt, SnowflakeSide
+from bootstrap.snowflake_side import ByHand, SnowflakeSide
+from bootstrap.through_dbt import Dbt
 
 PENDING = 2
 FAILED = 1
@@ -66,8 +68,15 @@ def show(changes: Sequence[Change]) -> None:
         click.secho(first, fg=COLOURS.get(change.verb), bold=change.pending)
         for line in rest:
             click.echo(line)
-    if not any_pending(changes):
-        click.echo("Nothing to do.")
+    click.echo(_summary(changes))
+
+
+def _summary(changes: Sequence[Change]) -> str:
+    counts = Counter(change.verb for change in changes if change.pending)
+    waiting = sum(change.verb == "wait" for change in changes)
+    todo = ", ".join(f"{number} to {verb}" for verb, number in counts.items())
+    end = f"; {waiting} wait for what comes before them" if waiting else ""
+    return f"{todo or 'Nothing to do'}{end}."
 
 
 def _options(function: Callable[..., None]) -> Callable[..., None]:
@@ -166,7 +175,8 @@ def _confirm_and_do(
         click.confirm("Do this?", abort=True, err=True)
     done = []
     for change in steps.apply(d, order):
-        say(f"{'done' if change.pending else change.verb}: {change.resource}")
+        verb = "done" if change.pending else change.verb
+        say(f"{verb}: {change.resource}: {change.reason}")
         if change.pending:
             done.append(change)
     return done

@@ -11,9 +11,7 @@ from botocore.exceptions import ClientError
 from bootstrap import (
     bucket,
     documents,
-    eventbridge,
     flow_log_reading,
-    lifecycle,
     notifications,
     topics,
 )
@@ -22,7 +20,7 @@ from bootstrap.changes import Change, then
 from bootstrap.deployment import Deployment
 from bootstrap.errors import BootstrapError, code_of
 from bootstrap.naming import part_of
-from bootstrap.snowflake_side import TEAR_DOWN
+from bootstrap.through_dbt import TEAR_DOWN
 
 BATCH = 1000
 
@@ -53,11 +51,6 @@ def plan_data(d: Deployment, delete_data: bool) -> list[Change]:
     ]
 
 
-def plan_notification(d: Deployment) -> list[Change]:
-    """Take our notification out of the bucket; all others stay."""
-    return eventbridge.plan_switch_off(d)
-
-
 def plan_topics(d: Deployment) -> list[Change]:
     """Take our statement out of the topics the bucket sends to."""
     arns = {
@@ -73,41 +66,29 @@ def plan_topics(d: Deployment) -> list[Change]:
     )
 
 
-def plan_rule(d: Deployment) -> list[Change]:
-    """Delete our EventBridge rule."""
-    return eventbridge.plan_rule_removal(d)
-
-
-def plan_own_topic(d: Deployment) -> list[Change]:
-    """Delete our topic."""
-    return topics.plan_removal(d)
-
-
 def plan_snowflake(d: Deployment, wanted: bool, delete_data: bool) -> list[Change]:
-    """Drop pipe, stage and integration if asked, or say who must."""
-    resource = f"storage integration {d.settings.snowflake.integration}"
+    """Drop what set-up made on Snowflake's side if asked, or say who must."""
+    resource = "Snowflake's side"
     if not wanted:
-        reason = "it, the stage and the pipe stay; --with-snowflake drops them"
+        reason = "what set-up made there stays; --with-snowflake drops it"
         return [Change("note", resource, reason)]
     if d.snowflake.by_hand:
         reason = f"its administrator runs: dbt run-operation {TEAR_DOWN}"
         return [Change("note", resource, reason)]
-    if d.snowflake.integration() is None and d.snowflake.pipe() is None:
+    left = d.snowflake.left(delete_data)
+    if not left:
         return []
     return [
         Change(
             "run",
             resource,
-            f"dbt run-operation {TEAR_DOWN}: pipe, stage and integration go, the "
-            f"landing table {'too' if delete_data else 'stays'}",
-            apply=lambda: d.snowflake.tear_down(delete_data),
+            f"dbt run-operation {TEAR_DOWN}; the landing table "
+            f"{'goes too' if delete_data else 'and its database stay'}",
+            left,
+            None,
+            lambda: d.snowflake.tear_down(delete_data),
         )
     ]
-
-
-def plan_lifecycle(d: Deployment) -> list[Change]:
-    """Take our lifecycle rule out; all others stay."""
-    return lifecycle.plan_lifecycle(d, remove=True)
 
 
 def plan_policy(d: Deployment) -> list[Change]:

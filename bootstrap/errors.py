@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TypeVar
+
+from botocore.exceptions import ClientError
 
 from bootstrap.permissions import actions_of
 
-if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
-
+Answer = TypeVar("Answer")
 DENIED = frozenset(
     {
         "403",
@@ -36,6 +37,24 @@ def code_of(error: ClientError) -> str:
 def message_of(error: ClientError) -> str:
     """Return the sentence AWS gave with the code."""
     return str(error.response.get("Error", {}).get("Message", ""))
+
+
+def unless(codes: str, call: Callable[[], Answer]) -> Answer | None:
+    """Return what a call answers, or None where AWS has no such thing.
+
+    Args:
+        codes: The error codes that say so, separated by spaces.
+        call: The call.
+
+    Raises:
+        ClientError: Any other error; that is not the same as absent.
+    """
+    try:
+        return call()
+    except ClientError as error:
+        if code_of(error) in codes.split():
+            return None
+        raise
 
 
 def explain(error: ClientError, resource: str) -> BootstrapError:

@@ -9,12 +9,10 @@ import json
 from dataclasses import dataclass
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from bootstrap import notifications
 from bootstrap.changes import Change
 from bootstrap.deployment import Deployment, dumps
-from bootstrap.errors import Blocked, BootstrapError, code_of
+from bootstrap.errors import Blocked, BootstrapError, unless
 from bootstrap.naming import EVENTBRIDGE_TAG
 
 ADDED, FOUND = "added", "found"
@@ -73,12 +71,9 @@ def read_rule(d: Deployment, refuse_foreign: bool = True) -> BridgeRule | None:
         Blocked: A rule of that name exists, is not ours, and that is refused.
     """
     events, name = d.home.events, d.names.rule
-    try:
-        found = events.describe_rule(Name=name)
-    except ClientError as error:
-        if code_of(error) == "ResourceNotFoundException":
-            return None
-        raise
+    found = unless("ResourceNotFoundException", lambda: events.describe_rule(Name=name))
+    if found is None:
+        return None
     tags: Any = events.list_tags_for_resource(ResourceARN=rule_arn(d))["Tags"]
     if not d.names.owns(tags):
         if not refuse_foreign:

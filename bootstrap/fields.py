@@ -5,6 +5,9 @@ Names are written as in the API's ``LogFormat``, with hyphens.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Literal
+
 DEFAULT = (
     "version",
     "account-id",
@@ -68,15 +71,15 @@ EXTENDED = (
     "next-hop-interface-type",
 )
 
-# Version 11 too, but each needs a tag key of yours (`TagFieldSpecifications`).
-NEED_TAG_KEYS = (
-    "instance-tag",
-    "instance-tag-2",
-    "interface-tag",
-    "interface-tag-2",
-    "asg-tag",
-    "asg-tag-2",
-)
+# Version 11 too: the values of tags, by the kind of resource that carries them. The
+# API wants the tag keys beside the format (`TagFieldSpecifications`), the first for the
+# first field, the second for the second.
+TagCarrier = Literal["instance", "network-interface", "auto-scaling-group"]
+TAG_FIELDS: dict[TagCarrier, tuple[str, ...]] = {
+    "instance": ("instance-tag", "instance-tag-2"),
+    "network-interface": ("interface-tag", "interface-tag-2"),
+    "auto-scaling-group": ("asg-tag", "asg-tag-2"),
+}
 
 TRANSIT_GATEWAY = (
     "version",
@@ -117,22 +120,33 @@ TRANSIT_GATEWAY = (
     "pkt-dst-aws-service",
 )
 
-KNOWN_VPC = frozenset(EXTENDED)
+KNOWN_VPC = frozenset(EXTENDED).union(*TAG_FIELDS.values())
 KNOWN_TRANSIT_GATEWAY = frozenset(TRANSIT_GATEWAY)
 
 
-def log_format(fields: str | tuple[str, ...], transit_gateway: bool) -> str:
-    """Return the API's ``LogFormat`` for ``default``, ``extended`` or a list.
+def names_of(
+    fields: str | tuple[str, ...],
+    transit_gateway: bool,
+    tag_keys: Mapping[TagCarrier, tuple[str, ...]],
+) -> tuple[str, ...]:
+    """Return the names that ``default``, ``extended`` or a list stands for.
 
     Args:
         fields: The configured value; a list keeps its order.
         transit_gateway: Transit gateways have one documented default, which already
             holds every field of theirs.
+        tag_keys: ``extended`` has a field for each of them.
     """
     if isinstance(fields, tuple):
-        names = fields
-    elif transit_gateway:
-        names = TRANSIT_GATEWAY
-    else:
-        names = DEFAULT if fields == "default" else EXTENDED
+        return fields
+    if transit_gateway:
+        return TRANSIT_GATEWAY
+    if fields == "default":
+        return DEFAULT
+    tags = (names[: len(tag_keys.get(kind, ()))] for kind, names in TAG_FIELDS.items())
+    return EXTENDED + tuple(name for names in tags for name in names)
+
+
+def log_format(names: tuple[str, ...]) -> str:
+    """Return the API's ``LogFormat``."""
     return " ".join(f"${{{name}}}" for name in names)

@@ -80,6 +80,10 @@ def _flow_log(d: Deployment, item: Any) -> FlowLog:
     }
     if item.get("TrafficType") and not item["ResourceId"].startswith("tgw"):
         shape["TrafficType"] = item["TrafficType"]
+    if item.get("TagFieldSpecifications"):
+        shape["TagFieldSpecifications"] = sorted(
+            item["TagFieldSpecifications"], key=lambda found: found["ResourceType"]
+        )
     return FlowLog(
         item["FlowLogId"],
         item["ResourceId"],

@@ -10,7 +10,7 @@ from bootstrap.bucket import read_policy_text
 from bootstrap.changes import Change
 from bootstrap.deployment import Deployment
 from bootstrap.errors import BootstrapError
-from bootstrap.fields import log_format
+from bootstrap.fields import log_format, names_of
 from bootstrap.flow_log_reading import (
     FlowLog,
     chunks,
@@ -124,15 +124,11 @@ def _creation(
         "ResourceType": RESOURCE_TYPES[source.resource_type],
         "LogDestinationType": "s3",
         "LogDestination": d.place.destination,
-        "LogFormat": wanted["LogFormat"],
-        "MaxAggregationInterval": wanted["MaxAggregationInterval"],
-        "DestinationOptions": wanted["DestinationOptions"],
+        **wanted,
         "TagSpecifications": [
             {"ResourceType": "vpc-flow-log", "Tags": d.names.tags(d.settings.tags)}
         ],
     }
-    if "TrafficType" in wanted:
-        request["TrafficType"] = wanted["TrafficType"]
 
     def create() -> None:
         d.journal.save(d.settings.bucket.name, read_policy_text(d))
@@ -185,8 +181,9 @@ def _left_over(
 
 def _shape(d: Deployment, source: Source) -> dict[str, Any]:
     options = d.settings.options(source)
+    names = names_of(options.fields, source.is_transit_gateway, options.tag_keys)
     shape: dict[str, Any] = {
-        "LogFormat": log_format(options.fields, source.is_transit_gateway),
+        "LogFormat": log_format(names),
         "MaxAggregationInterval": options.aggregation_seconds,
         "DestinationOptions": {
             "FileFormat": options.file_format,
@@ -196,4 +193,9 @@ def _shape(d: Deployment, source: Source) -> dict[str, Any]:
     }
     if not source.is_transit_gateway:
         shape["TrafficType"] = options.traffic_type
+    if options.tag_keys:
+        shape["TagFieldSpecifications"] = [
+            {"ResourceType": kind, "TagKeys": list(keys)}
+            for kind, keys in sorted(options.tag_keys.items())
+        ]
     return shape

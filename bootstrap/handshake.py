@@ -1,17 +1,13 @@
-"""The steps that depend on Snowflake, in their order, and the text for two people."""
+"""The steps that depend on Snowflake, in their order."""
 
 from __future__ import annotations
 
 from bootstrap import notifications, role, routes
 from bootstrap.changes import Change
-from bootstrap.deployment import Deployment, dumps
+from bootstrap.deployment import Deployment
 from bootstrap.errors import BootstrapError
-from bootstrap.snowflake_side import (
+from bootstrap.through_dbt import (
     AUTO_INGEST_VARIABLE,
-    DESCRIBE_INTEGRATION,
-    DESCRIBE_PIPE,
-    INTEGRATION_VARIABLE,
-    ROLE_VARIABLE,
     SET_UP,
     STAGE,
     TOPIC_VARIABLE,
@@ -37,7 +33,8 @@ def plan_integration(d: Deployment) -> list[Change]:
     if found is not None:
         current = {"role_arn": found.role_arn, "locations": list(found.locations)}
         fits = found.role_arn == d.role_arn and d.place.location in found.locations
-        if fits and found.enabled:
+        # Before there is a pipe, set-up may have stopped after the integration.
+        if fits and found.enabled and d.snowflake.pipe() is not None:
             return []
     locations = [*(found.locations if found else ())]
     if d.place.location not in locations:
@@ -46,7 +43,8 @@ def plan_integration(d: Deployment) -> list[Change]:
         Change(
             "run",
             resource,
-            f"dbt run-operation {SET_UP}; nothing is replaced",
+            f"dbt run-operation {SET_UP} makes what is missing of warehouse, database, "
+            "integration, stage, roles and service user; nothing is replaced",
             current,
             wanted,
             lambda: d.snowflake.set_up(d.role_arn, locations, d.place.location),
@@ -65,9 +63,12 @@ def plan_pipe(d: Deployment) -> list[Change]:
     route = routes.choose(d, notifications.read(d))
     if pipe is None:
         if d.snowflake.by_hand:
+            if route.kind == "none":
+                who = "its administrator stages once; no event will reach the pipe"
+                return [Change("note", resource, who)]
             who = "its administrator stages, and sends the notification channel back"
             return [Change("wait", resource, who)]
-        if not role.is_trusted(d):
+        if role.plan_trust(d):
             return [Change("wait", resource, "the role must trust Snowflake first")]
         return [
             Change(
@@ -140,91 +141,6 @@ def plan_notification(d: Deployment) -> list[Change]:
             lambda: notifications.write(d, merged),
         )
     ]
-
-
-def hand_over(d: Deployment) -> str:
-    """Return what the Snowflake administrator must run now; empty if nothing.
-
-    It shows an external id only if one was chosen in the settings: Snowflake's
-    CREATE STORAGE INTEGRATION accepts it, and otherwise makes one.
-    """
-    if not d.snowflake.by_hand:
-        return ""
-    given = d.settings.snowflake
-    integration, pipe = d.snowflake.integration(), d.snowflake.pipe()
-    if integration is None or not integration.is_known:
-        return _first_text(d)
-    route = routes.choose(d, notifications.read(d))
-    if pipe is not None or route.kind == "none":
-        return ""
-    variables = dumps({AUTO_INGEST_VARIABLE: True, **_topic_variable(route.topic_arn)})
-    return (
-        "For the Snowflake administrator, now that the role trusts Snowflake:\n\n"
-        f"  dbt run-operation {STAGE} --vars '{variables}' --target "
-        f"{given.dbt.target}\n"
-        f"  dbt --quiet run-operation {DESCRIBE_PIPE} --target {given.dbt.target}\n\n"
-        "Send back notification_channel; it goes into bootstrap.yml as\n"
-        "snowflake.notification_channel. Then run `apply` again.\n"
-    )
-
-
-def closing_words(d: Deployment) -> str:
-    """Return what is left to do once, after events began to flow.
-
-    S3 needs about five minutes to send by a new notification, and no event tells of
-    files that came before it: Snowflake, "Managing Snowpipe", loading historic data.
-    """
-    target = d.settings.snowflake.dbt.target
-    return (
-        "Events flow in about five minutes. Once the first file was announced, and "
-        "within seven\ndays, stage once more: it refreshes the pipe, so that files "
-        "delivered in between are\nloaded too.\n\n"
-        f"  dbt run-operation {STAGE} --target {target}\n"
-    )
-
-
-def _topic_variable(topic_arn: str | None) -> dict[str, str]:
-    return {TOPIC_VARIABLE: topic_arn} if topic_arn else {}
-
-
-def _first_text(d: Deployment) -> str:
-    given = d.settings.snowflake
-    provider = d.place.location.partition("://")[0].upper()
-    arguments = dumps({"role_arn": d.role_arn, "locations": [d.place.location]})
-    variables = dumps(
-        {
-            INTEGRATION_VARIABLE: given.integration,
-            ROLE_VARIABLE: given.setup_role or "<the role that sets up>",
-        }
-    )
-    chosen = ""
-    if given.external_id:
-        literal = given.external_id.replace("'", "''")
-        chosen = f"\n    storage_aws_external_id = '{literal}'"
-    through_dbt = (
-        "with this project and a profile:\n\n"
-        f"  dbt run-operation {SET_UP} --vars '{variables}' --args '{arguments}' "
-        f"--target {given.dbt.target}\n"
-        f"  dbt --quiet run-operation {DESCRIBE_INTEGRATION} --vars '{variables}' "
-        f"--target {given.dbt.target}\n\n"
-        "or, "
-    )
-    # The run-operation takes the external id that Snowflake makes.
-    way = "" if chosen else through_dbt
-    return (
-        f"For the Snowflake administrator, {way}in a worksheet (never `create or "
-        "replace`: it breaks every stage):\n\n"
-        f"  create storage integration if not exists {given.integration}\n"
-        "    type = external_stage\n"
-        f"    storage_provider = '{provider}'\n"
-        "    enabled = true\n"
-        f"    storage_aws_role_arn = '{d.role_arn}'{chosen}\n"
-        f"    storage_allowed_locations = ('{d.place.location}');\n"
-        f"  desc integration {given.integration};\n\n"
-        "Send back STORAGE_AWS_IAM_USER_ARN and STORAGE_AWS_EXTERNAL_ID; they go into\n"
-        "bootstrap.yml as snowflake.iam_user_arn and snowflake.external_id, or into\n"
-        "the environment. Then run `apply` again.\n"
-    )
 
 
 def _stage(d: Deployment, route: routes.Route) -> None:

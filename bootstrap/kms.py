@@ -5,12 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from bootstrap import documents
 from bootstrap.changes import Change
 from bootstrap.deployment import Deployment
-from bootstrap.errors import Blocked, code_of
+from bootstrap.errors import Blocked, code_of, unless
 from bootstrap.naming import part_of
 from bootstrap.policies import key_statements
 
@@ -77,12 +75,12 @@ def _check(d: Deployment, key: str) -> None:
             f"key {key} is in another account: set bucket.encryption."
             "manage_key_policy: false, and its owner merges what `plan` prints"
         )
-    try:
-        found: Any = d.home.kms.describe_key(KeyId=key)["KeyMetadata"]
-    except ClientError as error:
-        if code_of(error) == "NotFoundException":
-            raise Blocked(f"key {key} does not exist in this account") from None
-        raise
+    found: Any = unless(
+        "NotFoundException",
+        lambda: d.home.kms.describe_key(KeyId=key)["KeyMetadata"],
+    )
+    if found is None:
+        raise Blocked(f"key {key} does not exist in this account")
     if found.get("KeyManager") == "AWS":
         raise Blocked(f"key {key} is AWS's own: log delivery cannot use it")
     if not found.get("Enabled", True):

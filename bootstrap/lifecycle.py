@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from botocore.exceptions import ClientError
-
 from bootstrap.changes import Change
 from bootstrap.deployment import Deployment
-from bootstrap.errors import code_of
+from bootstrap.errors import unless
 
 
 def plan_lifecycle(d: Deployment, remove: bool = False) -> list[Change]:
@@ -46,12 +44,11 @@ def plan_lifecycle(d: Deployment, remove: bool = False) -> list[Change]:
 
 
 def _read(d: Deployment) -> dict[str, Any]:
-    try:
-        return dict(d.home.s3.get_bucket_lifecycle_configuration(**d.bucket))
-    except ClientError as error:
-        if code_of(error) in ("NoSuchLifecycleConfiguration", "NoSuchBucket"):
-            return {}
-        raise
+    answer = unless(
+        "NoSuchLifecycleConfiguration NoSuchBucket",
+        lambda: d.home.s3.get_bucket_lifecycle_configuration(**d.bucket),
+    )
+    return dict(answer or {})
 
 
 def _write(d: Deployment, rules: list[dict[str, Any]], minimum: Any) -> None:

@@ -47,6 +47,8 @@ def load(
     except ValidationError as error:
         problems = [_sentence(dict(item)) for item in error.errors()]
         lines = "\n".join(f"  {problem}" for problem in problems)
+        if not path.exists():
+            lines += "\n  (there is no such file: copy bootstrap.yml.example to it)"
         raise BootstrapError(f"{path} is not right:\n{lines}") from None
 
 

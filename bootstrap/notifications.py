@@ -12,7 +12,7 @@ from typing import Any
 from botocore.exceptions import ClientError
 
 from bootstrap.deployment import Deployment
-from bootstrap.errors import Blocked, code_of, message_of
+from bootstrap.errors import Blocked, code_of, message_of, unless
 
 KINDS = {
     "QueueConfigurations": "QueueArn",
@@ -88,14 +88,11 @@ def _share(one: str, other: str) -> bool:
 
 def read(d: Deployment) -> Configuration:
     """Return the bucket's whole configuration, without what botocore adds."""
-    try:
-        answer: Any = d.home.s3.get_bucket_notification_configuration(**d.bucket)
-    except ClientError as error:
-        if code_of(error) in ("NoSuchBucket", "404"):
-            return {}
-        raise
-    answer.pop("ResponseMetadata", None)
-    return dict(answer)
+    answer: Any = unless(
+        "NoSuchBucket 404",
+        lambda: d.home.s3.get_bucket_notification_configuration(**d.bucket),
+    )
+    return {k: v for k, v in (answer or {}).items() if k != "ResponseMetadata"}
 
 
 def write(d: Deployment, configuration: Configuration) -> object:

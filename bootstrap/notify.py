@@ -19,8 +19,7 @@ if TYPE_CHECKING:
 
 # Snowflake, "Snowpipe REST API", insertFiles: at most 5,000 files a request.
 REQUEST_FILES = 5000
-# Too many requests. The library itself tries 408 and 5xx
-# again for a minute.
+# Too many requests. The library itself tries 408 and 5xx again for a minute.
 TRY_AGAIN = (429,)
 ATTEMPTS = 5
 
@@ -147,7 +146,7 @@ class Snowpipe:
         sleep: Pauses, in seconds.
 
     Raises:
-        BootstrapError: The library is not installed, or the key cannot be read.
+        BootstrapError: The key cannot be read.
     """
 
     def __init__(
@@ -158,13 +157,10 @@ class Snowpipe:
     ) -> None:
         self._say, self._sleep = say, sleep
         self._wanted = wanted
-        try:
-            ingest: Any = importlib.import_module("snowflake.ingest")
-            errors: Any = importlib.import_module("snowflake.ingest.error")
-        except ImportError:
-            raise BootstrapError(
-                "`notify` needs Snowflake's library: pip install snowflake-ingest"
-            ) from None
+        # Loaded here, since the other commands need none of it. It publishes no types.
+        self._requests: Any = importlib.import_module("requests")
+        ingest: Any = importlib.import_module("snowflake.ingest")
+        errors: Any = importlib.import_module("snowflake.ingest.error")
         self._ingest = ingest
         self._errors = (errors.IngestResponseError, errors.IngestClientError)
         try:
@@ -207,9 +203,7 @@ class Snowpipe:
             return
 
     def _send(self, **request: Any) -> Any:
-        import requests
-
-        return requests.request(timeout=self._wanted.timeout_seconds, **request)
+        return self._requests.request(timeout=self._wanted.timeout_seconds, **request)
 
 
 def _advice(status: int | None, said: str, wanted: Notify) -> str:

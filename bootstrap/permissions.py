@@ -129,12 +129,10 @@ def actions_of(operation: str, service: str | None = None) -> tuple[str, ...]:
     """
     if operation in SPECIAL:
         return SPECIAL[operation]
-    found = [
-        f"{prefix}:{operation}"
-        for prefix, operations in OPERATIONS.values()
-        if operation in operations and service in (None, prefix)
-    ]
-    return tuple(found) or (f"{service or '?'}:{operation}",)
+    prefixes = [p for p, names in OPERATIONS.values() if operation in names]
+    if service in prefixes:
+        prefixes = [service]
+    return tuple(f"{prefix}:{operation}" for prefix in prefixes or [service or "?"])
 
 
 def administrator_policy() -> dict[str, object]:

@@ -13,7 +13,7 @@ from botocore.exceptions import ClientError
 from bootstrap import documents
 from bootstrap.changes import Change
 from bootstrap.deployment import Deployment, dumps
-from bootstrap.errors import Blocked, code_of, message_of
+from bootstrap.errors import Blocked, code_of, message_of, unless
 from bootstrap.policies import role_policy, trust_policy
 
 GONE = "NoSuchEntity"
@@ -37,23 +37,17 @@ class Role:
 def read(d: Deployment) -> Role | None:
     """Return the role, or None."""
     iam, names = d.home.iam, d.names
-    try:
-        found = iam.get_role(RoleName=names.role)["Role"]
-    except ClientError as error:
-        if code_of(error) == GONE:
-            return None
-        raise
-    try:
-        answer = iam.get_role_policy(RoleName=names.role, PolicyName=names.role_policy)
-        policy = _document(answer["PolicyDocument"])
-    except ClientError as error:
-        if code_of(error) != GONE:
-            raise
-        policy = None
+    found = unless(GONE, lambda: iam.get_role(RoleName=names.role)["Role"])
+    if found is None:
+        return None
+    answer = unless(
+        GONE,
+        lambda: iam.get_role_policy(RoleName=names.role, PolicyName=names.role_policy),
+    )
     return Role(
         _document(found["AssumeRolePolicyDocument"]),
         names.owns(found.get("Tags")),
-        policy,
+        _document(answer["PolicyDocument"]) if answer else None,
     )
 
 
@@ -137,16 +131,6 @@ def plan_trust(d: Deployment) -> list[Change]:
             ),
         )
     ]
-
-
-def is_trusted(d: Deployment) -> bool:
-    """Return whether the trust says what the integration needs."""
-    integration = d.snowflake.integration()
-    found = read(d)
-    if found is None or integration is None or not integration.is_known:
-        return False
-    wanted = trust_policy(integration.iam_user_arn, integration.external_id)
-    return documents.same(found.trust, wanted)
 
 
 def plan_removal(d: Deployment) -> list[Change]:

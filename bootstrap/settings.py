@@ -20,6 +20,7 @@ TopicArn = Annotated[
     str, Field(pattern=r"^arn:aws(-us-gov|-cn)?:sns:[a-z0-9-]+:\d{12}:[\w-]+$")
 ]
 UserArn = Annotated[str, Field(pattern=r"^arn:aws(-us-gov|-cn)?:iam::\d{12}:user/.+$")]
+TagKeys = Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
 Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*$")]
 BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
 # A hyphen stands before a letter only: statement ids drop the hyphens, and two
@@ -89,6 +90,7 @@ class FlowLogOptions(Section):
     aggregation_seconds: Literal[60, 600] = 600
     traffic_type: Literal["ALL", "ACCEPT", "REJECT"] = "ALL"
     fields: Literal["default", "extended"] | tuple[str, ...] = "default"
+    tag_keys: dict[flow_log_fields.TagCarrier, TagKeys] = {}
 
 
 class Source(Section):
@@ -223,7 +225,7 @@ class Settings(Section):
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         for source in self.sources:
-            _check_fields(self.options(source).fields, source)
+            _check_fields(self.options(source), source)
         if len({self.options(source).file_format for source in self.sources}) > 1:
             raise ValueError(
                 "sources: all need one file_format, since events filter it"
@@ -233,19 +235,18 @@ class Settings(Section):
         return self
 
 
-def _check_fields(names: str | tuple[str, ...], source: Source) -> None:
-    if not isinstance(names, tuple):
-        return
+def _check_fields(options: FlowLogOptions, source: Source) -> None:
     known = (
         flow_log_fields.KNOWN_TRANSIT_GATEWAY
         if source.is_transit_gateway
         else flow_log_fields.KNOWN_VPC
     )
+    names = flow_log_fields.names_of(
+        options.fields, source.is_transit_gateway, options.tag_keys
+    )
     if not names:
         raise ValueError("flow_logs.fields: the list is empty")
     for name in names:
-        if name in flow_log_fields.NEED_TAG_KEYS:
-            raise ValueError(f"flow_logs.fields: `{name}` needs a tag key: unsupported")
         if name not in known:
             raise ValueError(
                 f"flow_logs.fields: `{name}` is no field of a {source.resource_type} "
@@ -253,3 +254,11 @@ def _check_fields(names: str | tuple[str, ...], source: Source) -> None:
             )
     if len(set(names)) != len(names):
         raise ValueError("flow_logs.fields: a field stands twice")
+    for kind, tag_fields in flow_log_fields.TAG_FIELDS.items():
+        keys = options.tag_keys.get(kind, ())
+        for number, name in enumerate(tag_fields, 1):
+            if (name in names) != (number <= len(keys)):
+                raise ValueError(
+                    f"flow_logs: the field `{name}` and key {number} of tag_keys."
+                    f"{kind} go together: AWS wants both or neither"
+                )

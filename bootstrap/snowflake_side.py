@@ -1,30 +1,11 @@
-"""The other half: what Snowflake says, through this project's own run-operations."""
+"""The other half: what the steps ask of Snowflake, and answers given by hand."""
 
 from __future__ import annotations
 
-import json
-import subprocess
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, Protocol
 
-from bootstrap.changes import HIDDEN
-from bootstrap.errors import BootstrapError
 from bootstrap.settings import Settings
-
-# The names of the dbt side, in one place.
-DESCRIBE_INTEGRATION = "describe_integration"
-DESCRIBE_PIPE = "describe_pipe"
-DESCRIBE_LOAD = "describe_load"
-DESCRIBE_ACCOUNT = "describe_account_parameters"
-SET_UP = "setup_snowflake"
-STAGE = "stage_external_sources"
-TEAR_DOWN = "teardown_snowflake"
-TOPIC_VARIABLE = "snowpipe_sns_topic"
-ROLE_VARIABLE = "setup_role"
-INTEGRATION_VARIABLE = "storage_integration"
-AUTO_INGEST_VARIABLE = "snowpipe_auto_ingest"
 
 
 @dataclass(frozen=True)
@@ -85,8 +66,11 @@ class SnowflakeSide(Protocol):
     def stage(self, topic_arn: str | None, auto_ingest: bool) -> None:
         """Create the landing table and the pipe."""
 
+    def left(self, delete_data: bool) -> list[str]:
+        """Return what ``tear_down`` would drop now."""
+
     def tear_down(self, delete_data: bool) -> None:
-        """Drop pipe, stage and integration; the landing table only with its data."""
+        """Drop what set-up made; the landing table only with its data."""
 
     def load(self) -> dict[str, Any] | None:
         """Return what was loaded last, or None where that cannot be asked."""
@@ -130,6 +114,10 @@ class ByHand:
     def stage(self, topic_arn: str | None, auto_ingest: bool) -> None:
         """Do nothing: the other person does it."""
 
+    def left(self, delete_data: bool) -> list[str]:
+        """Return nothing: it cannot be asked from here."""
+        return []
+
     def tear_down(self, delete_data: bool) -> None:
         """Do nothing: the other person does it."""
 
@@ -143,159 +131,3 @@ class ByHand:
 
     def forget(self) -> None:
         """Do nothing."""
-
-
-class Dbt:
-    """Values through ``dbt run-operation``.
-
-    Args:
-        settings: The checked settings.
-        say: Shows dbt's own lines, as progress.
-    """
-
-    by_hand = False
-
-    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
-        self._dbt = settings.snowflake.dbt
-        self._names = {INTEGRATION_VARIABLE: settings.snowflake.integration}
-        if settings.snowflake.setup_role:
-            self._names[ROLE_VARIABLE] = settings.snowflake.setup_role
-        self._say = say
-        self._answers: dict[str, dict[str, Any]] = {}
-
-    def integration(self) -> Integration | None:
-        """Return the integration, or None while it does not exist."""
-        answer = self._ask(DESCRIBE_INTEGRATION)
-        if answer.get("exists") is False:
-            return None
-        return Integration(
-            role_arn=answer.get("storage_aws_role_arn") or "",
-            iam_user_arn=answer.get("storage_aws_iam_user_arn") or "",
-            external_id=answer.get("storage_aws_external_id") or "",
-            locations=tuple(answer.get("storage_allowed_locations") or ()),
-            enabled=str(answer.get("enabled", True)).lower() == "true",
-        )
-
-    def pipe(self) -> Pipe | None:
-        """Return the pipe, or None while it does not exist."""
-        answer = self._ask(DESCRIBE_PIPE)
-        if answer.get("exists") is False:
-            return None
-        return Pipe(
-            answer.get("name") or "",
-            answer.get("notification_channel") or "",
-            answer.get("execution_state") or "",
-        )
-
-    def set_up(self, role_arn: str, locations: list[str], stage_url: str) -> None:
-        """Create or change the integration and what stands around it."""
-        arguments = {
-            "role_arn": role_arn,
-            "locations": locations,
-            "stage_url": stage_url,
-        }
-        self._run(SET_UP, self._names, arguments)
-
-    def stage(self, topic_arn: str | None, auto_ingest: bool) -> None:
-        """Create the landing table and the pipe, as the role of the profile."""
-        variables: dict[str, Any] = {AUTO_INGEST_VARIABLE: auto_ingest}
-        if topic_arn:
-            variables[TOPIC_VARIABLE] = topic_arn
-        self._run(STAGE, variables)
-
-    def tear_down(self, delete_data: bool) -> None:
-        """Drop pipe, stage and integration; the landing table only with its data."""
-        # The operation wants the database's name, which is in front of the pipe's.
-        database = str(self._ask(DESCRIBE_PIPE)["name"]).partition(".")[0]
-        arguments = {"confirm": database, "drop_landing_table": delete_data}
-        self._run(TEAR_DOWN, self._names, arguments)
-
-    def load(self) -> dict[str, Any] | None:
-        """Return what was loaded last, or None without such an operation."""
-        return self._ask_if_offered(DESCRIBE_LOAD)
-
-    def parameters(self) -> dict[str, Any] | None:
-        """Return the account's parameters, or None without such an operation."""
-        return self._ask_if_offered(DESCRIBE_ACCOUNT)
-
-    def forget(self) -> None:
-        """Ask again the next time."""
-        self._answers.clear()
-
-    def _ask_if_offered(self, operation: str) -> dict[str, Any] | None:
-        try:
-            return self._ask(operation)
-        except BootstrapError:
-            return None
-
-    def _ask(self, operation: str) -> dict[str, Any]:
-        if operation not in self._answers:
-            self._answers[operation] = self._answer(operation)
-        return self._answers[operation]
-
-    def _answer(self, operation: str) -> dict[str, Any]:
-        variables = json.dumps(self._names)
-        finished = self._call(
-            "--quiet", "run-operation", operation, "--vars", variables
-        )
-        for line in reversed(finished.stdout.splitlines()):
-            if line.lstrip().startswith("{"):
-                try:
-                    answer: dict[str, Any] = json.loads(line)
-                except ValueError:
-                    continue
-                return answer
-        raise BootstrapError(f"dbt run-operation {operation} printed no line of JSON")
-
-    def _clean(self, line: str) -> str:
-        """Return a line of dbt's without any external id we know of."""
-        answer = self._answers.get(DESCRIBE_INTEGRATION, {})
-        secret = answer.get("storage_aws_external_id")
-        line = line.replace(secret, HIDDEN) if secret else line
-        return HIDDEN if "external_id" in line.lower() else line
-
-    def _run(
-        self,
-        operation: str,
-        variables: Mapping[str, Any],
-        arguments: Mapping[str, Any] | None = None,
-    ) -> None:
-        self._say(f"dbt run-operation {operation}")
-        given = ["--vars", json.dumps(variables)]
-        if arguments:
-            given += ["--args", json.dumps(arguments)]
-        try:
-            finished = self._call("run-operation", operation, *given)
-            for line in finished.stdout.splitlines():
-                self._say(f"  {self._clean(line)}")
-        finally:
-            # It may have changed something even if it failed.
-            self.forget()
-
-    def _call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
-        command = [self._dbt.executable, *arguments, "--target", self._dbt.target]
-        what = " ".join(a for a in arguments if not a.startswith("{"))
-        folder: Path | None = self._dbt.project_dir
-        try:
-            finished = subprocess.run(
-                command,
-                cwd=folder,
-                capture_output=True,
-                text=True,
-                timeout=self._dbt.timeout_seconds,
-                check=False,
-            )
-        except FileNotFoundError:
-            raise BootstrapError(
-                f"{self._dbt.executable} was not found: set snowflake.dbt.executable, "
-                "or snowflake.handshake: manual"
-            ) from None
-        except subprocess.TimeoutExpired:
-            raise BootstrapError(
-                f"dbt {what} took longer than {self._dbt.timeout_seconds} s"
-            ) from None
-        if finished.returncode != 0:
-            said = (finished.stdout + finished.stderr).strip().splitlines()[-12:]
-            lines = "\n  ".join(map(self._clean, said))
-            raise BootstrapError(f"dbt {what} failed:\n  {lines}")
-        return finished

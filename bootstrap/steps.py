@@ -10,6 +10,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from bootstrap import (
     bucket,
     destroy,
+    eventbridge,
     flow_logs,
     handshake,
     kms,
@@ -65,10 +66,10 @@ def destroy_steps(delete_data: bool, with_snowflake: bool) -> tuple[Step, ...]:
         Step("data", lambda d: destroy.plan_data(d, delete_data)),
         Step("flow logs", flow_logs.plan_removal),
         # Before the pipe goes: S3 checks every queue whenever it is written to.
-        Step("event notification", destroy.plan_notification),
+        Step("event notification", eventbridge.plan_switch_off),
         Step("topics", destroy.plan_topics),
-        Step("rule", destroy.plan_rule),
-        Step("own topic", destroy.plan_own_topic),
+        Step("rule", eventbridge.plan_rule_removal),
+        Step("own topic", topics.plan_removal),
         Step(
             "Snowflake",
             lambda d: destroy.plan_snowflake(d, with_snowflake, delete_data),
@@ -76,7 +77,7 @@ def destroy_steps(delete_data: bool, with_snowflake: bool) -> tuple[Step, ...]:
         # Before the role: KMS would turn the principal of a missing role into an id.
         Step("key policy", lambda d: kms.plan_key_policy(d, remove=True)),
         Step("role", role.plan_removal),
-        Step("lifecycle rule", destroy.plan_lifecycle),
+        Step("lifecycle rule", lambda d: lifecycle.plan_lifecycle(d, remove=True)),
         Step("bucket policy", destroy.plan_policy),
         Step("bucket", lambda d: destroy.plan_bucket(d, delete_data)),
     )

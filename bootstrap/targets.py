@@ -50,7 +50,8 @@ def chosen_ids(account: Account, source: Source) -> list[str]:
     pages = client.get_paginator(call).paginate(Filters=filters)
     found = sorted(item[name] for page in pages for item in page[key])
     if not found:
-        how = f"with tags {source.tags}" if source.tags else "at all"
+        tags = ", ".join(f"{tag}={value}" for tag, value in source.tags.items())
+        how = f"with tags {tags}" if tags else "at all"
         raise BootstrapError(
             f"account {source.account_id} has no {source.resource_type} {how} "
             f"in {account.region}"

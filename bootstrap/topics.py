@@ -10,7 +10,7 @@ from botocore.exceptions import ClientError
 from bootstrap import documents, eventbridge, notifications
 from bootstrap.changes import Change
 from bootstrap.deployment import Deployment, dumps
-from bootstrap.errors import Blocked, code_of
+from bootstrap.errors import Blocked, code_of, unless
 from bootstrap.naming import part_of
 from bootstrap.policies import topic_events_statement, topic_snowflake_statement
 from bootstrap.routes import Route, choose
@@ -18,12 +18,12 @@ from bootstrap.routes import Route, choose
 
 def read_policy(d: Deployment, arn: str) -> str | None:
     """Return a topic's policy as it is stored, or None without the topic."""
-    try:
-        answer = d.home.sns.get_topic_attributes(TopicArn=arn)["Attributes"]
-    except ClientError as error:
-        if code_of(error) in ("NotFound", "NotFoundException"):
-            return None
-        raise
+    answer = unless(
+        "NotFound NotFoundException",
+        lambda: d.home.sns.get_topic_attributes(TopicArn=arn)["Attributes"],
+    )
+    if answer is None:
+        return None
     return answer.get("Policy", '{"Version":"2012-10-17","Statement":[]}')
 
 

@@ -150,8 +150,7 @@ def _flow_logs(d: Deployment) -> Iterator[Link]:
 def _newest_file(d: Deployment) -> Link:
     name = "newest delivered file"
     newest: Any = None
-    today = datetime.now(UTC)
-    for prefix in day_prefixes(d, today, 2):
+    for prefix in day_prefixes(d, datetime.now(UTC), 2):
         pages = d.home.s3.get_paginator("list_objects_v2").paginate(
             **d.bucket, Prefix=prefix
         )
@@ -169,7 +168,7 @@ def _newest_file(d: Deployment) -> Link:
             "the first comes about ten minutes after a flow log is made and traffic "
             "flows; later than that, look at the flow logs above",
         )
-    age = int((today - newest["LastModified"]).total_seconds() // 60)
+    age = _minutes_since(newest["LastModified"])
     text = f"{newest['Key']}, {age} minutes old"
     if age > LATE_MINUTES:
         return Link(
@@ -242,11 +241,23 @@ def _loaded(d: Deployment) -> Link:
     found = d.snowflake.load()
     if found is None:
         return Link(name, "unknown", "see COPY_HISTORY of the landing table")
-    newest = found.get("newest_file")
-    if not newest:
-        todo = "files that were there before the pipe: alter pipe … refresh, once"
-        return Link(name, "broken", "no file was ever loaded", todo)
-    return Link(name, "ok", f"{newest} at {found.get('newest_loaded_at')}")
+    newest, at = found.get("newest_file"), found.get("newest_loaded_at")
+    todo = (
+        "`dbt run-operation pipe_status` says whether events arrive, `load_errors` "
+        "which files failed"
+    )
+    if not newest or not at:
+        return Link(name, "broken", "none within 14 days", todo)
+    moment = datetime.fromisoformat(str(at))
+    age = _minutes_since(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
+    text = f"{newest}, loaded {age} minutes ago"
+    if age > LATE_MINUTES:
+        return Link(name, "broken", text, todo)
+    return Link(name, "ok", text)
+
+
+def _minutes_since(moment: datetime) -> int:
+    return int((datetime.now(UTC) - moment).total_seconds() // 60)
 
 
 def _parameters(d: Deployment) -> Iterator[Link]:
@@ -254,7 +265,7 @@ def _parameters(d: Deployment) -> Iterator[Link]:
     found = d.snowflake.parameters()
     for name in PARAMETERS:
         if found is None:
-            text = f"show parameters like '{name}' in account"
+            text = f"ask by: show parameters like '{name}' in account"
             yield Link(f"parameter {name}", "unknown", text)
             continue
         value = str(found.get(name, found.get(name.lower(), "not set")))

@@ -651,7 +651,11 @@ def test_teardown_takes_back_everything_in_order(
 
     administrator = {"setup_role": "accountadmin"}
     piped.run("setup_resource_monitor", variables=administrator)
+    described = json.loads(piped.run("describe_teardown"))
     printed, statements = piped.recorded("teardown_snowflake", confirm="FLOW")
+    assert described["confirm"] == "flow"
+    assert described["drops"] == re.findall("change: (drop .*)", printed)
+    assert json.loads(piped.run("describe_teardown"))["drops"] == []
     assert "left for ACCOUNTADMIN: drop resource monitor" in printed
     assert f"kept: {TABLE}" in printed
     assert left() == {

@@ -1,6 +1,10 @@
 {# The command of dbt_external_tables, and then a look at whether it worked: that the
    package has nothing to do proves nothing. #}
 {% macro stage_external_sources(select=none) %}
+    {% if target.type == 'snowflake' and var('setup_role') %}
+        {# The loader must own table and pipe, whoever stages first. #}
+        {% do run_query('use role ' ~ loader_role()) %}
+    {% endif %}
     {% do dbt_external_tables.stage_external_sources(select) %}
     {% for node in graph.sources.values() if node.external %}
         {% do verify_staging(node) %}

@@ -75,6 +75,7 @@ def dbt(tmp_path: Path) -> FakeDbt:
     empty: dict[str, Any] = {
         "integration": None,
         "pipe": None,
+        "others": [],
         "calls": [],
         "fails": {},
         "answers": {},

@@ -1,8 +1,8 @@
 """What moto leaves out, laid over it: where AWS refuses, so does this.
 
 moto takes only bare buckets as flow log destinations, forgets their options, takes
-overlapping notifications, forgets EventBridge, and trusts any principal. The rules
-here are those of the AWS guides.
+overlapping notifications, forgets EventBridge, trusts any principal, and reads no
+conditions in a bucket's policy. The rules here are those of the AWS guides.
 """
 
 from __future__ import annotations
@@ -21,6 +21,7 @@ from moto.core.responses import ActionResult
 from moto.ec2.models import flow_logs as moto_flow_logs
 from moto.ec2.responses import flow_logs as moto_flow_log_responses
 from moto.ec2.utils import random_flow_log_id
+from moto.iam import access_control as moto_access
 from moto.iam import models as moto_iam
 from moto.iam.exceptions import IAMException
 from moto.iam.models import iam_backends
@@ -105,6 +106,11 @@ def _replacements(aws: Aws) -> list[tuple[Any, str, Any]]:
             _update_trust(aws, moto_iam.IAMBackend.update_assume_role_policy),
         ),
         (
+            moto_access.IAMPolicyStatement,
+            "is_action_permitted",
+            _over_tls(moto_access.IAMPolicyStatement.is_action_permitted),
+        ),
+        (
             moto_kms.KmsBackend,
             "put_key_policy",
             _put_key_policy(moto_kms.KmsBackend.put_key_policy),
@@ -127,6 +133,10 @@ def _create_flow_logs(aws: Aws) -> Any:
         options = self._get_param("DestinationOptions", {}) or {}
         tags = self._parse_tag_specification().get("vpc-flow-log", {})
         bucket_name, _, prefix = destination.split(":", 5)[5].partition("/")
+        tag_fields = [
+            {"ResourceType": item["ResourceType"], "TagKeys": item["TagKeys"]}
+            for item in self._get_param("TagFieldSpecifications", []) or []
+        ]
         made, failed = [], []
 
         def fail(resource: str, code: str, message: str) -> None:
@@ -171,6 +181,8 @@ def _create_flow_logs(aws: Aws) -> Any:
                 }
                 backend.flow_logs[log.id] = log
                 log.add_tags(tags)
+                if tag_fields:
+                    vars(log)["tag_field_specifications"] = tag_fields
                 made.append(log.id)
         if made and aws.overwrites_policy:
             bucket.policy = _policy_of_aws(
@@ -334,6 +346,18 @@ def _update_trust(aws: Aws, original: Any) -> Any:
         original(self, role, policy)
 
     return update_assume_role_policy
+
+
+def _over_tls(original: Any) -> Any:
+    """Let a refusal of plain HTTP refuse nobody: requests stand for those over TLS."""
+
+    def is_action_permitted(self: Any, *arguments: Any) -> Any:
+        condition = self._statement.get("Condition", {})
+        if condition == {"Bool": {"aws:SecureTransport": "false"}}:
+            return moto_access.PermissionResult.NEUTRAL
+        return original(self, *arguments)
+
+    return is_action_permitted
 
 
 def _put_key_policy(original: Any) -> Any:

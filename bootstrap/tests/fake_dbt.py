@@ -55,6 +55,10 @@ def main() -> int:
         code = 0 if given["--args"]["confirm"] == "DB" else 1
         if code == 0:
             state["integration"] = state["pipe"] = None
+            state["others"] = []
+    elif operation == "describe_teardown":
+        found = [f"drop {kind}" for kind in ("pipe", "integration") if state[kind]]
+        print(json.dumps({"confirm": "DB", "drops": [*found, *state["others"]]}))
     elif operation in ("describe_integration", "describe_pipe"):
         kind = operation.removeprefix("describe_")
         name = "DB.LANDING.FLOW_LOGS" if kind == "pipe" else "VPC_FLOW_LOGS"

@@ -97,7 +97,9 @@ def test_from_an_empty_account_to_the_end_and_back(
     world = World(tmp_path / "other", own_clients=True)
     before = snapshot(world)
 
-    assert run("plan")[0] == 0
+    code, out, _ = run("plan")
+    assert code == 0
+    assert out.endswith("9 to create, 1 to run; 3 wait for what comes before them.\n")
     assert run("plan", "--check")[0] == 2
     code, _, err = run("apply", "--yes")
     assert code == 0

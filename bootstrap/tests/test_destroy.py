@@ -6,7 +6,6 @@ import json
 from typing import Any
 
 import pytest
-from moto.s3.models import s3_backends
 
 from bootstrap import steps
 from bootstrap.errors import BootstrapError
@@ -24,8 +23,7 @@ FOLDER = f"vpc/AWSLogs/{HOME}/vpcflowlogs/{REGION}/2026/01/01/"
 
 
 def _put(world: World, key: str) -> None:
-    # Not through the client: moto takes our refusal of plain HTTP for one of all.
-    s3_backends[HOME]["aws"].put_object(BUCKET, key, b"x")
+    world.aws.s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")
 
 
 def _keys(world: World) -> list[str]:
@@ -63,7 +61,7 @@ def test_every_version_goes_when_asked(world: World) -> None:
     key = _file(world)
     _put(world, key)
     _put(world, key)
-    s3_backends[HOME]["aws"].delete_object(BUCKET, key)
+    world.aws.s3.delete_object(Bucket=BUCKET, Key=key)
 
     list(steps.apply(d, steps.destroy_steps(True, True)))
 

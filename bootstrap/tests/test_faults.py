@@ -6,6 +6,7 @@ The list of calls is recorded from an undisturbed run, and every test is one of 
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -14,12 +15,13 @@ from typing import Any
 
 import pytest
 from moto import mock_aws
+from moto.ec2.models import ec2_backends
 
 from bootstrap import steps
 from bootstrap.errors import BootstrapError
 from bootstrap.tests.faithful import faithful
 from bootstrap.tests.world import (
-    HOME,
+    REGION,
     USER,
     Crash,
     World,
@@ -29,6 +31,7 @@ from bootstrap.tests.world import (
     writes,
 )
 
+OTHER = "210987654321"
 DESTROY = steps.destroy_steps(delete_data=True, with_snowflake=True)
 
 
@@ -46,8 +49,6 @@ class Scenario:
     ) -> None:
         self.world, self.key_arn = world, key_arn
         self.d = world.deployment(document)
-        # Asked once and remembered: a test of its own refuses it.
-        assert self.d.home.account_id == HOME
         self.before = self.look()
         self.apply_calls = self.record(steps.APPLY)
         self.after = self.look()
@@ -61,24 +62,33 @@ class Scenario:
             self.world.snowflake.integration_,
             self.world.snowflake.pipe_,
         )
+        found["flow logs of another account"] = [
+            (log.resource_id, log.log_destination, log.log_format)
+            for log in ec2_backends[OTHER][REGION].flow_logs.values()
+        ]
         return found
+
+    def start(self, **fault: int) -> None:
+        """Begin anew, as the program does: knowing nobody, and with a fault."""
+        self.world.accounts.forget()
+        self.world.recorder.start(**fault)
 
     def record(self, order: Any) -> list[str]:
         """Run undisturbed and return the calls."""
-        self.world.recorder.start()
+        self.start()
         list(steps.apply(self.d, order))
         return list(self.world.recorder.calls)
 
     def disturb(self, order: Any, kind: str, number: int) -> None:
         """Run until the fault."""
         expected: type[BaseException] = Crash if kind == "crash" else BootstrapError
-        self.world.recorder.start(**{kind: number})
+        self.start(**{kind: number})
         with pytest.raises(expected):
             list(steps.apply(self.d, order))
-        self.world.recorder.start()
 
     def run(self, order: Any) -> None:
         """Run undisturbed."""
+        self.start()
         list(steps.apply(self.d, order))
 
 
@@ -99,10 +109,18 @@ def _conflicting_topic(world: World) -> Scenario:
     return Scenario(world, base_settings(create=False))
 
 
+def _assumed_role(world: World) -> Scenario:
+    document = base_settings()
+    role = f"arn:aws:iam::{OTHER}:role/admin"
+    document["sources"][0] |= {"account_id": OTHER, "role_arn": role}
+    return Scenario(world, document)
+
+
 MAKERS: dict[str, Callable[[World], Scenario]] = {
     "new": _new_bucket,
     "bridge": _conflicting_queue,
     "topic": _conflicting_topic,
+    "role": _assumed_role,
 }
 
 
@@ -170,13 +188,20 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
     A crash after a read is a crash before the next call, so crashes follow writes.
     """
+    if "number" not in metafunc.fixturenames:
+        return
     index = 0 if "test_apply" in metafunc.function.__name__ else 1
     found = []
     for name, recorded in _recorded().items():
         for number, call in enumerate(recorded[index]):
-            kinds = ("refuse", "crash") if writes([call]) else ("refuse",)
-            if not writes([call]) and (name == "topic" or (index and name != "new")):
+            both = writes([call]) or call == "AssumeRole"
+            kinds = ("refuse", "crash") if both else ("refuse",)
+            if not both and (name == "topic" or (index and name == "bridge")):
                 continue  # These reads are those of the others.
+            if name == "role" and not re.search(
+                r"AssumeRole|Caller|FlowLogs|Vpcs", call
+            ):
+                continue  # These are not made through the role.
             found += [
                 pytest.param(name, number, kind, id=f"{name}-{number}-{call}-{kind}")
                 for kind in kinds
@@ -207,3 +232,19 @@ def test_destroy_goes_on_after_a_fault(
     scenario.run(DESTROY)
 
     assert scenario.look() == scenario.before
+
+
+def test_a_role_that_refuses_is_named_with_the_missing_permission(
+    accounts: Accounts,
+) -> None:
+    scenario = accounts.get("role")
+    number = scenario.apply_calls.index("AssumeRole")
+    scenario.start(refuse=number)
+
+    with pytest.raises(BootstrapError) as caught:
+        list(steps.apply(scenario.d))
+    scenario.run(DESTROY)
+
+    said = str(caught.value)
+    assert f"AssumeRole on arn:aws:iam::{OTHER}:role/admin" in said
+    assert "The caller needs sts:AssumeRole" in said

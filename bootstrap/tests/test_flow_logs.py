@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import boto3
+import jinja2
 import pytest
 from botocore.stub import ANY, Stubber
 
 from bootstrap import flow_logs, steps
 from bootstrap.errors import BootstrapError
-from bootstrap.fields import DEFAULT, EXTENDED, log_format
+from bootstrap.fields import (
+    DEFAULT,
+    EXTENDED,
+    KNOWN_TRANSIT_GATEWAY,
+    KNOWN_VPC,
+    TRANSIT_GATEWAY,
+    log_format,
+)
 from bootstrap.tests.faithful import Aws
 from bootstrap.tests.world import (
     BUCKET,
@@ -23,6 +32,7 @@ from bootstrap.tests.world import (
 
 DESTINATION = f"arn:aws:s3:::{BUCKET}/vpc/"
 OTHER = "210987654321"
+ROOT = Path(__file__).parents[2]
 
 
 def _logs(world: World, region: str = REGION) -> list[Any]:
@@ -136,7 +146,7 @@ def test_the_request_is_one_that_the_service_model_takes(world: World) -> None:
                     "ResourceType": "TransitGateway",
                     "LogDestinationType": "s3",
                     "LogDestination": DESTINATION,
-                    "LogFormat": log_format("default", transit_gateway=True),
+                    "LogFormat": log_format(TRANSIT_GATEWAY),
                     "MaxAggregationInterval": 60,
                     "DestinationOptions": ANY,
                     "TagSpecifications": ANY,
@@ -252,4 +262,35 @@ def test_a_flow_log_on_what_is_not_chosen_any_more_is_told(world: World) -> None
 def test_the_formats_are_those_of_the_guide() -> None:
     assert len(DEFAULT) == 14
     assert len(set(EXTENDED)) == len(EXTENDED) == 48
-    assert log_format(("start", "end"), False) == "${start} ${end}"
+    assert len(KNOWN_VPC) == 54
+    assert log_format(("start", "end")) == "${start} ${end}"
+
+
+def test_the_fields_are_those_that_the_models_read() -> None:
+    """Macros and this program name the same fields, each in its own spelling."""
+    macros = ROOT / "macros" / "flow_log_fields.sql"
+    template = jinja2.Environment(extensions=["jinja2.ext.do"]).from_string(
+        macros.read_text("utf-8") + "{{ flow_log_fields() }}"
+    )
+    found: list[list[Any]] = []
+    template.render({"return": found.append})
+
+    names = {field["name"].replace("_", "-") for field in found[0]}
+    assert names == KNOWN_VPC | KNOWN_TRANSIT_GATEWAY
+
+
+def test_fields_of_tags_are_made_with_their_keys(world: World) -> None:
+    document = base_settings()
+    keys = {"instance": ["team", "cost"], "auto-scaling-group": ["fleet"]}
+    document["flow_logs"] = {"fields": "extended", "tag_keys": keys}
+    list(steps.apply(world.deployment(document)))
+
+    (log,) = _logs(world)
+    assert log["LogFormat"].endswith("${instance-tag} ${instance-tag-2} ${asg-tag}")
+    found = {s["ResourceType"]: s["TagKeys"] for s in log["TagFieldSpecifications"]}
+    assert found == keys
+    assert steps.plan(world.deployment(document)) == []
+
+    keys["instance"] = ["cost", "team"]
+    (change,) = steps.plan(world.deployment(document))
+    assert "--replace-flow-logs" in change.reason

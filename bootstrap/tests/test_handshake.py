@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
-from bootstrap import handshake, steps
+from bootstrap import steps
 from bootstrap.deployment import Deployment
 from bootstrap.errors import BootstrapError
-from bootstrap.snowflake_side import ByHand, Dbt
+from bootstrap.hand_over import hand_over
+from bootstrap.snowflake_side import ByHand
 from bootstrap.tests.conftest import FakeDbt
 from bootstrap.tests.world import (
     EXTERNAL_ID,
@@ -24,6 +25,7 @@ from bootstrap.tests.world import (
     snapshot,
     their_bucket,
 )
+from bootstrap.through_dbt import Dbt
 
 ROLE_ARN = f"arn:aws:iam::{HOME}:role/vpc-flow-logs-snowflake"
 
@@ -60,10 +62,20 @@ def test_apply_does_the_whole_chain_in_order(world: World, dbt: FakeDbt) -> None
     assert steps.plan(d) == []
     setup = next(w for w in dbt.read()["calls"] if "setup_snowflake" in w)
     assert setup[-2:] == ["--target", "snowflake"]
-    assert json.loads(setup[setup.index("--vars") + 1]) == {
-        "storage_integration": "vpc_flow_logs",
-        "setup_role": "FLOW_LOG_ADMIN",
+    assert json.loads(setup[setup.index("--args") + 1]) == {
+        "role_arn": ROLE_ARN,
+        "locations": [d.place.location],
+        "stage_url": d.place.location,
     }
+    # One set of variables in all calls, or dbt would parse the project every time.
+    variables = {w[w.index("--vars") + 1] for w in dbt.read()["calls"]}
+    assert [json.loads(text) for text in variables] == [
+        {
+            "storage_integration": "vpc_flow_logs",
+            "snowpipe_auto_ingest": True,
+            "setup_role": "FLOW_LOG_ADMIN",
+        }
+    ]
     assert dbt.read()["integration"]["storage_aws_role_arn"] == ROLE_ARN
     assert dbt.read()["integration"]["storage_allowed_locations"] == [d.place.location]
     assert EXTERNAL_ID not in "\n".join(world.said)
@@ -81,8 +93,46 @@ def test_a_location_somebody_added_to_the_integration_stays(
 
     list(steps.apply(d))
 
-    locations = dbt.read()["integration"]["storage_allowed_locations"]
-    assert locations == ["s3://theirs/", d.place.location]
+    setup = [w for w in dbt.read()["calls"] if "setup_snowflake" in w][-1]
+    arguments = json.loads(setup[setup.index("--args") + 1])
+    assert arguments["locations"] == ["s3://theirs/", d.place.location]
+    assert arguments["stage_url"] == d.place.location
+
+
+def test_a_set_up_that_stopped_after_the_integration_is_finished(
+    world: World, dbt: FakeDbt
+) -> None:
+    d = _through_dbt(world, dbt)
+    list(steps.apply(d))
+    dbt.change(pipe=None)
+    d.snowflake.forget()
+
+    list(steps.apply(d))
+
+    assert dbt.operations().count("setup_snowflake") == 2
+    assert steps.plan(d) == []
+
+
+def test_tearing_down_drops_what_is_left_of_the_set_up(
+    world: World, dbt: FakeDbt
+) -> None:
+    d = _through_dbt(world, dbt)
+    list(steps.apply(d))
+    dbt.change(integration=None, pipe=None, others=["drop warehouse w"])
+    d.snowflake.forget()
+    destroy = steps.destroy_steps(True, True)
+
+    (change,) = [c for c in steps.plan(d, destroy) if c.verb == "run"]
+    list(steps.apply(d, destroy))
+
+    assert change.before == ["drop warehouse w"]
+    teardown = next(w for w in dbt.read()["calls"] if "teardown_snowflake" in w)
+    assert json.loads(teardown[teardown.index("--args") + 1]) == {
+        "confirm": "DB",
+        "drop_landing_table": True,
+    }
+    assert json.loads(teardown[teardown.index("--vars") + 1])["setup_role"]
+    assert steps.plan(d, destroy) == []
 
 
 def test_staging_is_tried_again_while_the_role_cannot_be_assumed(
@@ -161,7 +211,7 @@ def test_a_missing_dbt_is_said(world: World) -> None:
 def test_two_people_exchange_two_texts(world: World) -> None:
     first = _by_hand(world)
     list(steps.apply(first))
-    text = handshake.hand_over(first)
+    text = hand_over(first)
 
     for words in (
         f"storage_aws_role_arn = '{ROLE_ARN}'",
@@ -176,14 +226,14 @@ def test_two_people_exchange_two_texts(world: World) -> None:
 
     second = _by_hand(world, iam_user_arn=USER, external_id=EXTERNAL_ID)
     list(steps.apply(second))
-    text = handshake.hand_over(second)
+    text = hand_over(second)
     assert "dbt run-operation stage_external_sources" in text
     assert "snowflake.notification_channel" in text
 
     values = {"iam_user_arn": USER, "external_id": EXTERNAL_ID}
     third = _by_hand(world, **values, notification_channel=QUEUE)
     list(steps.apply(third))
-    assert handshake.hand_over(third) == ""
+    assert hand_over(third) == ""
     assert steps.plan(third) == []
 
 
@@ -195,10 +245,10 @@ def test_a_chosen_external_id_is_shown_in_the_hand_over_only(world: World) -> No
     assert "it's-mine" not in shown + done + "\n".join(world.said) + repr(
         d.snowflake.integration()
     )
-    text = handshake.hand_over(d)
+    text = hand_over(d)
     assert "storage_aws_external_id = 'it''s-mine'" in text
-    # The run-operation would let Snowflake make another one.
-    assert "setup_snowflake" not in text
+    # The run-operation alone would let Snowflake make another one.
+    assert "beforehand, to set this external id" in text
     assert "it's-mine" not in repr(d.settings)
 
 
@@ -211,7 +261,22 @@ def test_the_hand_over_names_the_topic_the_pipe_must_use(world: World) -> None:
     d = world.deployment(document, snowflake=ByHand(d.settings))
     list(steps.apply(d))
 
-    assert f'"snowpipe_sns_topic":"{topic}"' in handshake.hand_over(d)
+    assert f'"snowpipe_sns_topic":"{topic}"' in hand_over(d)
+
+
+def test_without_events_the_hand_over_is_to_stage_once(world: World) -> None:
+    document = base_settings()
+    values = {"iam_user_arn": USER, "external_id": EXTERNAL_ID}
+    document["snowflake"] = {"handshake": "manual", **values}
+    document["events"] = {"route": "none"}
+    d = world.deployment(document)
+    d = world.deployment(document, snowflake=ByHand(d.settings))
+    list(steps.apply(d))
+    text = hand_over(d)
+
+    assert '"snowpipe_auto_ingest":false' in text
+    assert "notification_channel" not in text
+    assert [c.verb for c in steps.plan(d)] == ["note"]
 
 
 def test_a_user_of_another_partition_is_refused(world: World) -> None:

@@ -11,6 +11,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bootstrap.errors import BootstrapError
+from bootstrap.fields import KNOWN_TRANSIT_GATEWAY, KNOWN_VPC, TAG_FIELDS
 from bootstrap.loading import load
 from bootstrap.settings import Settings
 from bootstrap.tests.world import HOME, REGION, base_settings
@@ -97,7 +98,21 @@ WRONG = [
     ),
     (_changed(flow_logs={"fields": ["srcadr"]}), "`srcadr` is no field of a vpc"),
     (_changed(flow_logs={"fields": ["start", "start"]}), "a field stands twice"),
-    (_changed(flow_logs={"fields": ["instance-tag"]}), "needs a tag key"),
+    (
+        _changed(flow_logs={"fields": ["instance-tag"]}),
+        "the field `instance-tag` and key 1 of tag_keys.instance go together",
+    ),
+    (
+        _changed(flow_logs={"fields": ["asg-tag"], "tag_keys": {"instance": ["team"]}}),
+        "the field `instance-tag` and key 1 of tag_keys.instance go together",
+    ),
+    (_changed(flow_logs={"tag_keys": {"subnet": ["team"]}}), "flow_logs.tag_keys"),
+    (
+        _changed(
+            flow_logs={"fields": "extended", "tag_keys": {"instance": list("abc")}}
+        ),
+        "flow_logs.tag_keys.instance",
+    ),
     (_changed(flow_logs={"fields": ["tgw-id"]}), "`tgw-id` is no field of a vpc"),
     (_changed(flow_logs={"aggregation_seconds": 300}), "flow_logs.aggregation_seconds"),
     (_changed(snowflake={"handshake": "mail"}), "snowflake.handshake"),
@@ -144,6 +159,19 @@ def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
 
     with pytest.raises(BootstrapError, match="is no YAML"):
         load(path)
+
+
+def test_every_field_of_the_format_may_stand_in_a_list() -> None:
+    keys = dict.fromkeys(TAG_FIELDS, ("one", "two"))
+    vpcs = {"fields": sorted(KNOWN_VPC), "tag_keys": keys}
+    gateways = {"fields": sorted(KNOWN_TRANSIT_GATEWAY)}
+    chosen = {"resource_type": "transit-gateway", "ids": ["tgw-1"]}
+
+    sources = [
+        {**SOURCE, "all": True, "flow_logs": vpcs},
+        {**SOURCE, **chosen, "flow_logs": gateways},
+    ]
+    assert Settings.model_validate(_changed(sources=sources))
 
 
 def test_transit_gateways_take_a_minute_and_no_other_interval() -> None:

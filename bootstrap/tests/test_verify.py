@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -35,7 +35,10 @@ def d(world: World) -> Deployment:
     list(steps.apply(found))
     folder = f"vpc/AWSLogs/{HOME}/vpcflowlogs/{REGION}/{datetime.now(UTC):%Y/%m/%d}"
     s3_backends[HOME]["aws"].put_object(BUCKET, f"{folder}/a.log.parquet", b"x")
-    world.snowflake.load_ = {"newest_file": "a", "newest_loaded_at": "now"}
+    world.snowflake.load_ = {
+        "newest_file": "a",
+        "newest_loaded_at": str(datetime.now(UTC)),
+    }
     world.snowflake.parameters_ = {
         "REQUIRE_STORAGE_INTEGRATION_FOR_STAGE_CREATION": True,
         "prevent_unload_to_inline_url": False,
@@ -105,6 +108,11 @@ def _lifecycle(world: World) -> None:
     world.aws.s3.delete_bucket_lifecycle(Bucket=BUCKET)
 
 
+def _loaded_long_ago(world: World) -> None:
+    at = datetime.now(timezone(timedelta(hours=9))) - timedelta(hours=2)
+    world.snowflake.load_ = {"newest_file": "a", "newest_loaded_at": str(at)}
+
+
 def _unversioned(world: World) -> None:
     s3_backends[HOME]["aws"].buckets[BUCKET].versioning_status = "Suspended"
 
@@ -125,7 +133,8 @@ BREAKS: list[tuple[Callable[[World], object], str, str]] = [
     (lambda w: _integration(w, role_arn="x"), "storage integration", "it assumes x"),
     (lambda w: _integration(w, external_id="x"), "role trust", "trust of role"),
     (lambda w: setattr(w.snowflake, "pipe_", None), "pipe", "does not exist"),
-    (lambda w: setattr(w.snowflake, "load_", {}), "newest loaded file", "ever loaded"),
+    (lambda w: setattr(w.snowflake, "load_", {}), "newest loaded file", "none within"),
+    (_loaded_long_ago, "newest loaded file", "a, loaded 120 minutes ago"),
 ]
 
 

@@ -53,6 +53,9 @@ class Snowflake:
         channel = (topic_arn or QUEUE) if auto_ingest else ""
         self.pipe_ = Pipe("DB.LANDING.FLOW_LOGS", channel, "RUNNING")
 
+    def left(self, delete_data: bool) -> list[str]:
+        return ["drop everything"] if self.integration_ or self.pipe_ else []
+
     def tear_down(self, delete_data: bool) -> None:
         self.calls.append(("tear_down", ()))
         self.integration_ = self.pipe_ = None
@@ -65,10 +68,6 @@ class Snowflake:
 
     def forget(self) -> None:
         return None
-
-
-class Fault(ClientError):
-    """AWS refuses a call before doing anything."""
 
 
 class Crash(BaseException):
@@ -88,6 +87,10 @@ class Recorder:
         self._count = 0
         self.refuse_at: int | None = None
         self.crash_at: int | None = None
+        self.listen(session)
+
+    def listen(self, session: boto3.Session) -> None:
+        """Note the calls of one more session."""
         session.events.register("before-call.*.*", self._before)
         session.events.register("after-call.*.*", self._after)
 
@@ -121,6 +124,35 @@ def writes(calls: list[str]) -> list[str]:
     return [call for call in calls if call.startswith(WRITES)]
 
 
+class RecordedAccounts(Accounts):
+    """Accounts whose calls are noted through assumed roles, too.
+
+    Args:
+        session: The caller's own.
+        recorder: Notes them.
+    """
+
+    def __init__(self, session: boto3.Session, recorder: Recorder) -> None:
+        super().__init__(session)
+        self._recorder = recorder
+
+    def _assume(self, role_arn: str | None, region: str) -> boto3.Session:
+        known = role_arn in self._sessions
+        session = super()._assume(role_arn, region)
+        if not known:
+            self._recorder.listen(session)
+        return session
+
+    def forget(self) -> None:
+        """Know nobody, as a program that starts; the caller's clients stay."""
+        self._sessions = {None: self._session}
+        self._accounts = {
+            key: account for key, account in self._accounts.items() if not key[0]
+        }
+        for account in self._accounts.values():
+            account.__dict__.pop("arn", None)
+
+
 class Clients:
     """A session and its clients, which are dear to make.
 
@@ -137,7 +169,7 @@ class Clients:
             "testing", "testing", botocore_session=core, region_name=REGION
         )
         self.recorder = Recorder(self.session)
-        self.accounts = Accounts(self.session)
+        self.accounts = RecordedAccounts(self.session, self.recorder)
         self.aws = Account(self.session, REGION)
 
     @classmethod
@@ -145,13 +177,7 @@ class Clients:
         """Return the shared ones, which remember nobody and note nothing yet."""
         found = cls.shared = cls.shared or cls()
         found.recorder.start()
-        accounts = found.accounts
-        accounts._sessions = {None: found.session}
-        accounts._accounts = {
-            key: account for key, account in accounts._accounts.items() if not key[0]
-        }
-        for account in accounts._accounts.values():
-            account.__dict__.pop("arn", None)
+        found.accounts.forget()
         return found
 
 

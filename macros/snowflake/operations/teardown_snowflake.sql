@@ -10,7 +10,23 @@
             ~ " is what you want: --args '{confirm: " ~ database ~ "}'"
         ) %}
     {% endif %}
+    {% do apply_changes(teardown_changes(drop_landing_table)) %}
+{% endmacro %}
 
+
+{# `dbt --quiet run-operation describe_teardown`: one line of JSON with what teardown
+   would drop now, and the `confirm` that it asks for. #}
+{% macro describe_teardown(drop_landing_table=false) %}
+    {% do start_setup('describe_teardown') %}
+    {% do print(tojson({
+        'confirm': flow_logs_database(),
+        'drops': teardown_changes(drop_landing_table) | map(attribute='what') | list,
+    })) %}
+{% endmacro %}
+
+
+{# What teardown drops, in order, as changes. #}
+{% macro teardown_changes(drop_landing_table) %}
     {% set drops = [] %}
     {% do drops.append(drop_if_found('pipe', 'pipes', flow_logs_pipe(), false)) %}
     {% do drops.append(drop_if_found('stage', 'stages', flow_logs_stage(), true)) %}
@@ -43,7 +59,7 @@
     {% else %}
         {% do drops.append(monitor) %}
     {% endif %}
-    {% do apply_changes(drops | select | list) %}
+    {% do return(drops | select | list) %}
 {% endmacro %}
 
 

@@ -1,0 +1,227 @@
+"""The other half through this project's own run-operations."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from bootstrap.changes import HIDDEN
+from bootstrap.errors import BootstrapError
+from bootstrap.settings import Settings
+from bootstrap.snowflake_side import Integration, Pipe
+
+# The names of the dbt side, in one place.
+DESCRIBE_INTEGRATION = "describe_integration"
+DESCRIBE_PIPE = "describe_pipe"
+DESCRIBE_LOAD = "describe_load"
+DESCRIBE_ACCOUNT = "describe_account_parameters"
+DESCRIBE_TEARDOWN = "describe_teardown"
+SET_UP = "setup_snowflake"
+STAGE = "stage_external_sources"
+TEAR_DOWN = "teardown_snowflake"
+TOPIC_VARIABLE = "snowpipe_sns_topic"
+ROLE_VARIABLE = "setup_role"
+INTEGRATION_VARIABLE = "storage_integration"
+AUTO_INGEST_VARIABLE = "snowpipe_auto_ingest"
+
+
+class Dbt:
+    """Values through ``dbt run-operation``.
+
+    Args:
+        settings: The checked settings.
+        say: Shows dbt's own lines, as progress.
+    """
+
+    by_hand = False
+
+    def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
+        self._dbt = settings.snowflake.dbt
+        # The one beside this Python first: its environment need not be activated.
+        places = [os.path.dirname(sys.executable), os.environ.get("PATH", "")]
+        name = self._dbt.executable
+        self._executable = shutil.which(name, path=os.pathsep.join(places)) or name
+        # The same in every call: dbt parses the project anew whenever they change.
+        self._variables: dict[str, Any] = {
+            INTEGRATION_VARIABLE: settings.snowflake.integration,
+            AUTO_INGEST_VARIABLE: settings.events.route != "none",
+        }
+        if settings.snowflake.setup_role:
+            self._variables[ROLE_VARIABLE] = settings.snowflake.setup_role
+        self._say = say
+        self._answers: dict[str, dict[str, Any]] = {}
+        self._secret = ""
+
+    def integration(self) -> Integration | None:
+        """Return the integration, or None while it does not exist."""
+        answer = self._ask(DESCRIBE_INTEGRATION)
+        if answer.get("exists") is False:
+            return None
+        self._secret = answer.get("storage_aws_external_id") or ""
+        return Integration(
+            role_arn=answer.get("storage_aws_role_arn") or "",
+            iam_user_arn=answer.get("storage_aws_iam_user_arn") or "",
+            external_id=self._secret,
+            locations=tuple(answer.get("storage_allowed_locations") or ()),
+            enabled=str(answer.get("enabled", True)).lower() == "true",
+        )
+
+    def pipe(self) -> Pipe | None:
+        """Return the pipe, or None while it does not exist."""
+        answer = self._ask(DESCRIBE_PIPE)
+        if answer.get("exists") is False:
+            return None
+        return Pipe(
+            answer.get("name") or "",
+            answer.get("notification_channel") or "",
+            answer.get("execution_state") or "",
+        )
+
+    def set_up(self, role_arn: str, locations: list[str], stage_url: str) -> None:
+        """Create or change the integration and what stands around it."""
+        arguments = {
+            "role_arn": role_arn,
+            "locations": locations,
+            "stage_url": stage_url,
+        }
+        self._run(SET_UP, arguments)
+
+    def stage(self, topic_arn: str | None, auto_ingest: bool) -> None:
+        """Create the landing table and the pipe, as the loader."""
+        variables = {AUTO_INGEST_VARIABLE: auto_ingest}
+        topic = {TOPIC_VARIABLE: topic_arn} if topic_arn else {}
+        self._run(STAGE, variables={**variables, **topic})
+
+    def left(self, delete_data: bool) -> list[str]:
+        """Return what ``tear_down`` would drop now."""
+        arguments = {"drop_landing_table": delete_data}
+        return list(self._ask(DESCRIBE_TEARDOWN, arguments)["drops"])
+
+    def tear_down(self, delete_data: bool) -> None:
+        """Drop what set-up made; the landing table only with its data."""
+        arguments: dict[str, Any] = {"drop_landing_table": delete_data}
+        # The operation wants the database's name.
+        confirm = self._ask(DESCRIBE_TEARDOWN, arguments)["confirm"]
+        self._run(TEAR_DOWN, {"confirm": confirm, **arguments})
+
+    def load(self) -> dict[str, Any] | None:
+        """Return what was loaded last, or None without such an operation."""
+        return self._ask_if_offered(DESCRIBE_LOAD)
+
+    def parameters(self) -> dict[str, Any] | None:
+        """Return the account's parameters, or None without such an operation."""
+        return self._ask_if_offered(DESCRIBE_ACCOUNT)
+
+    def forget(self) -> None:
+        """Ask again the next time."""
+        self._answers.clear()
+
+    def _ask_if_offered(self, operation: str) -> dict[str, Any] | None:
+        try:
+            return self._ask(operation)
+        except BootstrapError:
+            return None
+
+    def _ask(
+        self, operation: str, arguments: Mapping[str, Any] | None = None
+    ) -> dict[str, Any]:
+        if operation not in self._answers:
+            self._answers[operation] = self._answer(operation, arguments)
+        return self._answers[operation]
+
+    def _answer(
+        self, operation: str, arguments: Mapping[str, Any] | None
+    ) -> dict[str, Any]:
+        printed = self._call("--quiet", operation, arguments)
+        for line in reversed(printed):
+            if line.lstrip().startswith("{"):
+                try:
+                    answer: dict[str, Any] = json.loads(line)
+                except ValueError:
+                    continue
+                return answer
+        raise BootstrapError(f"dbt run-operation {operation} printed no line of JSON")
+
+    def _clean(self, line: str) -> str:
+        """Return a line of dbt's without any external id we know of."""
+        line = line.replace(self._secret, HIDDEN) if self._secret else line
+        return HIDDEN if "external_id" in line.lower() else line
+
+    def _run(
+        self,
+        operation: str,
+        arguments: Mapping[str, Any] | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> None:
+        self._say(f"dbt run-operation {operation}")
+        try:
+            self._call("--no-use-colors", operation, arguments, variables or {})
+        finally:
+            # It may have changed something even if it failed.
+            self.forget()
+
+    def _call(
+        self,
+        flag: str,
+        operation: str,
+        arguments: Mapping[str, Any] | None = None,
+        variables: Mapping[str, Any] | None = None,
+    ) -> list[str]:
+        """Run an operation and return what it printed, line by line.
+
+        Args:
+            flag: One of dbt's own.
+            operation: Its name.
+            arguments: Its arguments.
+            variables: Variables beside those of every call; given, what is printed
+                is shown as it comes.
+        """
+        command = [self._executable, flag, "run-operation", operation]
+        command += ["--vars", json.dumps({**self._variables, **(variables or {})})]
+        command += ["--args", json.dumps(arguments)] if arguments else []
+        command += ["--target", self._dbt.target]
+        printed = []
+        try:
+            process = subprocess.Popen(
+                command,
+                cwd=self._dbt.project_dir,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+        except FileNotFoundError:
+            raise BootstrapError(
+                f"{self._dbt.executable} was not found: set snowflake.dbt.executable, "
+                "or snowflake.handshake: manual"
+            ) from None
+        too_late = threading.Event()
+
+        def stop() -> None:
+            too_late.set()
+            process.kill()
+
+        timer = threading.Timer(self._dbt.timeout_seconds, stop)
+        timer.start()
+        try:
+            with process:
+                assert process.stdout is not None
+                for line in process.stdout:
+                    printed.append(line.rstrip())
+                    if variables is not None:
+                        self._say(f"  {self._clean(line.rstrip())}")
+        finally:
+            timer.cancel()
+        what = f"dbt run-operation {operation}"
+        if too_late.is_set():
+            seconds = self._dbt.timeout_seconds
+            raise BootstrapError(f"{what} took longer than {seconds} s")
+        if process.returncode != 0:
+            lines = "\n  ".join(map(self._clean, printed[-12:]))
+            raise BootstrapError(f"{what} failed:\n  {lines}")
+        return printed
