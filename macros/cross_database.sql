@@ -1,6 +1,8 @@
 {# Whether all of the text matches a regular expression. Null for null. #}
 {% macro regexp_matches_all_of(text, pattern) -%}
-    {{ return(adapter.dispatch('regexp_matches_all_of', 'vpc_flow_logs')(text, pattern)) }}
+    {{ return(adapter.dispatch('regexp_matches_all_of', 'vpc_flow_logs')(
+        text, pattern
+    )) }}
 {%- endmacro %}
 
 {% macro duckdb__regexp_matches_all_of(text, pattern) -%}
@@ -25,5 +27,6 @@
 
 {# In a Snowflake string a backslash escapes itself. #}
 {% macro snowflake__regexp_replace_all(text, pattern, replacement) -%}
-    regexp_replace({{ text }}, '{{ pattern }}', '{{ replacement | replace("\\", "\\\\") }}')
+    {%- set escaped = replacement | replace("\\", "\\\\") -%}
+    regexp_replace({{ text }}, '{{ pattern }}', '{{ escaped }}')
 {%- endmacro %}
