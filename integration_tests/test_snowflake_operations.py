@@ -77,8 +77,9 @@ UNKNOWN_TO_SQLGLOT = (
 class Account:
     """A stand-in, and dbt operations on it."""
 
-    def __init__(self, stand_in: StandIn, folder: Path) -> None:
+    def __init__(self, stand_in: StandIn, s3: Any, folder: Path) -> None:
         self.stand_in = stand_in
+        self.s3 = s3
         self.folder = folder
         output = stand_in.profile(
             password="not-checked",
@@ -228,7 +229,7 @@ def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
     s3.put_object(Bucket=BUCKET, Key="logs/day/bad.parquet", Body=b"no parquet")
     with StandIn.start(s3_endpoint=endpoint) as stand_in:
         stand_in.rows("create role flow_setup")
-        yield Account(stand_in, folder)
+        yield Account(stand_in, s3, folder)
     server.stop()
 
 
@@ -609,10 +610,36 @@ def test_the_days_after(piped: Account) -> None:
     statements = [bare(sql) for sql in piped.stand_in.statements()]
     assert changes(statements) == [
         f"alter pipe {TABLE} refresh",
-        f"alter pipe {TABLE} refresh prefix = 'day/'"
-        " modified_after = '2026-01-31T00:00:00Z'",
+        f"alter pipe {TABLE} refresh\n    prefix = 'day/'"
+        "\n    modified_after = '2026-01-31T00:00:00Z'",
     ]
     assert_golden("days_after", list(dict.fromkeys(statements)))
+
+
+def test_a_failed_file_is_loaded_by_the_statement_that_is_printed(
+    piped: Account,
+) -> None:
+    """sf:user-guide/data-load-snowpipe-ts: the pipe does not try it again."""
+    piped.run("refresh_pipe")
+    printed = piped.run("load_errors")
+    statements = re.findall(r"Once it is mended:\n(.*?);\n", printed, re.DOTALL)
+    assert_golden("load_by_hand", statements)
+    (bad,) = statements
+    with pytest.raises(snowflake.connector.errors.Error, match=r"bad\.parquet"):
+        piped.rows(bad)
+
+    file = str(piped.folder / "one.parquet")
+    piped.s3.upload_file(file, BUCKET, "logs/day/bad.parquet")
+    assert "files handed to the pipe: 0" in piped.run("refresh_pipe")
+    assert [load["status"] for load in piped.rows(bad)] == ["LOADED"]
+    assert piped.rows(
+        f"select metadata_filename as file, count(*) as records from {TABLE}"
+        " group by 1 order by 1"
+    ) == [
+        {"file": "logs/day/bad.parquet", "records": 1},
+        {"file": "logs/day/one.parquet", "records": 1},
+    ]
+    assert "no file failed" in piped.run("load_errors")
 
 
 def test_without_a_set_up_role_the_profile_decides(piped: Account) -> None:
