@@ -15,6 +15,7 @@ import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from dbt.cli.main import dbtRunner
+from dbt.contracts.graph.manifest import Manifest
 
 from .conftest import ROOT
 from .snowflake_stand_in import StandIn
@@ -38,7 +39,7 @@ class SnowflakeProject:
         }
         self._write_profiles(folder, outputs)
         parsed = dbtRunner().invoke(["--quiet", "parse", *self._places(folder)])
-        assert parsed.success, parsed.exception
+        assert isinstance(parsed.result, Manifest), parsed.exception
         self._runner = dbtRunner(manifest=parsed.result)
 
     @staticmethod
@@ -140,9 +141,10 @@ class KeyPair:
             )
         )
         form = serialization.PublicFormat.SubjectPublicKeyInfo
-        self.pem = key.public_key().public_bytes(serialization.Encoding.PEM, form)
+        public = key.public_key().public_bytes(serialization.Encoding.PEM, form)
+        self.pem = public.decode()
 
     @property
     def letters(self) -> str:
         """The public key as Snowflake takes it."""
-        return "".join(self.pem.decode().splitlines()[1:-1])
+        return "".join(self.pem.splitlines()[1:-1])

@@ -118,6 +118,36 @@ def plain(value: Any) -> Any:
     return value
 
 
+#: When the test loaded the files, and what an engine says of it.
+OF_THE_LOAD = {"LOADED_AT", "LOADED_THROUGH", "FOUND_AT", "REASON"}
+
+
+def assert_same_rows(snowflake: SnowflakeProject, project: Project, model: str) -> None:
+    """The first differing row stands in the message."""
+    described = snowflake.query(f"describe table {model}")
+    columns = [row[0].lower() for row in described if row[0] not in OF_THE_LOAD]
+    where = ""
+    if model == "stg_vpc_flow__flow_logs":
+        # Snowpipe lands malformed files; flow_records leaves them out.
+        where = (
+            " where metadata_filename not in"
+            " (select metadata_filename from malformed_files)"
+        )
+    query = f"select {', '.join(columns)} from {model}{where}"
+    ours = [tuple(map(plain, row)) for row in project.query(query)]
+    theirs = [tuple(map(plain, row)) for row in snowflake.query(query)]
+    ours.sort(key=repr)
+    theirs.sort(key=repr)
+    assert ours or model == "transit_gateway_records", model
+    differing = [
+        (model, dict(zip(columns, zip(one, other, strict=True), strict=True)))
+        for one, other in zip(ours, theirs, strict=False)
+        if one != other
+    ]
+    assert differing[:1] == []
+    assert len(ours) == len(theirs), model
+
+
 @pytest.fixture(scope="module")
 def compared(
     snowflake: SnowflakeProject, small: Path, tmp_path_factory: pytest.TempPathFactory
@@ -154,32 +184,7 @@ def test_every_model_has_the_same_rows_on_both_engines(
     models = [path.stem for path in (ROOT / "models").rglob("*.sql")]
     assert len(models) == 10
     for model in models:
-        columns = [
-            row[0].lower()
-            for row in snowflake.query(f"describe table {model}")
-            if row[0] not in {"LOADED_AT", "LOADED_THROUGH", "FOUND_AT", "REASON"}
-        ]
-        names = ", ".join(columns)
-        where = ""
-        if model == "stg_vpc_flow__flow_logs":
-            # Snowpipe lands malformed files; flow_records leaves them out.
-            where = (
-                " where metadata_filename not in"
-                " (select metadata_filename from malformed_files)"
-            )
-        query = f"select {names} from {model}{where}"
-        ours = [tuple(map(plain, row)) for row in project.query(query)]
-        theirs = [tuple(map(plain, row)) for row in snowflake.query(query)]
-        ours.sort(key=repr)
-        theirs.sort(key=repr)
-        assert ours or model == "transit_gateway_records", model
-        differing = [
-            (model, dict(zip(columns, zip(one, other, strict=True), strict=True)))
-            for one, other in zip(ours, theirs, strict=False)
-            if one != other
-        ]
-        assert differing[:1] == []
-        assert len(ours) == len(theirs), model
+        assert_same_rows(snowflake, project, model)
 
 
 def test_all_compiled_sql_parses_in_snowflakes_dialect(
