@@ -7,16 +7,20 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pytest
 
 import sample_logs
+
+if TYPE_CHECKING:
+    from .snowflake_project import SnowflakeProject
+    from .snowflake_stand_in import StandIn
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED_DATA = ROOT.parent / "shared" / "data"
@@ -121,3 +125,42 @@ def published() -> Path:
     if not PUBLISHED_DATA.is_dir():
         pytest.skip(f"the published flow logs are not at {PUBLISHED_DATA.name}/")
     return PUBLISHED_DATA
+
+
+@pytest.fixture(scope="session")
+def emulated_s3() -> Iterator[Any]:
+    """A client of moto's S3; the server speaks for SQS and SNS as well."""
+    import boto3
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield boto3.client(
+        "s3",
+        endpoint_url=f"http://{host}:{port}",
+        region_name="us-east-1",
+        aws_access_key_id="a-key",
+        aws_secret_access_key="a-secret",
+    )
+    server.stop()
+
+
+@pytest.fixture(scope="session")
+def stand_in(emulated_s3: Any) -> Iterator[StandIn]:
+    """The stand-in for Snowflake; a test drops the databases that it creates."""
+    from .snowflake_stand_in import StandIn
+
+    with StandIn.start(s3_endpoint=emulated_s3.meta.endpoint_url) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def snowflake(
+    stand_in: StandIn, emulated_s3: Any, tmp_path_factory: pytest.TempPathFactory
+) -> SnowflakeProject:
+    """The project on the stand-in, parsed once."""
+    from .snowflake_project import SnowflakeProject
+
+    folder = tmp_path_factory.mktemp("snowflake")
+    return SnowflakeProject(stand_in, emulated_s3, folder)

@@ -5,117 +5,79 @@ from __future__ import annotations
 import json
 import re
 import shutil
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+import signal
+import subprocess
+import time
+from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote_plus
 
 import boto3
 import pyarrow.parquet as pq
 import pytest
 import sqlfluff
 import sqlglot
-import yaml
-from moto.server import ThreadedMotoServer
+from sqlglot import exp
 
 import sample_logs
 
+from .cases import cases, readable
 from .conftest import END_DATE, ROOT, Project
-from .snowflake_stand_in import StandIn
-from .test_main_job import MARTS, without_names
+from .snowflake_project import KeyPair, SnowflakeProject
+from .test_main_job import assert_marts_equal
 from .test_staging import spoil, write
 
 AS_OF = {"as_of": END_DATE.isoformat()}
-# Servers of one process share their buckets: the name is this module's own.
-BUCKET = "snowflake-flow-records"
+LANDED = (
+    "select count(*), count(distinct metadata_filename || metadata_file_row_number)"
+    " from flow.landing.flow_logs"
+)
 
 
-class Account:
-    """The stand-in, the project on it, and the bucket that its stage reads."""
+#: What staging runs, in order: first without a pipe, then once an event has come.
+STAGING = [
+    "create table",
+    "copy into",
+    "create pipe",
+    "alter table .* set comment",
+    "alter pipe .* refresh",
+    "alter pipe .* set comment",
+]
+CREDENTIALS = {"aws_access_key_id": "a-key", "aws_secret_access_key": "a-secret"}
 
-    def __init__(
-        self, stand_in: StandIn, project: Project, s3: Any, prefix: str
-    ) -> None:
-        self.stand_in = stand_in
+
+class Bucket:
+    """A bucket with a stage over it, whose pipe hears of new files."""
+
+    _numbers = count(1)
+
+    def __init__(self, project: SnowflakeProject, folder: Path) -> None:
         self.project = project
-        self.s3 = s3
-        self.prefix = prefix
-        self.database = prefix.strip("/").upper()
-        stand_in.rows(
-            f"create database {self.database};"
-            f" create schema {self.database}.landing;"
-            f" create schema {self.database}.dbt;"
-            f" create stage {self.database}.landing.flow_logs_stage"
-            f" url = 's3://{BUCKET}/{prefix}'"
+        self.name = name = f"flow-logs-{next(self._numbers)}"
+        self.folder = folder
+        self.url = f"s3://{name}/"
+        self.files = sorted(folder.rglob("*.parquet"))
+        project.s3.create_bucket(Bucket=name)
+        project.stand_in.rows(
+            "drop database if exists flow; create database flow;"
+            " create schema flow.landing; create schema flow.analytics;"
+            f" create stage flow.landing.flow_logs_stage url = '{self.url}'"
         )
 
-    def dbt(self, *words: str, exit_code: int = 0, **variables: Any) -> str:
-        return self.project.dbt(*words, exit_code=exit_code, **variables)
+    def put(self, *files: Path) -> list[str]:
+        """Upload files, without an event; return their URLs."""
+        keys = [str(file.relative_to(self.folder)) for file in files]
+        for file, key in zip(files, keys, strict=True):
+            self.project.s3.upload_file(str(file), self.name, key)
+        return [self.url + key for key in keys]
 
-    def stage(self, **options: Any) -> str:
-        return self.dbt("run-operation", "stage_external_sources", **options)
-
-    def put(self, folder: Path, file: Path) -> str:
-        """Upload a file; return its URL."""
-        key = f"{self.prefix}{file.relative_to(folder)}"
-        self.s3.upload_file(str(file), BUCKET, key)
-        return f"s3://{BUCKET}/{key}"
-
-    def rows(self, sql: str) -> list[dict[str, Any]]:
-        found = self.stand_in.rows(f"use schema {self.database}.dbt; {sql}")
-        return [{name.lower(): value for name, value in row.items()} for row in found]
-
-    def mart(self, mart: str) -> list[dict[str, Any]]:
-        return [
-            without_names(
-                {
-                    name: str(value) if name.endswith("_at") else value
-                    for name, value in row.items()
-                }
-            )
-            for row in self.rows(f"select * from {mart} order by {MARTS[mart]}")
-        ]
-
-
-@pytest.fixture(scope="module")
-def aws() -> Iterator[str]:
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        for name, value in {
-            "AWS_ENDPOINT_URL": f"http://{host}:{port}",
-            "AWS_ACCESS_KEY_ID": "a-key",
-            "AWS_SECRET_ACCESS_KEY": "a-secret",
-            "AWS_DEFAULT_REGION": "us-east-1",
-        }.items():
-            patch.setenv(name, value)
-        boto3.client("s3").create_bucket(Bucket=BUCKET)
-        yield f"http://{host}:{port}"
-    server.stop()
-
-
-@pytest.fixture(scope="module")
-def new_account(aws: str, new_project: Callable[..., Project]) -> Iterator[Any]:
-    """Makes accounts on one stand-in, each with a database and prefix of its own."""
-    with StandIn.start(s3_endpoint=aws) as stand_in:
-
-        def make(name: str) -> Account:
-            project = new_project("not-used", DBT_TARGET="snowflake")
-            profile = stand_in.profile(
-                password="not-checked",
-                role="ACCOUNTADMIN",
-                database=name.upper(),
-                schema="dbt",
-            )
-            outputs = {"target": "snowflake", "outputs": {"snowflake": profile}}
-            (project.target / "profiles.yml").write_text(
-                yaml.safe_dump({"vpc_flow_logs": outputs})
-            )
-            return Account(stand_in, project, boto3.client("s3"), f"{name}/")
-
-        yield make
+    def announce(self, *files: Path) -> None:
+        """Upload files, with an event for each."""
+        for url in self.put(*files):
+            assert self.project.stand_in.event(url) == ["FLOW.LANDING.FLOW_LOGS"]
 
 
 @pytest.fixture(scope="module")
@@ -132,8 +94,21 @@ def small_truth(small: Path) -> dict[str, Any]:
     return answers
 
 
+@pytest.fixture
+def bucket(snowflake: SnowflakeProject, small: Path) -> Bucket:
+    """An empty database and bucket, and the files of the small sample."""
+    return Bucket(snowflake, small)
+
+
 def records_of(*files: Path) -> int:
     return sum(pq.read_metadata(file).num_rows for file in files)
+
+
+def assert_each_record_counts_once(
+    project: SnowflakeProject, truth: dict[str, Any]
+) -> None:
+    assert project.query("select count(*) from flow_records") == [(truth["records"],)]
+    assert_marts_equal(project, truth)
 
 
 def plain(value: Any) -> Any:
@@ -144,133 +119,249 @@ def plain(value: Any) -> Any:
     return value
 
 
-def test_every_model_has_the_same_rows_on_both_engines(
-    new_account: Callable[[str], Account],
-    new_project: Callable[..., Project],
-    small: Path,
-    tmp_path: Path,
-) -> None:
-    """Sample logs, malformed files, odd types, and what others published if present."""
-    folder = tmp_path / "logs"
+#: When the test loaded the files, and what an engine says of it.
+OF_THE_LOAD = {"LOADED_AT", "LOADED_THROUGH", "FIRST_LOADED_AT", "FOUND_AT", "REASON"}
+
+
+def assert_same_rows(snowflake: SnowflakeProject, project: Project, model: str) -> None:
+    """The first differing row stands in the message."""
+    described = snowflake.query(f"describe table {model}")
+    columns = [row[0].lower() for row in described if row[0] not in OF_THE_LOAD]
+    where = ""
+    if model == "stg_vpc_flow__flow_logs":
+        # Snowpipe lands malformed files; flow_records leaves them out.
+        where = (
+            " where metadata_filename not in"
+            " (select metadata_filename from malformed_files)"
+        )
+    query = f"select {readable(columns)} from {model}{where}"
+    ours = [tuple(map(plain, row)) for row in project.query(query)]
+    theirs = [tuple(map(plain, row)) for row in snowflake.query(query)]
+    ours.sort(key=repr)
+    theirs.sort(key=repr)
+    assert ours or model == "transit_gateway_records", model
+    differing = [
+        (model, dict(zip(columns, zip(one, other, strict=True), strict=True)))
+        for one, other in zip(ours, theirs, strict=False)
+        if one != other
+    ]
+    assert differing[:1] == []
+    assert len(ours) == len(theirs), model
+
+
+@pytest.fixture(scope="module")
+def compared(
+    snowflake: SnowflakeProject, small: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Path:
+    """Sample logs, malformed files, odd types, the labelled cases, published logs.
+
+    All of it is built, tested and documented on the stand-in.
+    """
+    folder = tmp_path_factory.mktemp("compared") / "logs"
     shutil.copytree(small / "AWSLogs", folder / "AWSLogs")
-    for case in ("digits in text", "a fraction", "a truth", "no field"):
-        spoil(case, folder / f"{case.replace(' ', '_')}.parquet")
+    for fault in ("digits in text", "a fraction", "a truth", "no field"):
+        spoil(fault, folder / f"{fault.replace(' ', '_')}.parquet")
     write(folder / "odd.parquet", start=[None, 0, 2**62], bytes=[1, 2, 3])
     published = Path(__file__).parent.parent.parent / "shared/data"
     for file in published.rglob("*.parquet") if published.is_dir() else ():
         shutil.copy(file, folder)
+    for case in cases():
+        case.write(folder)
 
-    account = new_account("compared")
-    for file in folder.rglob("*.parquet"):
-        account.put(folder, file)
-    account.stage()
-    account.dbt("build", "--exclude-resource-types=unit_test", **AS_OF)
-    project = new_project(f"s3://{BUCKET}/compared/")
+    bucket = Bucket(snowflake, folder)
+    bucket.put(*bucket.files)
+    snowflake.stage()
+    snowflake.dbt("build", **AS_OF)
+    snowflake.dbt("test", "--select", "tag:audit", **AS_OF)
+    snowflake.dbt("docs", "generate", **AS_OF)
+    return folder
+
+
+def test_every_model_has_the_same_rows_on_both_engines(
+    snowflake: SnowflakeProject, new_project: Callable[..., Project], compared: Path
+) -> None:
+    project = new_project(compared)
     project.stage()
-    project.dbt("build", "--exclude-resource-types=unit_test", **AS_OF)
+    project.dbt("run", **AS_OF)
 
     models = [path.stem for path in (ROOT / "models").rglob("*.sql")]
-    assert len(models) == 18
-    for path in (account.project.target / "compiled").rglob("*.sql"):
-        if path.stem in models:
-            assert sqlglot.parse(path.read_text(), read="snowflake")
-            sqlfluff.parse(path.read_text(), dialect="snowflake")
-
     for model in models:
-        columns = [
-            name.lower()
-            for name in (row["name"] for row in account.rows(f"describe table {model}"))
-            if name.lower() not in {"loaded_at", "loaded_through", "found_at", "reason"}
-        ]
-        names = ", ".join(columns)
-        where = ""
-        if model == "stg_vpc_flow__flow_logs":
-            # Snowpipe lands malformed files; flow_records leaves them out.
-            where = (
-                " where metadata_filename not in"
-                " (select metadata_filename from malformed_files)"
-            )
-        query = f"select {names} from {model}{where}"
-        ours = [tuple(map(plain, row)) for row in project.query(query)]
-        theirs = [tuple(map(plain, row.values())) for row in account.rows(query)]
-        ours.sort(key=repr)
-        theirs.sort(key=repr)
-        assert ours or model == "transit_gateway_records", model
-        differing = [
-            (model, dict(zip(columns, zip(one, other, strict=True), strict=True)))
-            for one, other in zip(ours, theirs, strict=False)
-            if one != other
-        ]
-        assert differing[:1] == []
-        assert len(ours) == len(theirs), model
+        assert_same_rows(snowflake, project, model)
 
 
-@pytest.mark.parametrize(
-    ("statement", "when"),
-    [
-        ("create table", "after"),
-        ("copy into", "before"),
-        ("copy into", "after"),
-        ("create pipe", "before"),
-        ("create pipe", "after"),
-        ("alter table .* set comment", "before"),
-    ],
-)
+def test_the_labelled_cases_are_right_there_too(
+    snowflake: SnowflakeProject, compared: Path
+) -> None:
+    tables: dict[str, list[dict[str, Any]]] = {}
+
+    def rows_of(model: str) -> list[dict[str, Any]]:
+        if model not in tables:
+            described = snowflake.query(f"describe table {model}")
+            names = [row[0].lower() for row in described]
+            found = snowflake.query(f"select {readable(names)} from {model}")
+            tables[model] = [dict(zip(names, row, strict=True)) for row in found]
+        return tables[model]
+
+    assert [line for case in cases() for line in case.differences(rows_of)] == []
+
+
+def test_all_compiled_sql_parses_in_snowflakes_dialect(
+    snowflake: SnowflakeProject, compared: Path
+) -> None:
+    """Models, analyses, tests and unit tests."""
+    folder = snowflake.target / "target/compiled/vpc_flow_logs"
+    paths = [path for path in folder.rglob("*.sql") if path.is_file()]
+    kinds = {path.relative_to(folder).parts[0] for path in paths}
+    assert kinds >= {"models", "analyses", "tests"}
+    for path in paths:
+        for parsed in sqlglot.parse(path.read_text(), read="snowflake"):
+            assert not isinstance(parsed, exp.Command), path
+        # A unit test is the model's SQL again, and takes sqlfluff as long again.
+        if not any(part.endswith("unit_tests.yml") for part in path.parts):
+            parsed = sqlfluff.parse(path.read_text(), dialect="snowflake")
+            assert "unparsable" not in json.dumps(parsed), path
+
+
+def test_descriptions_are_comments_in_the_database(
+    snowflake: SnowflakeProject, compared: Path
+) -> None:
+    """Of every model and every column, as `dbt docs generate` reads them back."""
+    artifacts = snowflake.target / "target"
+    described = json.loads((artifacts / "manifest.json").read_text())["nodes"]
+    found = json.loads((artifacts / "catalog.json").read_text())["nodes"]
+    models = [key for key in described if key.startswith("model.")]
+    assert sorted(models) == sorted(found)
+    for key in models:
+        assert found[key]["metadata"]["comment"] == described[key]["description"], key
+        for name, column in found[key]["columns"].items():
+            wanted = described[key]["columns"][name.lower()]["description"]
+            assert (column["comment"] or "") == wanted, (key, name)
+
+
+def stage_until_done(project: SnowflakeProject) -> int:
+    """Stage, and again if that stopped; how often it stopped."""
+    succeeded, _ = project.try_dbt("run-operation", "stage_external_sources")
+    if not succeeded:
+        project.stage()
+    return int(not succeeded)
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("statement", STAGING)
 def test_staging_that_stopped_anywhere_is_finished_by_the_next_run(
-    new_account: Callable[[str], Account], small: Path, statement: str, when: str
+    bucket: Bucket, statement: str, when: str
 ) -> None:
     """A statement was refused, or ran and its answer was lost."""
-    file = min(small.rglob("*.parquet"))
-    account = new_account("stopped_" + re.sub(r"\W", "", statement) + when)
-    account.put(small, file)
-    account.stand_in.fail(rf"(?is)^\s*{statement}", when=when)
-    account.dbt("run-operation", "stage_external_sources", exit_code=1)
-    account.stand_in.forget_failures()
-    assert "announces" in account.stage()
-    (landed,) = account.rows(
-        "select count(*) as n, count(distinct metadata_file_row_number) as d"
-        f" from {account.database}.landing.flow_logs"
+    project = bucket.project
+    first, gap, later = bucket.files[:3]
+    bucket.put(first)
+    project.stand_in.fail(rf"(?is)^\s*{statement}", when=when)
+    stopped = stage_until_done(project)
+    bucket.put(gap)
+    bucket.announce(later)
+    stopped += stage_until_done(project)
+    assert stopped == 1
+    records = records_of(first, gap, later)
+    assert project.query(LANDED) == [(records, records)]
+    assert "SKIP" in project.stage()
+
+
+def test_once_events_flow_one_refresh_closes_the_gap(bucket: Bucket) -> None:
+    """A file that came between COPY and the first event is loaded, once."""
+    project = bucket.project
+    first, gap, later = bucket.files[:3]
+    bucket.put(first)
+    project.stand_in.clear_log()
+    assert "announces" in project.stage()
+    bucket.put(gap)
+    assert "SKIP" in project.stage()
+    assert project.query(LANDED) == [(records_of(first), records_of(first))]
+    bucket.announce(later)
+    project.stage()
+    assert "SKIP" in project.stage()
+    records = records_of(first, gap, later)
+    assert project.query(LANDED) == [(records, records)]
+    changes = [
+        text.strip()
+        for text in project.stand_in.statements()
+        if re.match(r"\s*(create|copy|alter|drop)\b", text)
+    ]
+    assert len(changes) == len(STAGING)
+    for text, expected in zip(changes, STAGING, strict=True):
+        assert re.match(expected, text, re.DOTALL), text
+
+
+def test_a_refresh_of_landing_is_refused_until_it_is_allowed(bucket: Bucket) -> None:
+    project, file = bucket.project, bucket.files[0]
+    bucket.put(file)
+    project.stage()
+    printed = project.stage(fails=True, ext_full_refresh=True)
+    assert "allow_destructive_refresh" in printed
+    project.stage(ext_full_refresh=True, allow_destructive_refresh=True)
+    assert project.query(LANDED) == [(records_of(file), records_of(file))]
+
+
+def test_a_trial_copy_leaves_nothing(bucket: Bucket) -> None:
+    project, file = bucket.project, bucket.files[0]
+    project.stage()
+    bucket.put(file)
+    name = str(file.relative_to(bucket.folder))
+    printed = project.operation("trial_copy", path=name)
+    assert f"{name}: {records_of(file)} records" in printed
+    assert project.query(LANDED) == [(0, 0)]
+    tables = project.stand_in.rows("show tables in schema flow.landing")
+    assert [table["name"] for table in tables] == ["FLOW_LOGS"]
+
+
+def test_events_may_come_through_a_topic(bucket: Bucket) -> None:
+    """A pipe with an SNS topic and an error integration; one without any queue."""
+    project = bucket.project
+    sns = boto3.client(
+        "sns", "us-east-1", endpoint_url=project.s3.meta.endpoint_url, **CREDENTIALS
     )
-    assert landed["n"] == landed["d"] == records_of(file)
-    (table,) = account.stand_in.rows(
-        f"show tables in schema {account.database}.landing"
-    )
-    assert table["comment"].endswith("are loaded")
+    topic = sns.create_topic(Name="new-flow-logs")["TopicArn"]
+    project.stand_in.rows("create notification integration errors enabled = true")
+    project.stage(snowpipe_sns_topic=topic, snowpipe_error_integration="errors")
+    (pipe,) = project.stand_in.rows("show pipes in schema flow.landing")
+    assert pipe["error_integration"] == "errors"
+    (url,) = bucket.put(bucket.files[0])
+    record = {"s3": {"bucket": {"name": bucket.name}, "object": {"key": ""}}}
+    record["s3"]["object"]["key"] = quote_plus(url.removeprefix(bucket.url))
+    sns.publish(TopicArn=topic, Message=json.dumps({"Records": [record]}))
+    assert project.stand_in.poll() == [url]
+    records = records_of(bucket.files[0])
+    assert project.query(LANDED) == [(records, records)]
+
+    project.stand_in.rows("drop pipe flow.landing.flow_logs")
+    assert "the REST endpoint" in project.stage(snowpipe_auto_ingest=False)
+    assert project.stand_in.event(bucket.put(bucket.files[1])[0]) == []
+    assert "no notification channel" in project.stage(fails=True)
+    project.stand_in.rows("drop integration errors")
 
 
 def test_late_and_repeated_loads_count_once(
-    new_account: Callable[[str], Account], small: Path, small_truth: dict[str, Any]
+    bucket: Bucket, small_truth: dict[str, Any]
 ) -> None:
     """Some files by the first COPY, some by events, some late, some twice."""
-    account = new_account("late")
-    files = sorted(small.rglob("*.parquet"))
-    for file in files[::3]:
-        account.put(small, file)
-    account.stage()
-    account.dbt("run", **AS_OF)
+    project, files = bucket.project, bucket.files
+    bucket.put(*files[::3])
+    project.stage()
+    project.dbt("run", **AS_OF)
 
-    for file in files[1::3]:
-        assert account.stand_in.event(account.put(small, file))
+    bucket.announce(*files[1::3])
     # These commit now, and began before what the models have already counted.
-    account.stand_in.scan_time(90)
-    for file in files[2::3]:
-        assert account.stand_in.event(account.put(small, file))
-    account.stand_in.scan_time(None)
-    account.stand_in.clear_log()
-    account.dbt("run", **AS_OF)
-    scheduled = account.stand_in.statements()
+    project.stand_in.scan_time(90)
+    bucket.announce(*files[2::3])
+    project.stand_in.scan_time(None)
+    project.stand_in.clear_log()
+    project.dbt("run", **AS_OF)
+    scheduled = project.stand_in.statements()
 
     # The pipe's history of 14 days lapses, and it loads some files again.
-    account.stand_in.lapse(f"{account.database}.LANDING.FLOW_LOGS")
-    for file in files[:5]:
-        account.stand_in.event(account.put(small, file))
-    account.dbt("run", **AS_OF)
-
-    assert account.rows("select count(*) as n from flow_records") == [
-        {"n": small_truth["records"]}
-    ]
-    for mart in MARTS:
-        assert account.mart(mart) == small_truth["marts"][mart], mart
+    project.stand_in.lapse("flow.landing.flow_logs")
+    bucket.announce(*files[:5])
+    project.dbt("run", **AS_OF)
+    assert_each_record_counts_once(project, small_truth)
 
     # A scheduled run reads landing and flow_records by literals.
     reading = [
@@ -285,113 +376,133 @@ def test_late_and_repeated_loads_count_once(
 
 
 def test_answers_do_not_depend_on_a_time_zone(
-    new_account: Callable[[str], Account], small: Path, small_truth: dict[str, Any]
+    bucket: Bucket, small_truth: dict[str, Any]
 ) -> None:
     """COPY and dbt in one zone, the pipe in another, both far from UTC."""
-    account = new_account("zones")
-    files = sorted(small.rglob("*.parquet"))
-    account.put(small, files[0])
-    account.stage()
-    account.stand_in.pipe_timezone("Asia/Tokyo")
-    for file in files[1:]:
-        account.stand_in.event(account.put(small, file))
-    account.stand_in.pipe_timezone(None)
-    account.dbt("run", **AS_OF)
-    for mart in MARTS:
-        assert account.mart(mart) == small_truth["marts"][mart], mart
+    project = bucket.project
+    bucket.put(bucket.files[0])
+    project.stage()
+    project.stand_in.pipe_timezone("Asia/Tokyo")
+    bucket.announce(*bucket.files[1:])
+    project.stand_in.pipe_timezone(None)
+    project.dbt("run", **AS_OF)
+    zones = {entry["timezone"] for entry in project.stand_in.log()}
+    assert zones == {"America/Los_Angeles"}
+    assert_each_record_counts_once(project, small_truth)
 
 
-def test_a_refresh_of_landing_is_refused_until_it_is_allowed(
-    new_account: Callable[[str], Account], small: Path
+TALKERS = "int_traffic__talkers_aggregated_to_days"
+ADMIN_FLOWS = "int_traffic__admin_flows_aggregated_to_days"
+COUNTED = ["malformed_files", "flow_records", TALKERS, ADMIN_FLOWS]
+
+
+@pytest.fixture(scope="module")
+def half_counted(snowflake: SnowflakeProject, small: Path) -> Callable[[], None]:
+    """Landing holds the small sample; the models, as often as asked, half of it."""
+    bucket = Bucket(snowflake, small)
+    bucket.put(*bucket.files[::2])
+    snowflake.stage()
+    snowflake.dbt("run", **AS_OF)
+    bucket.announce(*bucket.files[1::2])
+    for model in COUNTED:
+        snowflake.query(f"create table {model}_half as select * from {model}")
+
+    def restore() -> None:
+        for model in COUNTED:
+            snowflake.query(
+                f"create or replace table {model} as select * from {model}_half"
+            )
+
+    return restore
+
+
+@pytest.mark.parametrize(
+    "failures",
+    [
+        {"merge into .*flow_records": "before"},
+        {"merge into .*flow_records": "after"},
+        {f"delete from .*{TALKERS}": "before", f"delete from .*{ADMIN_FLOWS}": "after"},
+        {f"insert into .*{TALKERS}": "before", f"insert into .*{ADMIN_FLOWS}": "after"},
+    ],
+    ids=["before the merge", "after the merge", "at the deletes", "at the inserts"],
+)
+def test_an_interrupted_build_is_finished_by_the_next(
+    snowflake: SnowflakeProject,
+    half_counted: Callable[[], None],
+    small_truth: dict[str, Any],
+    failures: dict[str, str],
 ) -> None:
-    account = new_account("refresh")
-    file = min(small.rglob("*.parquet"))
-    account.put(small, file)
-    account.stage()
-    printed = account.dbt(
-        "run-operation", "stage_external_sources", exit_code=1, ext_full_refresh=True
+    """A statement was refused, or ran and its answer was lost."""
+    half_counted()
+    for statement, when in failures.items():
+        snowflake.stand_in.fail(rf"(?is)^\s*{statement}", when=when)
+    printed = snowflake.dbt("run", fails=True, **AS_OF)
+    assert f"ERROR={len(failures)} " in printed
+    snowflake.dbt("run", **AS_OF)
+    assert_each_record_counts_once(snowflake, small_truth)
+
+
+@pytest.fixture(scope="module")
+def login(
+    snowflake: SnowflakeProject, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """A user with a key, as the `SNOWFLAKE_…` variables name it."""
+    key = KeyPair(tmp_path_factory.mktemp("keys"), "runs")
+    snowflake.stand_in.rows(
+        f"create user runs type = service rsa_public_key = '{key.letters}';"
+        " grant role accountadmin to user runs"
     )
-    assert "allow_destructive_refresh" in printed
-    account.stage(ext_full_refresh=True, allow_destructive_refresh=True)
-    assert account.rows(
-        f"select count(*) as n from {account.database}.landing.flow_logs"
-    ) == [{"n": records_of(file)}]
+    return {"USER": "runs", "PRIVATE_KEY_PATH": key.file, "ROLE": "accountadmin"}
 
 
-def test_once_events_flow_one_refresh_closes_the_gap(
-    new_account: Callable[[str], Account], small: Path
+def finish(command: subprocess.Popen[str]) -> None:
+    printed, errors = command.communicate(timeout=300)
+    assert command.returncode == 0, printed + errors
+
+
+def test_a_killed_build_is_finished_by_the_next(
+    snowflake: SnowflakeProject,
+    half_counted: Callable[[], None],
+    small_truth: dict[str, Any],
+    login: dict[str, str],
 ) -> None:
-    """A file that came between COPY and the first event is loaded, once."""
-    account = new_account("gap")
-    first, gap, later = sorted(small.rglob("*.parquet"))[:3]
-    account.put(small, first)
-    account.stage()
-    account.put(small, gap)
-    assert "SKIP" in account.stage()
-    account.stand_in.event(account.put(small, later))
-    account.stand_in.clear_log()
-    account.stage()
-    assert "SKIP" in account.stage()
-    refreshes = [text for text in account.stand_in.statements() if " refresh" in text]
-    assert len(refreshes) == 1
-    assert account.rows(
-        "select count(*) as n, count(distinct metadata_filename) as f"
-        f" from {account.database}.landing.flow_logs"
-    ) == [{"n": records_of(first, gap, later), "f": 3}]
-
-
-def test_a_trial_copy_leaves_nothing(
-    new_account: Callable[[str], Account], small: Path
-) -> None:
-    account = new_account("trial")
-    account.stage()
-    file = min(small.rglob("*.parquet"))
-    account.put(small, file)
-    name = str(file.relative_to(small))
-    printed = account.dbt(
-        "run-operation", "trial_copy", "--args", json.dumps({"path": name})
-    )
-    assert f"trial/{name}: {records_of(file)} records" in printed
-    (left,) = account.rows(
-        f"select count(*) as n from {account.database}.landing.flow_logs"
-    )
-    assert left == {"n": 0}
-    tables = account.stand_in.rows(f"show tables in schema {account.database}.landing")
-    assert [table["name"] for table in tables] == ["FLOW_LOGS"]
+    """By SIGKILL, while the MERGE runs."""
+    half_counted()
+    snowflake.stand_in.clear_log()
+    run = snowflake.command(login, "run", **AS_OF)
+    while not any("merge into" in text for text in snowflake.stand_in.statements()):
+        assert run.poll() is None, run.communicate()
+        time.sleep(0.02)
+    run.kill()
+    run.communicate()
+    assert run.returncode == -signal.SIGKILL
+    assert not any(TALKERS in text for text in snowflake.stand_in.statements())
+    snowflake.dbt("run", **AS_OF)
+    assert_each_record_counts_once(snowflake, small_truth)
 
 
 def test_two_builds_at_once_double_nothing(
-    new_account: Callable[[str], Account], small: Path, small_truth: dict[str, Any]
+    snowflake: SnowflakeProject,
+    half_counted: Callable[[], None],
+    small_truth: dict[str, Any],
+    login: dict[str, str],
 ) -> None:
-    account = new_account("twice")
-    files = sorted(small.rglob("*.parquet"))
-    account.put(small, files[0])
-    account.stage()
-    account.dbt("run", **AS_OF)
-    for file in files[1:]:
-        account.stand_in.event(account.put(small, file))
-    with ThreadPoolExecutor() as pool:
-        runs = [
-            pool.submit(account.dbt, "run", "--target-path", str(target), **AS_OF)
-            for target in (account.project.target / "a", account.project.target / "b")
-        ]
-    assert all(run.result() for run in runs)
-    assert account.rows("select count(*) as n from flow_records") == [
-        {"n": small_truth["records"]}
-    ]
-    for mart in MARTS:
-        assert account.mart(mart) == small_truth["marts"][mart], mart
+    half_counted()
+    runs = [snowflake.command(login, "run", folder=f"{n}", **AS_OF) for n in (1, 2)]
+    for run in runs:
+        finish(run)
+    assert_each_record_counts_once(snowflake, small_truth)
 
 
 def test_an_event_carries_a_file_to_the_marts(
-    new_account: Callable[[str], Account], small: Path
+    bucket: Bucket, login: dict[str, str]
 ) -> None:
     """Object in S3, event, SQS, pipe, landing, dbt, marts; then a second file."""
-    account = new_account("whole_way")
-    account.stage()
-    (pipe,) = account.stand_in.rows(f"show pipes in schema {account.database}.landing")
-    account.s3.put_bucket_notification_configuration(
-        Bucket=BUCKET,
+    project = bucket.project
+    project.stage()
+    (pipe,) = project.stand_in.rows("show pipes in schema flow.landing")
+    project.s3.put_bucket_notification_configuration(
+        Bucket=bucket.name,
         NotificationConfiguration={
             "QueueConfigurations": [
                 {
@@ -401,18 +512,39 @@ def test_an_event_carries_a_file_to_the_marts(
             ]
         },
     )
-    records = 0
-    try:
-        for file in sorted(small.rglob("*.parquet"))[:2]:
-            url = account.put(small, file)
-            assert account.stand_in.poll() == [url]
-            account.dbt("run", **AS_OF)
-            records += records_of(file)
-            assert account.rows("select count(*) as n from flow_records") == [
-                {"n": records}
-            ]
-            assert account.mart("top_talkers_by_interface")
-    finally:
-        account.s3.put_bucket_notification_configuration(
-            Bucket=BUCKET, NotificationConfiguration={}
-        )
+    first, second = bucket.files[:2]
+    urls = bucket.put(first)
+    assert project.stand_in.poll() == urls
+    finish(
+        project.command(login, "build", "--exclude-resource-types=unit_test", **AS_OF)
+    )
+    records = "select count(*) from flow_records"
+    assert project.query(records) == [(records_of(first),)]
+    assert project.rows("top_talkers_by_interface", "rank")
+    tags = {entry["query_tag"] for entry in project.stand_in.log()}
+    assert "dbt_vpc_flow_logs" in tags
+
+    urls = bucket.put(second)
+    assert project.stand_in.poll() == urls
+    project.stand_in.clear_log()
+    project.dbt("run", **AS_OF)
+    assert project.query(records) == [(records_of(first, second),)]
+    (merged,) = [
+        entry["rows"] for entry in project.stand_in.log() if "merge" in entry["text"]
+    ]
+    assert merged
+
+
+def test_cluster_keys_are_a_setting(bucket: Bucket, login: dict[str, str]) -> None:
+    project = bucket.project
+    bucket.put(bucket.files[0])
+    project.stage()
+    settings = AS_OF | {"flow_records_cluster_by": ["to_date(started_at)"]}
+    finish(project.command(login, "run", "--select=+flow_records", **settings))
+    (table,) = project.stand_in.rows(
+        "show tables like 'flow_records' in flow.analytics"
+    )
+    assert (table["cluster_by"], table["kind"]) == (
+        "LINEAR(to_date(started_at))",
+        "TABLE",
+    )

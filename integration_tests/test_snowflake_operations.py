@@ -6,35 +6,22 @@ where dbt keeps what it has parsed; the command itself is asked how it ends.
 
 from __future__ import annotations
 
-import contextlib
-import io
 import ipaddress
 import json
 import os
 import re
-import subprocess
-import sys
 import textwrap
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import boto3
 import duckdb
 import pytest
 import snowflake.connector.errors
 import sqlfluff
 import sqlglot
-import yaml
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import rsa
-from dbt.cli.main import dbtRunner
-from moto.server import ThreadedMotoServer
 from sqlglot import exp
 
-from integration_tests.snowflake_stand_in import StandIn
-
-from .conftest import ROOT
+from .snowflake_project import KeyPair, SnowflakeProject
 from .test_snowflake_stand_in import COPY, LANDING
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -47,9 +34,10 @@ LOADER, TRANSFORMER, ANALYST = (
 )
 SERVICE = "VPC_FLOW_LOGS_SERVICE"
 STAGE, TABLE = "flow.landing.flow_logs_stage", "flow.landing.flow_logs"
-NO_ROLE = ["--vars", "{}"]
 CHANGES = re.compile(r"^(create|alter|drop|grant|revoke)\b", re.IGNORECASE)
-#: How statements begin that sqlglot does not parse; sqlfluff parses them all.
+#: How statements begin of which sqlglot keeps only the text (it has no rules for them,
+#: while it parses the models' SQL throughout). sqlfluff parses each of them, and a test
+#: holds this list to be exact.
 UNKNOWN_TO_SQLGLOT = (
     "alter pipe",
     "alter user",
@@ -77,36 +65,11 @@ UNKNOWN_TO_SQLGLOT = (
 class Account:
     """A stand-in, and dbt operations on it."""
 
-    def __init__(self, stand_in: StandIn, folder: Path) -> None:
-        self.stand_in = stand_in
+    def __init__(self, project: SnowflakeProject, folder: Path) -> None:
+        self.project = project
+        self.stand_in = project.stand_in
+        self.s3 = project.s3
         self.folder = folder
-        output = stand_in.profile(
-            password="not-checked",
-            database="flow",
-            schema="analytics",
-            warehouse="flow_wh",
-        )
-        outputs = {"snowflake": output, "local": {"type": "duckdb", "path": ":memory:"}}
-        profiles = {"vpc_flow_logs": {"target": "snowflake", "outputs": outputs}}
-        (folder / "profiles.yml").write_text(yaml.safe_dump(profiles))
-        parsed = dbtRunner().invoke(["--quiet", "parse", *self.places(), *NO_ROLE])
-        self.dbt = dbtRunner(manifest=parsed.result)
-
-    def places(self) -> list[str]:
-        target = str(self.folder / "target")
-        return [
-            *("--project-dir", str(ROOT), "--profiles-dir", str(self.folder)),
-            *("--target-path", target, "--log-path", str(self.folder / "logs")),
-            *("--log-level-file", "none", "--no-write-json"),
-        ]
-
-    def words(
-        self, operation: str, arguments: dict[str, Any], variables: dict[str, Any]
-    ) -> list[str]:
-        """A command line."""
-        words = ["--no-use-colors", "--quiet"][: 2 if "describe" in operation else 1]
-        words += ["run-operation", operation, "--args", json.dumps(arguments)]
-        return [*words, "--vars", json.dumps(variables), *self.places()]
 
     def run(
         self,
@@ -117,25 +80,19 @@ class Account:
     ) -> str:
         """Run an operation as the role FLOW_SETUP; return what it printed."""
         variables = {"setup_role": "flow_setup"} if variables is None else variables
-        printed = io.StringIO()
-        with contextlib.redirect_stdout(printed):
-            result = self.dbt.invoke(self.words(operation, arguments, variables))
-        assert result.success != fails, printed.getvalue()
-        return printed.getvalue()
+        words = ["--quiet"] if "describe" in operation else []
+        words += ["run-operation", operation, "--args", json.dumps(arguments)]
+        return self.project.dbt(*words, fails=fails, **variables)
 
-    def command(self, operation: str, *words: str, **arguments: Any) -> tuple[int, str]:
+    def command(
+        self, key: KeyPair, operation: str, **arguments: Any
+    ) -> tuple[int, str]:
         """Run an operation by dbt's command; its exit status and standard output."""
-        run = subprocess.run(
-            [
-                str(Path(sys.executable).with_name("dbt")),
-                *self.words(operation, arguments, {}),
-            ],
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
-        return run.returncode, run.stdout
+        login = {"USER": SERVICE, "PRIVATE_KEY_PATH": key.file, "ROLE": LOADER}
+        given = ["run-operation", operation, "--args", json.dumps(arguments)]
+        run = self.project.command(login, "--no-use-colors", "--quiet", *given)
+        printed, _ = run.communicate(timeout=120)
+        return run.returncode, printed
 
     def recorded(self, operation: str, **named: Any) -> tuple[str, list[str]]:
         """Run an operation; return what it printed and its statements."""
@@ -184,76 +141,45 @@ def assert_golden(name: str, statements: list[str], *secrets: str) -> None:
     assert text == file.read_text()
 
 
-def new_key(folder: Path, name: str) -> tuple[str, str]:
-    """A key pair: the private key's file, and the public key in PEM form."""
-    key = rsa.generate_private_key(65537, 2048)
-    file = folder / f"{name}.p8"
-    file.write_bytes(
-        key.private_bytes(
-            serialization.Encoding.PEM,
-            serialization.PrivateFormat.PKCS8,
-            serialization.NoEncryption(),
-        )
-    )
-    pem = key.public_key().public_bytes(
-        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
-    )
-    return str(file), pem.decode()
-
-
-def letters(pem: str) -> str:
-    return "".join(pem.splitlines()[1:-1])
-
-
 @pytest.fixture(scope="module")
-def account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Account]:
+def account(
+    snowflake: SnowflakeProject, tmp_path_factory: pytest.TempPathFactory
+) -> Account:
     """An account with an administrator's role, and a bucket with one file."""
     folder = tmp_path_factory.mktemp("operations")
-    server = ThreadedMotoServer(port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    endpoint = f"http://{host}:{port}"
-    s3 = boto3.client(
-        "s3",
-        endpoint_url=endpoint,
-        region_name="us-east-1",
-        aws_access_key_id="stand-in",
-        aws_secret_access_key="stand-in",
-    )
-    s3.create_bucket(Bucket=BUCKET)
+    snowflake.s3.create_bucket(Bucket=BUCKET)
     duckdb.sql("select 1700000000 as start, '10.0.0.1' as srcaddr").write_parquet(
         str(folder / "one.parquet")
     )
-    s3.upload_file(str(folder / "one.parquet"), BUCKET, "logs/day/one.parquet")
-    s3.put_object(Bucket=BUCKET, Key="logs/day/bad.parquet", Body=b"no parquet")
-    with StandIn.start(s3_endpoint=endpoint) as stand_in:
-        stand_in.rows("create role flow_setup")
-        yield Account(stand_in, folder)
-    server.stop()
+    file = str(folder / "one.parquet")
+    snowflake.s3.upload_file(file, BUCKET, "logs/day/one.parquet")
+    snowflake.s3.put_object(Bucket=BUCKET, Key="logs/day/bad.parquet", Body=b"bad")
+    snowflake.stand_in.rows("drop database if exists flow; create role flow_setup")
+    return Account(snowflake, folder)
 
 
 @pytest.fixture(scope="module")
-def key(account: Account) -> tuple[str, str]:
-    return new_key(account.folder, "first")
+def key(account: Account) -> KeyPair:
+    return KeyPair(account.folder, "first")
 
 
 @pytest.fixture(scope="module")
-def first(account: Account, key: tuple[str, str]) -> tuple[str, list[str]]:
+def first(account: Account, key: KeyPair) -> tuple[str, list[str]]:
     """The first set-up of the account."""
-    return account.recorded("setup_snowflake", public_key=key[1], **SETUP)
+    return account.recorded("setup_snowflake", public_key=key.pem, **SETUP)
 
 
 @pytest.fixture
-def ready(account: Account, first: Any, key: tuple[str, str]) -> Account:
+def ready(account: Account, first: Any, key: KeyPair) -> Account:
     """The account as set-up leaves it, whatever the test before did."""
-    account.run("setup_snowflake", public_key=key[1], **SETUP)
+    account.run("setup_snowflake", public_key=key.pem, **SETUP)
     return account
 
 
 @pytest.fixture
-def piped(ready: Account, key: tuple[str, str]) -> Account:
+def piped(ready: Account, key: KeyPair) -> Account:
     """With a landing table and its pipe, created by the service user as loader."""
-    login = {"user": SERVICE, "private_key_file": key[0], "role": LOADER}
+    login = {"user": SERVICE, "private_key_file": key.file, "role": LOADER}
     missing_only = LANDING.replace("create table", "create table if not exists")
     ready.rows(missing_only.format(table=TABLE), **login)
     copy = COPY.format(table=TABLE, stage=f"{STAGE}/")
@@ -267,10 +193,10 @@ def piped(ready: Account, key: tuple[str, str]) -> Account:
 
 
 def test_set_up_runs_the_reviewed_statements(
-    first: tuple[str, list[str]], key: tuple[str, str]
+    first: tuple[str, list[str]], key: KeyPair
 ) -> None:
     printed, statements = first
-    assert_golden("setup_snowflake", statements, letters(key[1]))
+    assert_golden("setup_snowflake", statements, key.letters)
     for done in changes(statements):
         assert "or replace" not in done
     for line in ("change: create warehouse flow_wh", "found: no FLOW among the"):
@@ -279,20 +205,20 @@ def test_set_up_runs_the_reviewed_statements(
 
 
 def test_a_second_run_changes_nothing_and_says_so(
-    first: Any, account: Account, key: tuple[str, str]
+    first: Any, account: Account, key: KeyPair
 ) -> None:
     printed, statements = account.recorded(
-        "setup_snowflake", public_key=key[1], **SETUP
+        "setup_snowflake", public_key=key.pem, **SETUP
     )
     assert changes(statements) == []
     assert "setup_snowflake: no change" in printed
     assert printed.count("nothing to change") == 7
 
 
-def test_set_up_without_a_role_stops(account: Account) -> None:
+def test_set_up_without_a_role_stops(account: Account, key: KeyPair) -> None:
     """With the command's exit status, and before any statement."""
     account.stand_in.clear_log()
-    exit_code, printed = account.command("setup_snowflake", **SETUP)
+    exit_code, printed = account.command(key, "setup_snowflake", **SETUP)
     assert exit_code == 1
     assert "--vars 'setup_role: NAME'" in printed
     for operation in ("setup_roles", "setup_resource_monitor", "teardown_snowflake"):
@@ -302,12 +228,9 @@ def test_set_up_without_a_role_stops(account: Account) -> None:
 
 
 def test_another_engine_is_refused(account: Account) -> None:
-    words = account.words("pipe_status", {}, {})
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        result = account.dbt.invoke([*words, "--target", "local"])
-    assert not result.success
-    assert "for Snowflake, and this target is duckdb" in printed.getvalue()
+    words = "run-operation", "pipe_status", "--target", "local"
+    printed = account.project.dbt(*words, fails=True)
+    assert "for Snowflake, and this target is duckdb" in printed
 
 
 def test_what_is_no_role_or_bucket_is_refused(account: Account) -> None:
@@ -493,7 +416,7 @@ def test_the_function_is_the_projects_own_macro(ready: Account) -> None:
 
 
 def test_the_service_user_has_keys_and_no_password(
-    ready: Account, key: tuple[str, str]
+    ready: Account, key: KeyPair
 ) -> None:
     """A key is changed through the second one, without a moment that has none."""
 
@@ -504,33 +427,33 @@ def test_the_service_user_has_keys_and_no_password(
 
     (user,) = ready.rows(f"show users like '{SERVICE}'")
     assert user["type"] == "SERVICE"
-    assert login(key[0]) == TRANSFORMER
+    assert login(key.file) == TRANSFORMER
     with pytest.raises(snowflake.connector.errors.Error):
         ready.rows("select 1", user=SERVICE, password="anything")
 
-    file, pem = new_key(ready.folder, "second")
-    _, statements = ready.recorded("setup_user", public_key_2=pem)
+    second = KeyPair(ready.folder, "second")
+    _, statements = ready.recorded("setup_user", public_key_2=second.pem)
     assert changes(statements) == [
-        f"alter user vpc_flow_logs_service set rsa_public_key_2 = '{letters(pem)}'"
+        f"alter user vpc_flow_logs_service set rsa_public_key_2 = '{second.letters}'"
     ]
-    assert login(file) == login(key[0]) == TRANSFORMER
-    assert changes(ready.recorded("setup_user", public_key_2=pem)[1]) == []
-    ready.run("setup_user", public_key=pem, public_key_2="")
-    assert login(file) == TRANSFORMER
+    assert login(second.file) == login(key.file) == TRANSFORMER
+    assert changes(ready.recorded("setup_user", public_key_2=second.pem)[1]) == []
+    ready.run("setup_user", public_key=second.pem, public_key_2="")
+    assert login(second.file) == TRANSFORMER
     with pytest.raises(snowflake.connector.errors.Error):
-        login(key[0])
+        login(key.file)
     (row,) = [
         row
         for row in ready.rows(f"desc user {SERVICE}")
         if row["property"] == "RSA_PUBLIC_KEY"
     ]
-    assert row["value"] == letters(pem)
+    assert row["value"] == second.letters
 
 
 def test_what_is_no_public_key_or_no_service_user_is_refused(
-    ready: Account, key: tuple[str, str]
+    ready: Account, key: KeyPair
 ) -> None:
-    private = Path(key[0]).read_text()
+    private = Path(key.file).read_text()
     printed = ready.run("setup_user", fails=True, public_key=private)
     assert "is no RSA public key" in printed
     assert private.splitlines()[1] not in printed
@@ -542,9 +465,9 @@ def test_what_is_no_public_key_or_no_service_user_is_refused(
 # ----- the days after
 
 
-def test_programs_get_one_line_of_json(piped: Account) -> None:
+def test_programs_get_one_line_of_json(piped: Account, key: KeyPair) -> None:
     """From the command itself; nothing else may stand on its standard output."""
-    exit_code, printed = piped.command("describe_pipe")
+    exit_code, printed = piped.command(key, "describe_pipe")
     assert exit_code == 0
     (line,) = printed.splitlines()
     pipe = json.loads(line)
@@ -566,7 +489,11 @@ def test_programs_get_one_line_of_json(piped: Account) -> None:
         "storage_aws_role_arn": READER,
         "storage_allowed_locations": [LOCATION],
     }
-    assert json.loads(piped.run("describe_account_parameters")) == {}
+    assert json.loads(piped.run("describe_account_parameters")) == {
+        "PREVENT_UNLOAD_TO_INLINE_URL": "false",
+        "REQUIRE_STORAGE_INTEGRATION_FOR_STAGE_CREATION": "false",
+        "REQUIRE_STORAGE_INTEGRATION_FOR_STAGE_OPERATION": "false",
+    }
 
 
 def test_the_days_after(piped: Account) -> None:
@@ -609,10 +536,36 @@ def test_the_days_after(piped: Account) -> None:
     statements = [bare(sql) for sql in piped.stand_in.statements()]
     assert changes(statements) == [
         f"alter pipe {TABLE} refresh",
-        f"alter pipe {TABLE} refresh prefix = 'day/'"
-        " modified_after = '2026-01-31T00:00:00Z'",
+        f"alter pipe {TABLE} refresh\n    prefix = 'day/'"
+        "\n    modified_after = '2026-01-31T00:00:00Z'",
     ]
     assert_golden("days_after", list(dict.fromkeys(statements)))
+
+
+def test_a_failed_file_is_loaded_by_the_statement_that_is_printed(
+    piped: Account,
+) -> None:
+    """sf:user-guide/data-load-snowpipe-ts: the pipe does not try it again."""
+    piped.run("refresh_pipe")
+    printed = piped.run("load_errors")
+    statements = re.findall(r"Once it is mended:\n(.*?);\n", printed, re.DOTALL)
+    assert_golden("load_by_hand", statements)
+    (bad,) = statements
+    with pytest.raises(snowflake.connector.errors.Error, match=r"bad\.parquet"):
+        piped.rows(bad)
+
+    file = str(piped.folder / "one.parquet")
+    piped.s3.upload_file(file, BUCKET, "logs/day/bad.parquet")
+    assert "files handed to the pipe: 0" in piped.run("refresh_pipe")
+    assert [load["status"] for load in piped.rows(bad)] == ["LOADED"]
+    assert piped.rows(
+        f"select metadata_filename as file, count(*) as records from {TABLE}"
+        " group by 1 order by 1"
+    ) == [
+        {"file": "logs/day/bad.parquet", "records": 1},
+        {"file": "logs/day/one.parquet", "records": 1},
+    ]
+    assert "no file failed" in piped.run("load_errors")
 
 
 def test_without_a_set_up_role_the_profile_decides(piped: Account) -> None:
@@ -632,9 +585,7 @@ def test_teardown_needs_the_databases_name(ready: Account) -> None:
         assert changes([bare(sql) for sql in ready.stand_in.statements()]) == []
 
 
-def test_teardown_takes_back_everything_in_order(
-    piped: Account, key: tuple[str, str]
-) -> None:
+def test_teardown_takes_back_everything_in_order(piped: Account, key: KeyPair) -> None:
     """First all but the data, then all; twice each; and set-up works again after it."""
 
     def left() -> dict[str, list[str]]:
@@ -669,7 +620,7 @@ def test_teardown_takes_back_everything_in_order(
     assert piped.rows(f"select count(*) as records from {TABLE}")
     kept = changes(statements)
 
-    piped.run("setup_snowflake", public_key=key[1], **SETUP)
+    piped.run("setup_snowflake", public_key=key.pem, **SETUP)
     printed, statements = piped.recorded(
         "teardown_snowflake",
         variables=administrator,

@@ -77,7 +77,9 @@
    `landed` lists the fields that the landing table holds (DuckDB's grows with the
    formats that arrive). #}
 {% macro flow_log_field(field, landed) -%}
-    {%- set value = adapter.dispatch('flow_log_field', 'vpc_flow_logs')(field, landed) -%}
+    {%- set value = adapter.dispatch('flow_log_field', 'vpc_flow_logs')(
+        field, landed
+    ) -%}
     {{ "nullif(" ~ value ~ ", 'unknown')" if field.name == 'account_id' else value }}
 {%- endmacro %}
 

@@ -21,10 +21,11 @@
 
     {# The loader's function returns its failures, since an exception in it would
        reach the user as a traceback. #}
+    {% set escaped = tojson(settings) | replace("'", "''") %}
     {% set load %}
         /* load every file that is not loaded yet */
         with staged as materialized (
-            select stage_flow_logs('{{ tojson(settings) | replace("'", "''") }}') as outcome
+            select stage_flow_logs('{{ escaped }}') as outcome
         )
         select
             case

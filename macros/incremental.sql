@@ -15,7 +15,8 @@
     {% if is_incremental() %}
         {% do scope.update({'since': read_since(this, counted)}) %}
         {% do scope.update({'days': days_of(records, scope.since)}) %}
-        {% do log(this.identifier ~ ' reads ' ~ (scope.days | join(', ') or 'nothing')) %}
+        {% set days = scope.days | join(', ') or 'nothing' %}
+        {% do log(this.identifier ~ ' reads ' ~ days) %}
     {% endif %}
     {% do return(scope) %}
 {% endmacro %}
@@ -104,7 +105,7 @@
     {{ return(adapter.dispatch('load_overlap', 'vpc_flow_logs')()) }}
 {% endmacro %}
 
-{# One batch is committed after the other, each with a later time than the one before. #}
+{# Batches are committed one after the other, each with a later time than the last. #}
 {% macro duckdb__load_overlap() %}
     {% do return(modules.datetime.timedelta(0)) %}
 {% endmacro %}

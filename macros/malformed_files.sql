@@ -70,5 +70,7 @@
 {%- endmacro %}
 
 {% macro snowflake__is_of_a_readable_file() -%}
-    metadata_filename not in (select metadata_filename from {{ ref('malformed_files') }})
+    metadata_filename not in (
+        select metadata_filename from {{ ref('malformed_files') }}
+    )
 {%- endmacro %}

@@ -16,7 +16,8 @@
 {% macro is_plausible_time(started_at, loaded_at) -%}
     coalesce(
         {{ started_at }} >= cast('2013-01-01' as timestamp)
-        and {{ started_at }} <= {{ dbt.dateadd('day', 1, load_time_in_utc(loaded_at)) }},
+        and {{ started_at }}
+            <= {{ dbt.dateadd('day', 1, load_time_in_utc(loaded_at)) }},
         false
     )
 {%- endmacro %}

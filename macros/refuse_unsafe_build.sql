@@ -34,9 +34,9 @@
     {% if guarded %}
         {% do exceptions.raise_compiler_error(
             '--full-refresh would build ' ~ guarded | sort | join(', ') ~ ' anew from'
-            ~ ' what landing holds now: days whose records were removed from it would be'
-            ~ " lost. If that is what you want, add --vars 'allow_destructive_refresh:"
-            ~ " true'."
+            ~ ' what landing holds now: days whose records were removed from it would'
+            ~ ' be lost. If that is what you want, add --vars'
+            ~ " 'allow_destructive_refresh: true'."
         ) %}
     {% endif %}
 {% endmacro %}

@@ -22,18 +22,15 @@
 
 
 {% macro snowflake__verify_staging(source_node) %}
-    {% set pipes = [] %}
-    {% for row in run_query(
-        'show pipes in schema ' ~ source_node.database ~ '.' ~ source_node.schema
-    ) if row['name'] | lower == source_node.identifier | lower %}
-        {% do pipes.append(row) %}
-    {% endfor %}
-    {% if not pipes %}
+    {% set pipe = find_object(
+        'pipes', source_node.relation_name, in_schema_of(source_node)
+    ) %}
+    {% if pipe is none %}
         {% do exceptions.raise_compiler_error(
             'There is no pipe ' ~ source_node.relation_name ~ ' after staging.'
         ) %}
     {% endif %}
-    {% set channel = pipes[0]['notification_channel'] %}
+    {% set channel = pipe.notification_channel %}
     {% if var('snowpipe_auto_ingest') and not channel %}
         {% do exceptions.raise_compiler_error(
             'The pipe ' ~ source_node.relation_name ~ ' has no notification channel,'

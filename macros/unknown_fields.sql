@@ -1,5 +1,5 @@
 {# The fields of landed records that flow_log_fields() does not list, one row a record
-   and field, of what was loaded after `since`: field, metadata_filename, loaded_at. #}
+   and field, of what was loaded after `since`: name, metadata_filename, loaded_at. #}
 {% macro unknown_fields(since) -%}
     {{ return(adapter.dispatch('unknown_fields', 'vpc_flow_logs')(since)) }}
 {%- endmacro %}
@@ -7,7 +7,7 @@
 {# The loader puts them into a MAP of their own. #}
 {% macro duckdb__unknown_fields(since) -%}
     select
-        unnest(map_keys(unknown_fields)) as field,
+        unnest(map_keys(unknown_fields)) as name,
         metadata_filename,
         _dbt_copied_at as loaded_at
     from {{ source('vpc_flow', 'flow_logs') }}
@@ -20,7 +20,7 @@
 {% macro snowflake__unknown_fields(since) -%}
     {%- set known = flow_log_fields() | map(attribute='name') -%}
     select
-        fields.key as field,
+        fields.key as name,
         landing.metadata_filename,
         landing._dbt_copied_at as loaded_at
     from {{ source('vpc_flow', 'flow_logs') }} as landing

@@ -3,7 +3,8 @@
 {% macro in_window(started_date) -%}
     {%- set today = as_of() -%}
     {%- set first = today - modules.datetime.timedelta(days=var('lookback_days')) -%}
-    {{ started_date }} between cast('{{ first }}' as date) and cast('{{ today }}' as date)
+    {{ started_date }}
+        between cast('{{ first }}' as date) and cast('{{ today }}' as date)
 {%- endmacro %}
 
 

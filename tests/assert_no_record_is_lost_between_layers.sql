@@ -1,5 +1,5 @@
 {# Every staged record stands in flow_records or, if a transit gateway wrote it, in
-   transit_gateway_records; only those of malformed files do not. It reads everything. #}
+   transit_gateway_records; only those of malformed files do not. Reads everything. #}
 {{ config(tags=['audit']) }}
 
 with

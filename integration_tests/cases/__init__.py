@@ -42,7 +42,7 @@ INT64 = {
 #: Where the rows of a model say which case they are of.
 KEYS = (
     "metadata_filename", "internal_addr", "external_addr", "client_addr",
-    "server_addr", "talker", "interface_id", "field",
+    "server_addr", "talker", "interface_id", "name",
 )  # fmt: skip
 
 Row = dict[str, Any]
@@ -83,7 +83,7 @@ class Case:
             rows = [
                 row
                 for row in rows_of(model)
-                if any(str(row[key]) in words for key in KEYS if key in row)
+                if any(_last_part(row[key]) in words for key in KEYS if key in row)
             ]
             left = list(rows)
             for wanted in expected:
@@ -174,6 +174,10 @@ def _type(column: str) -> pa.DataType:
 
 def _fits(row: Row, wanted: Row) -> bool:
     return all(_plain(row[name]) == value for name, value in wanted.items())
+
+
+def _last_part(value: Any) -> str:
+    return str(value).rsplit("/", 1)[-1]
 
 
 def _plain(value: Any) -> Any:

@@ -16,14 +16,19 @@ select
 select
         last_load_time,
         status,
-        stage_location || file_name as file,
+        stage_location,
+        file_name,
         error_count,
         first_error_message
     from table(flow.information_schema.copy_history(
             table_name => 'flow.landing.flow_logs',
             start_time => dateadd('day', -14, current_timestamp())
         ))
-    where status != 'Loaded'
+    qualify
+        row_number() over (
+            partition by stage_location, file_name order by last_load_time desc
+        ) = 1
+        and status != 'Loaded'
     order by last_load_time desc;
 
 select
@@ -44,21 +49,28 @@ show pipes like 'flow_logs' in account;
 
 alter pipe flow.landing.flow_logs refresh;
 
-alter pipe flow.landing.flow_logs refresh prefix = 'day/' modified_after = '2026-01-31T00:00:00Z';
+alter pipe flow.landing.flow_logs refresh
+    prefix = 'day/'
+    modified_after = '2026-01-31T00:00:00Z';
 
 select system$pipe_status('flow.landing.flow_logs') as status;
 
 select
         last_load_time,
         status,
-        stage_location || file_name as file,
+        stage_location,
+        file_name,
         error_count,
         first_error_message
     from table(flow.information_schema.copy_history(
             table_name => 'flow.landing.flow_logs',
             start_time => dateadd('day', -7, current_timestamp())
         ))
-    where status != 'Loaded'
+    qualify
+        row_number() over (
+            partition by stage_location, file_name order by last_load_time desc
+        ) = 1
+        and status != 'Loaded'
     order by last_load_time desc;
 
 show stages like 'flow_logs_stage' in account;
@@ -72,10 +84,30 @@ select
     from @flow.landing.flow_logs_stage/day/one.parquet
     limit 5;
 
-select system$validate_storage_integration('VPC_FLOW_LOGS', 's3://flow-logs/logs/', 'day/one.parquet', 'list') as answer;
+select system$validate_storage_integration(
+        'VPC_FLOW_LOGS',
+        's3://flow-logs/logs/',
+        'day/one.parquet',
+        'list'
+    ) as answer;
 
-select system$validate_storage_integration('VPC_FLOW_LOGS', 's3://flow-logs/logs/', 'day/one.parquet', 'read') as answer;
+select system$validate_storage_integration(
+        'VPC_FLOW_LOGS',
+        's3://flow-logs/logs/',
+        'day/one.parquet',
+        'read'
+    ) as answer;
 
-select system$validate_storage_integration('VPC_FLOW_LOGS', 's3://flow-logs/logs/', 'day/none.parquet', 'list') as answer;
+select system$validate_storage_integration(
+        'VPC_FLOW_LOGS',
+        's3://flow-logs/logs/',
+        'day/none.parquet',
+        'list'
+    ) as answer;
 
-select system$validate_storage_integration('VPC_FLOW_LOGS', 's3://flow-logs/logs/', 'day/none.parquet', 'read') as answer;
+select system$validate_storage_integration(
+        'VPC_FLOW_LOGS',
+        's3://flow-logs/logs/',
+        'day/none.parquet',
+        'read'
+    ) as answer;

@@ -64,7 +64,8 @@ show views in schema flow.analytics;
 
 show user functions in schema flow.analytics;
 
-create role if not exists vpc_flow_logs_loader comment = 'Created by the dbt project vpc_flow_logs';
+create role if not exists vpc_flow_logs_loader
+    comment = 'Created by the dbt project vpc_flow_logs';
 
 grant role vpc_flow_logs_loader to role flow_setup;
 
@@ -78,7 +79,8 @@ grant usage on stage flow.landing.flow_logs_stage to role vpc_flow_logs_loader;
 
 grant usage on integration vpc_flow_logs to role vpc_flow_logs_loader;
 
-create role if not exists vpc_flow_logs_transformer comment = 'Created by the dbt project vpc_flow_logs';
+create role if not exists vpc_flow_logs_transformer
+    comment = 'Created by the dbt project vpc_flow_logs';
 
 grant role vpc_flow_logs_transformer to role flow_setup;
 
@@ -94,7 +96,8 @@ grant monitor on future pipes in schema flow.landing to role vpc_flow_logs_trans
 
 grant usage, create table, create view on schema flow.analytics to role vpc_flow_logs_transformer;
 
-create role if not exists vpc_flow_logs_analyst comment = 'Created by the dbt project vpc_flow_logs';
+create role if not exists vpc_flow_logs_analyst
+    comment = 'Created by the dbt project vpc_flow_logs';
 
 grant role vpc_flow_logs_analyst to role flow_setup;
 

@@ -29,14 +29,10 @@ class StandIn:
     @contextmanager
     def start(
         cls,
-        state: Path | None = None,
-        s3_endpoint: str | None = None,
-        port: int = 0,
+        s3_endpoint: str,
     ) -> Iterator[StandIn]:
         """Run the stand-in in its own process until the block ends."""
-        command = [sys.executable, "-m", __package__, "--port", str(port)]
-        command += ["--state", str(state)] if state else []
-        command += ["--s3-endpoint", s3_endpoint] if s3_endpoint else []
+        command = [sys.executable, "-m", str(__package__), "--s3-endpoint", s3_endpoint]
         process = subprocess.Popen(command, stdout=subprocess.PIPE, cwd=_ROOT)
         assert process.stdout is not None
         try:
@@ -111,15 +107,15 @@ class StandIn:
 
     def event(self, url: str) -> list[str]:
         """An object was created at a URL; returns the pipes that took it."""
-        return self._do("event", url=url)
+        return list(self._do("event", url=url))
 
     def poll(self) -> list[str]:
         """Let the pipes read their SQS queue; returns the objects' URLs."""
-        return self._do("poll")
+        return list(self._do("poll"))
 
     def lapse(self, name: str) -> int:
-        """End a pipe's (or a table's) load history; returns how many files it had."""
-        return self._do("lapse", name=name)
+        """End a pipe's load history; returns how many files it had."""
+        return int(self._do("lapse", name=name))
 
     def pipe_timezone(self, timezone: str | None) -> None:
         """Run pipes in a time zone (``None``: the account's)."""
@@ -142,7 +138,7 @@ class StandIn:
 
     def log(self) -> list[dict[str, Any]]:
         """Every statement since the start or the last ``clear_log``."""
-        return self._do("log")
+        return list(self._do("log"))
 
     def statements(self) -> Sequence[str]:
         """The text of every logged statement."""

@@ -1,33 +1,28 @@
 """What a statement answers, in the connector's JSON row format.
 
 sf:developer-guide/sql-api/handling-responses describes the encoding: every value is a
-string; dates are days since the epoch, times and timestamps are seconds with nine
-decimals. DuckDB's TIMESTAMP WITH TIME ZONE is an instant without a stored offset, which
-is Snowflake's TIMESTAMP_LTZ; TIMESTAMP_TZ is not modelled.
+string; dates are days since the epoch, timestamps are seconds with nine decimals.
+DuckDB's TIMESTAMP WITH TIME ZONE is an instant without a stored offset, which is
+Snowflake's TIMESTAMP_LTZ. Not modelled: TIMESTAMP_TZ, TIME, BINARY, arrays, objects.
 """
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from typing import Any
 
 TEXT_LENGTH = 16_777_216
 _SCALARS = {
-    "BLOB": "binary",
     "BOOLEAN": "boolean",
     "DATE": "date",
     "DOUBLE": "real",
-    "FLOAT": "real",
     "JSON": "variant",
-    "TIME": "time",
     "TIMESTAMP": "timestamp_ntz",
     "TIMESTAMP WITH TIME ZONE": "timestamp_ltz",
-    "TIMESTAMP_NS": "timestamp_ntz",
 }
 
 
@@ -47,12 +42,7 @@ class Column:
             return cls(name, "fixed", int(decimal[1]), int(decimal[2]))
         if re.fullmatch(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?", duckdb_type):
             return cls(name, "fixed", 38, 0)
-        wire = _SCALARS.get(duckdb_type)
-        if wire is None and duckdb_type.endswith("]"):
-            wire = "array"
-        elif wire is None and duckdb_type.startswith(("STRUCT", "MAP")):
-            wire = "object"
-        wire = wire or "text"
+        wire = _SCALARS.get(duckdb_type, "text")
         return cls(name, wire, None, 9 if wire.startswith("time") else None)
 
     @property
@@ -65,9 +55,7 @@ class Column:
                 return f"VARCHAR({TEXT_LENGTH})"
             case "real":
                 return "FLOAT"
-            case "binary":
-                return "BINARY(8388608)"
-            case "time" | "timestamp_ntz" | "timestamp_ltz":
+            case "timestamp_ntz" | "timestamp_ltz":
                 return f"{self.type.upper()}(9)"
         return self.type.upper()
 
@@ -76,43 +64,29 @@ class Column:
         length = TEXT_LENGTH if self.type == "text" else None
         return {
             "name": self.name,
-            "database": "",
-            "schema": "",
-            "table": "",
             "nullable": True,
             "type": self.type,
             "byteLength": length,
             "length": length,
             "scale": self.scale,
             "precision": self.precision,
-            "collation": None,
         }
 
 
-def encode(value: Any, column: Column) -> str | None:
+def encode(value: Any) -> str | None:
     """One value as the connector expects it."""
-    if value is None:
-        return None
     match value:
+        case None:
+            return None
         case bool():
             return "1" if value else "0"
         case datetime():
             moment = value if value.tzinfo else value.replace(tzinfo=UTC)
-            micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // _MICROSECOND
+            micros = (moment - datetime(1970, 1, 1, tzinfo=UTC)) // datetime.resolution
             return f"{Decimal(micros).scaleb(-6):.9f}"
         case date():
             return str((value - date(1970, 1, 1)).days)
-        case time():
-            seconds = value.hour * 3600 + value.minute * 60 + value.second
-            return f"{seconds}.{value.microsecond:06d}000"
-        case bytes():
-            return value.hex().upper()
-        case dict() | list():
-            return json.dumps(value, default=str)
     return str(value)
-
-
-_MICROSECOND = datetime.resolution
 
 
 @dataclass
@@ -125,30 +99,25 @@ class Result:
     stats: dict[str, int] = field(default_factory=dict)
 
     @classmethod
-    def status(cls, message: str) -> Result:
+    def status(cls, message: str = "Statement executed successfully.") -> Result:
         """The answer of a statement that returns a sentence."""
         return cls([Column("status")], [[message]])
 
     @classmethod
-    def table(cls, names: str | Sequence[str], rows: Iterable[dict]) -> Result:
+    def table(cls, names: str, rows: Iterable[dict[str, Any]]) -> Result:
         """Rows given as dictionaries, with SHOW's lower-case column names."""
-        names = names.split() if isinstance(names, str) else list(names)
-        data = [[row.get(name) for name in names] for row in rows]
-        return cls(
-            [_column(n, [r[i] for r in data]) for i, n in enumerate(names)], data
-        )
+        keys = names.split()
+        data = [[row.get(key) for key in keys] for row in rows]
+        columns = [_column(key, [r[i] for r in data]) for i, key in enumerate(keys)]
+        return cls(columns, data)
 
     def wire(self) -> dict[str, Any]:
         """The part of the response that carries the rows."""
-        rows = [
-            [encode(v, c) for v, c in zip(row, self.columns, strict=True)]
-            for row in self.rows
-        ]
         return {
             "rowtype": [column.wire() for column in self.columns],
-            "rowset": rows,
-            "total": len(rows),
-            "returned": len(rows),
+            "rowset": [[encode(value) for value in row] for row in self.rows],
+            "total": len(self.rows),
+            "returned": len(self.rows),
             "queryResultFormat": "json",
             "statementTypeId": self.type_id,
             "stats": self.stats or None,
@@ -156,14 +125,9 @@ class Result:
 
 
 def _column(name: str, values: list[Any]) -> Column:
-    sample = next((value for value in values if value is not None), None)
-    match sample:
-        case bool():
-            return Column(name, "boolean")
+    match next((value for value in values if value is not None), None):
         case int():
             return Column(name, "fixed", 38, 0)
-        case float():
-            return Column(name, "real")
         case datetime():
             return Column(name, "timestamp_ltz", None, 9)
     return Column(name)

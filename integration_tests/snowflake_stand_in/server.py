@@ -4,8 +4,8 @@ The connector's endpoints are undocumented; what is answered here is what
 snowflake-connector-python reads. Errors of SQL are HTTP 200 with ``success: false``,
 also those the stand-in did not foresee, because the connector retries an HTTP 500 for
 minutes. Log-in follows sf:user-guide/key-pair-auth for users that the account knows:
-the token must be signed with one of the user's two keys, and a TYPE = SERVICE user has
-no password. A user that was never created is let in as the account's administrator.
+the token must be signed with one of the user's two keys, and nobody has a password. A
+user that was never created is let in as the account's administrator.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from typing import Any
 
 import jwt
 from cryptography.hazmat.primitives import serialization
-from fakesnow.converter import from_binding
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
 from starlette.requests import Request
@@ -43,7 +42,8 @@ from integration_tests.snowflake_stand_in.errors import SqlError
 from integration_tests.snowflake_stand_in.results import Result
 from integration_tests.snowflake_stand_in.session import Session
 
-HANDLER_MODULES = (catalog, loading, objects, relations)
+#: To be imported: each registers its handlers.
+HANDLERS = (catalog, loading, objects, relations)
 _RESULTS_KEPT = 100
 
 
@@ -60,7 +60,6 @@ class Server:
         """The ASGI application."""
         post = {
             "/session/v1/login-request": self.login,
-            "/session/token-request": self.renew,
             "/session/heartbeat": self.nothing,
             "/session": self.leave,
             "/queries/v1/query-request": self.query,
@@ -69,10 +68,7 @@ class Server:
             "/stand-in/{action}": self.steer,
         }
         routes = [Route(path, call, methods=["POST"]) for path, call in post.items()]
-        routes += [
-            Route("/queries/{query}/result", self.result),
-            Route("/monitoring/queries/{query}", self.monitor),
-        ]
+        routes.append(Route("/queries/{query}/result", self.result))
         return Starlette(routes=routes, exception_handlers={Exception: _unforeseen})
 
     # ----- what the connector calls
@@ -90,10 +86,7 @@ class Server:
         except SqlError as error:
             return _failed(error, 390100)
         for key, value in (data.get("SESSION_PARAMETERS") or {}).items():
-            if key.upper() in session.account.registry.parameters or key.upper() in (
-                "QUERY_TAG",
-                "TIMEZONE",
-            ):
+            if key.upper() in ("QUERY_TAG", "TIMEZONE"):
                 session.set_parameter(key.upper(), str(value))
         warehouse = asked.get("warehouse")
         if warehouse:
@@ -125,13 +118,8 @@ class Server:
         if known is None:
             return
         values = known.properties
-        if str(values.get("DISABLED", "")).lower() == "true":
-            raise SqlError("User access disabled. Contact your administrator.", 390101)
         if data.get("AUTHENTICATOR") != "SNOWFLAKE_JWT":
-            service = str(values.get("TYPE", "")).upper() == "SERVICE"
-            if service or values.get("PASSWORD") != data.get("PASSWORD"):
-                raise SqlError("Incorrect username or password was specified.", 390100)
-            return
+            raise SqlError("Incorrect username or password was specified.", 390100)
         for option in ("RSA_PUBLIC_KEY", "RSA_PUBLIC_KEY_2"):
             if option in values and _signed_by(values[option], data["TOKEN"]):
                 return
@@ -139,18 +127,16 @@ class Server:
 
     def _enter(self, session: Session, known: Any, role: str | None) -> None:
         asked = role or (known and known.properties.get("DEFAULT_ROLE"))
-        if known and not asked:
-            asked = "PUBLIC"
         if not asked:
             return
         name = text.name_parts(str(asked))
         held = [
             grant.name
-            for grant in self.account.registry.grants
+            for grant in self.account.grants
             if grant.kind == "ROLE"
             and (grant.to_kind, grant.to) == ("USER", session.user)
         ]
-        allowed = name in held or name == ("PUBLIC",) or known is None
+        allowed = name in held or known is None
         if name not in self.account.things("ROLE") or not allowed:
             raise SqlError(
                 f"Role '{name[0]}' specified in the connect string does not exist or"
@@ -182,16 +168,11 @@ class Server:
     def _answer(self, session: Session, body: dict[str, Any]) -> JSONResponse:
         try:
             sql = body["sqlText"]
-            if body.get("describeOnly"):
-                result = session.query(sql)
-                result.rows = []
-                return JSONResponse(self._keep(session, result))
-            binds = [from_binding(b) for b in (body.get("bindings") or {}).values()]
             parts = text.statements(sql, keep_comments=True)
             wanted = (body.get("parameters") or {}).get("MULTI_STATEMENT_COUNT", 1)
             if len(text.statements(sql)) > 1 and int(wanted) != 1:
                 return self._several(session, parts)
-            return JSONResponse(self._keep(session, session.run(sql, binds)))
+            return JSONResponse(self._keep(session, session.run(sql)))
         except SqlError as error:
             return _failed(error)
         except Exception as error:
@@ -230,18 +211,6 @@ class Server:
         """The result of an earlier query."""
         return JSONResponse(self.results[request.path_params["query"]])
 
-    async def monitor(self, _request: Request) -> JSONResponse:
-        """The status of a query: every query here is finished."""
-        return JSONResponse(
-            {"data": {"queries": [{"status": "SUCCESS"}]}, "success": True}
-        )
-
-    async def renew(self, request: Request) -> JSONResponse:
-        """A new session token: the old one."""
-        token = _token(request)
-        data = {"sessionToken": token, "masterToken": token}
-        return JSONResponse({"data": data, "success": True})
-
     async def leave(self, request: Request) -> JSONResponse:
         """Close a session."""
         session = self.sessions.pop(_token(request), None)
@@ -272,9 +241,7 @@ class Server:
 
     def _locked(self, call: Callable[..., Any], body: dict[str, Any]) -> Any:
         with self.account.lock:
-            answer = call(**body)
-            self.account.save()
-            return answer
+            return call(**body)
 
     def _do_event(self, url: str) -> list[str]:
         return loading.event(self.account, url)
@@ -283,19 +250,14 @@ class Server:
         return loading.poll(self.account)
 
     def _do_lapse(self, name: str) -> int:
-        """Fourteen days are over for a pipe (or 64 for a table): forget its files."""
-        parts = text.name_parts(name)
-        pipe = self.account.things("PIPE").get(parts)
-        if pipe is None:
-            known = self.account.find("TABLE", parts).copied
-        else:
-            known = pipe.history
+        """Fourteen days are over for a pipe: forget its files."""
+        known = self.account.find("PIPE", text.name_parts(name)).history
         count = len(known)
         known.clear()
         return count
 
     def _do_pipe_timezone(self, timezone: str | None) -> None:
-        self.account.registry.pipe_timezone = timezone
+        self.account.pipe_timezone = timezone
 
     def _do_fail(self, regex: str, message: str, times: int, when: str) -> None:
         self.account.failures.append(Failure(regex, message, times, when))
@@ -346,7 +308,6 @@ def _parameters(session: Session) -> list[dict[str, Any]]:
 
 def _failed(error: SqlError, code: int | None = None) -> JSONResponse:
     code = error.code if code is None or error.code > 390000 else code
-    message = error.message
     return JSONResponse(
         {
             "data": {
@@ -356,7 +317,7 @@ def _failed(error: SqlError, code: int | None = None) -> JSONResponse:
                 "internalError": False,
             },
             "code": f"{code:06d}",
-            "message": message,
+            "message": error.message,
             "success": False,
         }
     )

@@ -44,7 +44,7 @@ def pattern(template: str) -> re.Pattern[str]:
 
 
 def statements(text: str, *, keep_comments: bool = False) -> list[str]:
-    """The statements of a text, without comments and closing semicolons."""
+    """The statements of a text, without closing semicolons."""
     parts = split_statements(StringIO(text), remove_comments=not keep_comments)
     stripped = (part.strip().removesuffix(";").strip() for part, _ in parts)
     return [part for part in stripped if part]
@@ -65,7 +65,6 @@ def name_parts(text: str) -> tuple[str, ...]:
 
 def unquote(value: str) -> str:
     """The text of a literal: quoted, dollar-quoted or bare."""
-    value = value.strip()
     if value.startswith("$$"):
         return value[2:-2]
     if value.startswith("'"):
@@ -100,7 +99,7 @@ _OPTION = re.compile(
 def options(text: str, allowed: Collection[str] | None = None) -> dict[str, str]:
     """``KEY = value`` pairs with raw values; what is not allowed is refused."""
     found: dict[str, str] = {}
-    rest = re.sub(r"^\s*with\b", "", text, flags=re.IGNORECASE)
+    rest = text
     while rest.strip(" \t\r\n,;"):
         match = _OPTION.match(rest)
         if match is None:

@@ -1,6 +1,6 @@
-{# What `dbt run-operation stage_external_sources` runs on Snowflake: the statements that
-   are still missing between the stage and a pipe that loads by itself. Whatever step
-   failed before, the next run goes on from there; nothing that holds data is replaced.
+{# What `dbt run-operation stage_external_sources` runs on Snowflake: the statements
+   still missing between the stage and a pipe that loads by itself. Whatever step failed
+   before, the next run goes on from there; nothing that holds data is replaced.
 
    The landing table's comment says whether the bucket's earlier files are loaded. Only
    while it does not, and before there was a pipe, COPY loads them: COPY and Snowpipe
@@ -28,7 +28,9 @@
         ) %}
     {% endif %}
     {% if not state.table %}
-        {% do plan.append(create_landing_sql(source_node, 'create table if not exists')) %}
+        {% do plan.append(
+            create_landing_sql(source_node, 'create table if not exists')
+        ) %}
     {% endif %}
     {% if not state.pipe %}
         {% if not state.backfilled %}
@@ -39,7 +41,8 @@
         {# Closes the gap between that COPY and the first event. #}
         {% do plan.append('alter pipe ' ~ landing ~ ' refresh') %}
         {% do plan.append(
-            'alter pipe ' ~ landing ~ " set comment = '" ~ pipe_comment('complete') ~ "'"
+            'alter pipe ' ~ landing ~ ' set comment = '
+            ~ text_literal(pipe_comment('complete'))
         ) %}
     {% endif %}
     {% if not state.backfilled %}
@@ -52,7 +55,6 @@
 {# What is there already: `schema`, `table`, `pipe`, and whether the table is
    `backfilled`, the pipe `needs_refresh`, and `events_flow` to it. #}
 {% macro landing_state(source_node) %}
-    {% set schema = source_node.database ~ '.' ~ source_node.schema %}
     {% set state = {
         'schema': false, 'table': false, 'pipe': false, 'backfilled': false,
         'needs_refresh': false, 'events_flow': false,
@@ -62,26 +64,30 @@
     {% endif %}
     {% do state.update({'schema': true}) %}
 
-    {% for row in run_query('show tables in schema ' ~ schema)
-        if row['name'] | lower == source_node.identifier | lower %}
+    {% set landing = source_node.relation_name %}
+    {% set table = find_object('tables', landing, in_schema_of(source_node)) %}
+    {% if table is not none %}
         {% do state.update({
             'table': true,
-            'backfilled': row['comment'] != landing_comment('pending'),
+            'backfilled': table.comment != landing_comment('pending'),
         }) %}
-    {% endfor %}
-    {% for row in run_query('show pipes in schema ' ~ schema)
-        if row['name'] | lower == source_node.identifier | lower %}
-        {% set status = fromjson(run_query(
-            "select system$pipe_status('" ~ source_node.relation_name ~ "')"
-        ).columns[0].values()[0]) %}
+    {% endif %}
+    {% set pipe = find_object('pipes', landing, in_schema_of(source_node)) %}
+    {% if pipe is not none %}
+        {% set heard = pipe_state(landing).get('lastReceivedMessageTimestamp') %}
         {% do state.update({
             'pipe': true,
-            'needs_refresh': row['comment'] == pipe_comment('pending'),
-            'events_flow': status.get('lastReceivedMessageTimestamp') is not none,
+            'needs_refresh': pipe.comment == pipe_comment('pending'),
+            'events_flow': heard is not none,
         }) %}
-    {% endfor %}
+    {% endif %}
     {% do return(state) %}
 {% endmacro %}
+
+
+{% macro in_schema_of(source_node) -%}
+    {{ ' in schema ' ~ source_node.database ~ '.' ~ source_node.schema }}
+{%- endmacro %}
 
 
 {% macro landing_comment(state) -%}
@@ -121,7 +127,9 @@
 {%- endmacro %}
 
 
-{% macro copy_into_landing_sql(source_node, table=none, path='') -%}
+{# With `path` it reads what lies below it; with `file` that one alone, and it stops at
+   an error instead of skipping the file: COPY takes names or a pattern. #}
+{% macro copy_into_landing_sql(source_node, table=none, path='', file=none) -%}
     {%- set external = source_node.external -%}
     copy into {{ table or source_node.relation_name }} from (
         select
@@ -133,8 +141,12 @@
         from {{ external.location ~ path }}
     )
     file_format = {{ external.file_format }}
+    {%- if file %}
+    files = ({{ text_literal(file) }})
+    {%- else %}
     pattern = '{{ external.pattern }}'
     {{ external.snowpipe.copy_options }}
+    {%- endif %}
 {%- endmacro %}
 
 
@@ -156,9 +168,7 @@
 {# Replacing a pipe loses its history: what it has in hand must be loaded before. #}
 {% macro pause_pipe_before_refresh(landing) %}
     {% do run_query('alter pipe ' ~ landing ~ ' set pipe_execution_paused = true') %}
-    {% set status = fromjson(run_query(
-        "select system$pipe_status('" ~ landing ~ "')"
-    ).columns[0].values()[0]) %}
+    {% set status = pipe_state(landing) %}
     {% if status.get('pendingFileCount', 0) | int > 0 %}
         {% do exceptions.raise_compiler_error(
             'The pipe ' ~ landing ~ ' is paused now and has '

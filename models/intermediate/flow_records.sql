@@ -1,3 +1,5 @@
+{{ config(cluster_by=var('flow_records_cluster_by')) }}
+
 {% set since = read_since(this, 'loaded_at') if is_incremental() else none %}
 
 with

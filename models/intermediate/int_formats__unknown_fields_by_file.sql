@@ -1,4 +1,4 @@
-{{ config(unique_key=['field', 'metadata_filename']) }}
+{{ config(unique_key=['name', 'metadata_filename']) }}
 
 {% set since = read_since(this, 'loaded_at') if is_incremental() else none %}
 
@@ -13,12 +13,12 @@ fields as (
 aggregated as (
 
     select
-        field,
+        name,
         metadata_filename,
         min(loaded_at) as first_loaded_at,
         max(loaded_at) as loaded_at
     from fields
-    group by field, metadata_filename
+    group by name, metadata_filename
 
 )
 

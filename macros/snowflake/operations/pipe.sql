@@ -23,38 +23,46 @@
     {% do require_object('pipes', pipe, 'dbt run-operation stage_external_sources') %}
     {% set sql = 'alter pipe ' ~ pipe ~ ' refresh' %}
     {% if prefix %}
-        {% set sql = sql ~ ' prefix = ' ~ text_literal(prefix) %}
+        {% set sql = sql ~ '\n    prefix = ' ~ text_literal(prefix) %}
     {% endif %}
     {% if modified_after %}
-        {% set sql = sql ~ ' modified_after = ' ~ text_literal(modified_after) %}
+        {% set sql = sql ~ '\n    modified_after = ' ~ text_literal(modified_after) %}
     {% endif %}
     {% set sent = rows_of(sql) | selectattr('file', 'defined') | list %}
     {% do print('files handed to the pipe: ' ~ sent | length) %}
 {% endmacro %}
 
 
-{# `dbt run-operation load_errors`: files that did not load, and why. A file that failed
-   is not tried again: load it by hand once it is mended. #}
+{# `dbt run-operation load_errors`: files that did not load, why, and the COPY that loads
+   each by hand once it is mended: neither an event nor a refresh tries it again. #}
 {% macro load_errors(days=14) %}
     {% do start_operation('load_errors', loader_role() ~ ' or ' ~ transformer_role()) %}
     {% set table = landing_table() %}
     {% do require_object('tables', table, 'dbt run-operation stage_external_sources') %}
+    {% set node = graph.sources['source.vpc_flow_logs.vpc_flow.flow_logs'] %}
     {% set sql %}
         select
             last_load_time,
             status,
-            stage_location || file_name as file,
+            stage_location,
+            file_name,
             error_count,
             first_error_message
         from {{ copy_history(table, days) | indent(8) }}
-        where status != 'Loaded'
+        qualify
+            row_number() over (
+                partition by stage_location, file_name order by last_load_time desc
+            ) = 1
+            and status != 'Loaded'
         order by last_load_time desc
     {% endset %}
     {% for load in rows_of(sql) %}
         {% do print(
-            load.file ~ ': ' ~ load.status ~ ' at ' ~ load.last_load_time ~ ', '
-            ~ load.error_count ~ ' errors, first: ' ~ load.first_error_message
+            load.stage_location ~ load.file_name ~ ': ' ~ load.status ~ ' at '
+            ~ load.last_load_time ~ ', ' ~ load.error_count ~ ' errors, first: '
+            ~ load.first_error_message ~ '\nOnce it is mended:'
         ) %}
+        {% do print(copy_into_landing_sql(node, file=load.file_name) ~ ';') %}
     {% else %}
         {% do print('no file failed in the last ' ~ days ~ ' days') %}
     {% endfor %}

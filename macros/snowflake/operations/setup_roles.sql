@@ -10,7 +10,7 @@
         {% if not known %}
             {% do changes.append({
                 'what': 'create role ' ~ role,
-                'sql': 'create role if not exists ' ~ role ~ ' comment = '
+                'sql': 'create role if not exists ' ~ role ~ '\n    comment = '
                     ~ text_literal(creation_mark()),
             }) %}
         {% endif %}

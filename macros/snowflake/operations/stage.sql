@@ -55,8 +55,8 @@
             text_literal(action),
         ] %}
         {% set answer = fromjson(rows_of(
-            'select system$validate_storage_integration(' ~ arguments | join(', ')
-            ~ ') as answer'
+            'select system$validate_storage_integration(\n    '
+            ~ arguments | join(',\n    ') ~ '\n) as answer'
         )[0].answer) %}
         {% do print(action ~ ' ' ~ location ~ (file if action == 'read' else '') ~ ': '
             ~ answer.status) %}

@@ -3,9 +3,9 @@ with
 files as (
 
     select
-        field,
+        name,
         metadata_filename,
-        {{ load_time_in_utc('first_loaded_at') }} as first_loaded_at
+        {{ load_time_in_utc('first_loaded_at') }} as loaded_at
     from {{ ref('int_formats__unknown_fields_by_file') }}
 
 ),
@@ -13,11 +13,11 @@ files as (
 fields as (
 
     select
-        field,
-        min(first_loaded_at) as first_seen_at,
+        name,
+        min(loaded_at) as first_loaded_at,
         cast(count(*) as bigint) as files
     from files
-    group by field
+    group by name
 
 )
 

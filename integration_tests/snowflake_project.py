@@ -1,0 +1,150 @@
+"""The project on Snowflake's stand-in, by dbt in this process or by its command."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import yaml
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import rsa
+from dbt.cli.main import dbtRunner
+from dbt.contracts.graph.manifest import Manifest
+
+from .conftest import ROOT
+from .snowflake_stand_in import StandIn
+
+
+class SnowflakeProject:
+    """A stand-in and dbt on it, with the database FLOW and the schema ANALYTICS.
+
+    dbt runs in this process, where it keeps what it has parsed: what depends on a
+    variable when dbt parses needs the command.
+    """
+
+    def __init__(self, stand_in: StandIn, s3: Any, folder: Path) -> None:
+        self.stand_in = stand_in
+        self.s3 = s3
+        self.target = folder
+        names = {"database": "flow", "schema": "analytics", "warehouse": "flow_wh"}
+        outputs = {
+            "snowflake": stand_in.profile(password="not-checked", **names),
+            "local": {"type": "duckdb", "path": ":memory:"},
+        }
+        self._write_profiles(folder, outputs)
+        parsed = dbtRunner().invoke(["--quiet", "parse", *self._places(folder)])
+        assert isinstance(parsed.result, Manifest), parsed.exception
+        self._runner = dbtRunner(manifest=parsed.result)
+
+    @staticmethod
+    def _write_profiles(folder: Path, outputs: dict[str, Any]) -> None:
+        profiles = {"vpc_flow_logs": {"target": "snowflake", "outputs": outputs}}
+        folder.mkdir(exist_ok=True)
+        (folder / "profiles.yml").write_text(yaml.safe_dump(profiles))
+
+    @staticmethod
+    def _places(folder: Path) -> list[str]:
+        return [
+            *("--project-dir", str(ROOT), "--profiles-dir", str(folder)),
+            *("--target-path", str(folder / "target")),
+            *("--log-path", str(folder / "logs"), "--log-level-file", "none"),
+        ]
+
+    def try_dbt(self, *words: str, **variables: Any) -> tuple[bool, str]:
+        """Run a dbt command in this process; whether it succeeded, what it printed."""
+        given = ["--no-use-colors", *words, "--vars", json.dumps(variables)]
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            result = self._runner.invoke([*given, *self._places(self.target)])
+        return result.success, printed.getvalue() + str(result.exception or "")
+
+    def dbt(self, *words: str, fails: bool = False, **variables: Any) -> str:
+        """Run a dbt command in this process; return what it printed."""
+        succeeded, printed = self.try_dbt(*words, **variables)
+        assert succeeded != fails, printed
+        return printed
+
+    def operation(self, name: str, **arguments: Any) -> str:
+        return self.dbt("run-operation", name, "--args", json.dumps(arguments))
+
+    def stage(self, fails: bool = False, **variables: Any) -> str:
+        words = "run-operation", "stage_external_sources"
+        return self.dbt(*words, fails=fails, **variables)
+
+    def command(
+        self,
+        login: dict[str, str],
+        *words: str,
+        folder: str = "1",
+        **variables: Any,
+    ) -> subprocess.Popen[str]:
+        """Start dbt as a user does, with the profile that the project offers.
+
+        Args:
+            login: What `SNOWFLAKE_…` variables say, by the end of their names.
+            words: The command line; the target is added.
+            folder: What keeps one command's files from another's at the same time.
+            variables: What `--vars` says.
+        """
+        place = self.target / folder
+        example = yaml.safe_load((ROOT / "profiles.yml.example").read_text())
+        output = example["vpc_flow_logs"]["outputs"]["snowflake"]
+        here = {"host": "127.0.0.1", "port": self.stand_in.port, "protocol": "http"}
+        self._write_profiles(place, {"snowflake": output | here})
+        names = {"ACCOUNT": "standin", "DATABASE": "flow", "SCHEMA": "analytics"}
+        names |= {"WAREHOUSE": "flow_wh"} | login
+        dbt = str(Path(sys.executable).with_name("dbt"))
+        words = (*words, "--target", "snowflake", "--vars", json.dumps(variables))
+        return subprocess.Popen(
+            [dbt, *words, *self._places(place)],
+            env=os.environ | {f"SNOWFLAKE_{key}": names[key] for key in names},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    def query(self, sql: str) -> list[tuple[Any, ...]]:
+        found = self.stand_in.rows(f"use schema flow.analytics; {sql}")
+        return [tuple(row.values()) for row in found]
+
+    def rows(self, relation: str, order_by: str) -> list[dict[str, Any]]:
+        """A relation as the truth file writes it: times as text."""
+        return [
+            {
+                name.lower(): str(value) if name.endswith("_AT") else value
+                for name, value in row.items()
+            }
+            for row in self.stand_in.rows(
+                "use schema flow.analytics;"
+                f" select * from {relation} order by {order_by}"
+            )
+        ]
+
+
+class KeyPair:
+    """An RSA key pair: the private key's file, and the public key's text."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        key = rsa.generate_private_key(65537, 2048)
+        self.file = str(folder / f"{name}.p8")
+        Path(self.file).write_bytes(
+            key.private_bytes(
+                serialization.Encoding.PEM,
+                serialization.PrivateFormat.PKCS8,
+                serialization.NoEncryption(),
+            )
+        )
+        form = serialization.PublicFormat.SubjectPublicKeyInfo
+        public = key.public_key().public_bytes(serialization.Encoding.PEM, form)
+        self.pem = public.decode()
+
+    @property
+    def letters(self) -> str:
+        """The public key as Snowflake takes it."""
+        return "".join(self.pem.splitlines()[1:-1])
