@@ -56,6 +56,18 @@ def write_good(path: Path, records: int = 3) -> Path:
     )
 
 
+def settings_for(location: Path | str, **options: Any) -> loading.Settings:
+    return loading.Settings(
+        location=str(location),
+        landing_schema="landing",
+        landing_table="flow_logs",
+        history_table="load_history",
+        fields=FIELDS,
+        initial_fields=INITIAL,
+        **options,
+    )
+
+
 class Bench:
     """A database and a folder, loaded by the loader alone."""
 
@@ -67,15 +79,7 @@ class Bench:
 
     def load(self, location: Path | str | None = None, **options: Any) -> str:
         self.said.clear()
-        settings = loading.Settings(
-            location=str(location or self.folder),
-            landing_schema="landing",
-            landing_table="flow_logs",
-            history_table="load_history",
-            fields=FIELDS,
-            initial_fields=INITIAL,
-            **options,
-        )
+        settings = settings_for(location or self.folder, **options)
         loader = loading.Loader(self.connection.cursor(), settings, self.said.append)
         return loader.run()
 
@@ -545,6 +549,26 @@ def test_a_file_that_may_not_be_read_stops_the_run(bench: Bench) -> None:
     with pytest.raises((OSError, duckdb.IOException)):
         bench.load()
     assert bench.history() == {}
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux's /proc")
+def test_a_file_whose_bytes_the_disk_does_not_give_stops_the_run(bench: Bench) -> None:
+    """It lists like any other, and reading it is an input/output error."""
+    write_good(bench.folder / "a.parquet")
+    (bench.folder / "b.parquet").symlink_to("/proc/self/mem")
+    with pytest.raises(loading.LoadError, match=r"b\.parquet cannot be read"):
+        bench.load()
+    assert ("quarantined", None) not in bench.history().values()
+    (bench.folder / "b.parquet").unlink()
+    write_good(bench.folder / "b.parquet")
+    bench.load()
+    assert bench.history() == {"a.parquet": ("loaded", 3), "b.parquet": ("loaded", 3)}
+
+
+def test_a_pipe_with_the_name_of_a_file_is_an_error(bench: Bench) -> None:
+    os.mkfifo(bench.folder / "a.parquet")
+    with pytest.raises(ListingError, match=r"a\.parquet is no file"):
+        bench.load()
 
 
 def test_paths_are_escaped_for_duckdb() -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import glob
 import os
 import re
+import stat
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
@@ -52,7 +53,7 @@ def list_files(connection: duckdb.DuckDBPyConnection, location: str) -> list[Log
 
     Raises:
         ListingError: the location does not exist or S3 refuses to list it.
-        OSError: a folder cannot be read.
+        OSError: a folder cannot be read, or a link leads nowhere.
     """
     if location.startswith(S3_SCHEMES):
         return _list_s3(connection, location)
@@ -118,6 +119,9 @@ def _local_file(path: Path, root: Path) -> LogFile:
 
 
 def _log_file(path: str, root: str, status: os.stat_result) -> LogFile:
+    if not stat.S_ISREG(status.st_mode):
+        # Reading a pipe would wait for ever.
+        raise ListingError(f"{path} is no file but a pipe or a device. Remove it.")
     # Not Path.relative_to: it would take most of the time of listing 100,000 files.
     name = path[len(root) :].lstrip(os.sep).replace(os.sep, "/")
     return LogFile(name, path, status.st_size, round(status.st_mtime * 1e6))

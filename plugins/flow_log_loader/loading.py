@@ -476,9 +476,18 @@ class Loader:
         return columns
 
     def _bytes_of(self, file: LogFile) -> int:
-        """Fetch all of the file and count its bytes."""
+        """Fetch all of the file and count its bytes.
+
+        Raises:
+            LoadError: the disk does not give them, or the file is gone.
+        """
         if "://" not in file.path:
-            return len(Path(file.path).read_bytes())
+            try:
+                return len(Path(file.path).read_bytes())
+            except OSError as failure:
+                raise LoadError(
+                    f"{file.path} cannot be read: {failure.strerror}"
+                ) from failure
         counted = self._execute(
             "select octet_length(content) from read_blob($path)",
             path=escape_glob(file.path),
