@@ -36,6 +36,16 @@ class Project:
     target: Path
     environment: dict[str, str] = field(default_factory=dict)
 
+    def variables(self) -> dict[str, str]:
+        """The environment variables that make a dbt command one of this project."""
+        return {
+            "DBT_PROFILES_DIR": str(self.target),
+            "DBT_TARGET_PATH": str(self.target),
+            "DBT_LOG_PATH": str(self.target / "logs"),
+            "VPC_FLOW_DUCKDB_PATH": str(self.database),
+            "VPC_FLOW_LOGS_LOCATION": str(self.location),
+        } | self.environment
+
     def dbt(self, *words: str, exit_code: int = 0, **variables: Any) -> str:
         """Run a dbt command as a user does; return what it printed."""
         dbt = Path(sys.executable).with_name("dbt")
@@ -45,15 +55,7 @@ class Project:
         run = subprocess.run(
             command,
             cwd=ROOT,
-            env=os.environ
-            | {
-                "DBT_PROFILES_DIR": str(self.target),
-                "DBT_TARGET_PATH": str(self.target),
-                "DBT_LOG_PATH": str(self.target / "logs"),
-                "VPC_FLOW_DUCKDB_PATH": str(self.database),
-                "VPC_FLOW_LOGS_LOCATION": str(self.location),
-            }
-            | self.environment,
+            env=os.environ | self.variables(),
             capture_output=True,
             text=True,
             timeout=600,

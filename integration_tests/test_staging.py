@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import shutil
 from collections.abc import Callable, Iterator
 from datetime import datetime
@@ -55,6 +56,18 @@ def write_good(path: Path, records: int = 3) -> Path:
     )
 
 
+def settings_for(location: Path | str, **options: Any) -> loading.Settings:
+    return loading.Settings(
+        location=str(location),
+        landing_schema="landing",
+        landing_table="flow_logs",
+        history_table="load_history",
+        fields=FIELDS,
+        initial_fields=INITIAL,
+        **options,
+    )
+
+
 class Bench:
     """A database and a folder, loaded by the loader alone."""
 
@@ -66,15 +79,7 @@ class Bench:
 
     def load(self, location: Path | str | None = None, **options: Any) -> str:
         self.said.clear()
-        settings = loading.Settings(
-            location=str(location or self.folder),
-            landing_schema="landing",
-            landing_table="flow_logs",
-            history_table="load_history",
-            fields=FIELDS,
-            initial_fields=INITIAL,
-            **options,
-        )
+        settings = settings_for(location or self.folder, **options)
         loader = loading.Loader(self.connection.cursor(), settings, self.said.append)
         return loader.run()
 
@@ -425,8 +430,9 @@ def test_files_load_in_the_order_in_which_aws_delivered_them(bench: Bench) -> No
     for account, time in (("2", "20260101T0000Z"), ("1", "20260102T0000Z")):
         name = f"{account}_vpcflowlogs_eu-west-3_fl-0a_{time}_ff.log.parquet"
         write_good(bench.folder / account / name)
-    names = [file.name[0] for file in list_files(bench.connection, str(bench.folder))]
-    assert names == ["2", "1"]
+    bench.load()
+    names = bench.query("select metadata_filename[1] from landing.flow_logs")
+    assert names == [("2",)] * 3 + [("1",)] * 3
 
 
 @pytest.mark.parametrize("way", ["relative", "linked", "glob", "slash"])
@@ -513,6 +519,9 @@ def test_the_command_tells_a_scheduler_what_happened(
         f"{files:,} loaded (20,000 records), 0 already loaded, {bad} quarantined"
         in (printed)
     )
+    # While another thread loads, dbt's own would burn as much CPU with waiting for it.
+    log = (project.target / "logs/dbt.log").read_text()
+    assert re.search(r"\[MainThread\].* loaded \(20,000 records\)", log)
     printed = project.dbt("build", as_of="2026-03-31")
     assert "WARN" in printed
     assert "no_file_is_quarantined" in printed
@@ -540,6 +549,26 @@ def test_a_file_that_may_not_be_read_stops_the_run(bench: Bench) -> None:
     with pytest.raises((OSError, duckdb.IOException)):
         bench.load()
     assert bench.history() == {}
+
+
+@pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux's /proc")
+def test_a_file_whose_bytes_the_disk_does_not_give_stops_the_run(bench: Bench) -> None:
+    """It lists like any other, and reading it is an input/output error."""
+    write_good(bench.folder / "a.parquet")
+    (bench.folder / "b.parquet").symlink_to("/proc/self/mem")
+    with pytest.raises(loading.LoadError, match=r"b\.parquet cannot be read"):
+        bench.load()
+    assert ("quarantined", None) not in bench.history().values()
+    (bench.folder / "b.parquet").unlink()
+    write_good(bench.folder / "b.parquet")
+    bench.load()
+    assert bench.history() == {"a.parquet": ("loaded", 3), "b.parquet": ("loaded", 3)}
+
+
+def test_a_pipe_with_the_name_of_a_file_is_an_error(bench: Bench) -> None:
+    os.mkfifo(bench.folder / "a.parquet")
+    with pytest.raises(ListingError, match=r"a\.parquet is no file"):
+        bench.load()
 
 
 def test_paths_are_escaped_for_duckdb() -> None:

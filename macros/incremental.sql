@@ -4,7 +4,15 @@
    `days`: the UTC days that records loaded after `since` touch, however old, as text.
    `since` and `days` are none on a first or full build, which reads everything. All are
    read before the model runs and rendered as literals, because Snowflake prunes on
-   literals and not on subqueries. `counted` names the model's column of load times. #}
+   literals and not on subqueries. `counted` names the model's column of load times.
+
+   That every record counts once rests on this: dbt deletes a rollup's days and inserts
+   them anew in one transaction on either engine, and `loaded_through`, from which the
+   next run reads on, is a column of these rows. So a run that ends at any moment leaves
+   the rollup and its watermark as they were, and each rollup has a watermark of its own:
+   it does not matter which of them a run still reached. What a run reads does not change
+   under it on DuckDB, where one process has the file. On Snowflake, what lands meanwhile
+   is later than `loaded_through`, or lies within the overlap, and is read next time. #}
 {% macro load_scope(records, counted) %}
     {% set scope = {'since': none, 'loaded_through': none, 'days': none} %}
     {% if not execute or load_relation(records) is none %}

@@ -1,0 +1,123 @@
+"""dbt and its loader in processes that a test may kill, or let run side by side.
+
+Each is a process of its own, forked from one that has imported dbt already: importing
+it anew would take most of the time of a command.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import resource
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from multiprocessing.process import BaseProcess
+from pathlib import Path
+
+import duckdb
+from flow_log_loader import loading
+
+ROOT = Path(__file__).parent.parent
+
+FORKSERVER = multiprocessing.get_context("forkserver")
+FORKSERVER.set_forkserver_preload(
+    ["dbt.cli.main", "dbt.adapters.duckdb", "boto3", "integration_tests.processes"]
+)
+
+
+class Command:
+    """A dbt command that runs.
+
+    Args:
+        words: The command and its options.
+        environment: Variables besides those of this process.
+        output: The file that takes what it prints.
+        batch_files: How many files staging loads in one transaction; None for what it
+            does by itself.
+        file_size: Bytes that no file may grow beyond, which is how a full disk looks to
+            it; None for no such limit.
+    """
+
+    def __init__(
+        self,
+        words: Sequence[str],
+        environment: Mapping[str, str],
+        output: Path,
+        batch_files: int | None = None,
+        file_size: int | None = None,
+    ) -> None:
+        self.output = output
+        self.process: BaseProcess = FORKSERVER.Process(
+            target=_run, args=(words, environment, output, batch_files, file_size)
+        )
+        self.process.start()
+
+    def wait_for(self, text: str) -> None:
+        """Return when it has printed the text, or ended without."""
+        while self.process.is_alive() and text not in self.printed():
+            time.sleep(0.02)
+
+    def kill_after(self, seconds: float) -> bool:
+        """Send SIGKILL; return false if the command had come to its end before."""
+        return kill_after(self.process, seconds)
+
+    def end(self) -> tuple[int | None, str]:
+        """Wait for its end; return the exit code and what it printed."""
+        self.process.join()
+        return self.process.exitcode, self.printed()
+
+    def printed(self) -> str:
+        """Return what it has printed so far."""
+        return self.output.read_text() if self.output.exists() else ""
+
+
+def start_loading(
+    database: Path, settings: loading.Settings, batch_files: int
+) -> BaseProcess:
+    """Start the loader alone, which costs a fraction of a dbt command."""
+    process = FORKSERVER.Process(target=_load, args=(database, settings, batch_files))
+    process.start()
+    return process
+
+
+def kill_after(process: BaseProcess, seconds: float) -> bool:
+    """Send SIGKILL; return false if the process had come to its end before."""
+    process.join(seconds)
+    process.kill()
+    process.join()
+    return process.exitcode == -signal.SIGKILL
+
+
+def _load(database: Path, settings: loading.Settings, batch_files: int) -> None:
+    loading.BATCH_FILES = batch_files
+    with duckdb.connect(str(database)) as connection:
+        loading.Loader(connection.cursor(), settings, lambda line: None).run()
+
+
+def _run(
+    words: Sequence[str],
+    environment: Mapping[str, str],
+    output: Path,
+    batch_files: int | None,
+    file_size: int | None,
+) -> None:
+    with output.open("w") as file:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+    os.environ.update(environment)
+    os.chdir(ROOT)
+    if batch_files:
+        loading.BATCH_FILES = batch_files
+    if file_size:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
+
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+    from dbt.cli.main import dbtRunner
+
+    result = dbtRunner().invoke(["--no-use-colors", *words])
+    # What dbt leaves to the end of the interpreter, which this process has not.
+    DuckDBConnectionManager.close_all_connections()
+    sys.stdout.flush()
+    sys.exit(0 if result.success else 1)

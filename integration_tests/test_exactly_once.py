@@ -1,0 +1,305 @@
+"""Each record counts once, whatever happens to the files and to the processes.
+
+SIGKILL ends a process as a crash or the kernel's memory killer would. What a machine
+loses that loses its power is up to its disk, and to DuckDB, which flushes what it
+commits.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import shutil
+import time
+from collections.abc import Callable
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+import sample_logs
+
+from .conftest import END_DATE, Project
+from .processes import Command, kill_after, start_loading
+from .test_main_job import MARTS, assert_marts_equal
+from .test_staging import settings_for
+
+STAGE = ["run-operation", "stage_external_sources"]
+BUILD = ["build"]
+ROLLUPS = [
+    "int_traffic__admin_flows_aggregated_to_days",
+    "int_traffic__talkers_aggregated_to_days",
+]
+LATE = timedelta(hours=26)
+# What dbt prints before its work begins.
+PARSED = "Found "
+
+
+class Site:
+    """A project, a bucket that fills little by little, and what fate does to both."""
+
+    def __init__(self, project: Project, sample: Path, chance: random.Random) -> None:
+        self.project = project
+        self.bucket = Path(project.location)
+        self.sample = sample
+        self.chance = chance
+        self.delivered: list[Path] = []
+        self.counted: list[Path] = []
+        self.outputs = itertools.count()
+        self.kills = 0
+        # How long the work of a command takes; a guess until one has come to its end.
+        self.seconds = {STAGE[0]: 1.0, BUILD[0]: 3.0}
+
+    def deliver(self, files: list[Path]) -> None:
+        """Put files into the bucket, and some that are there already once more."""
+        again = self.chance.sample(self.delivered, len(self.delivered) // 10)
+        for file in files + again:
+            target = self.bucket / file.relative_to(self.sample)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # As S3 does it: a reader sees all of an object, or nothing.
+            shutil.copyfile(file, target.with_suffix(".part"))
+            target.with_suffix(".part").rename(target)
+        self.delivered += files
+
+    def start(self, words: list[str], **options: Any) -> Command:
+        project = self.project
+        if words == BUILD:
+            words = [*words, "--vars", f"{{as_of: '{END_DATE}'}}"]
+        return Command(
+            words,
+            project.variables(),
+            project.target / f"output{next(self.outputs)}",
+            **options,
+        )
+
+    def run(self, words: list[str], kill: bool = False) -> None:
+        """Run a command to its end, or kill it at some moment of its work."""
+        command = self.start(words, batch_files=self.chance.randint(1, 12))
+        command.wait_for(PARSED)
+        begun, usual = time.monotonic(), self.seconds[words[0]]
+        if kill and command.kill_after(self.chance.uniform(0, usual)):
+            self.kills += 1
+        else:
+            exit_code, printed = command.end()
+            assert exit_code == 0, printed
+            if not kill:
+                self.seconds[words[0]] = time.monotonic() - begun
+            if words == BUILD:
+                self.counted = list(self.delivered)
+        assert_no_file_is_half_loaded(self.project.database)
+
+    def kill(self, words: list[str], times: int) -> None:
+        """Kill a command so many times, each time where the last one has left off."""
+        target = self.kills + times
+        while self.kills < target:
+            self.run(words, kill=True)
+
+
+def assert_no_file_is_half_loaded(database: Path) -> None:
+    """The history names each file that has landed once, with all of its records."""
+    with duckdb.connect(str(database)) as connection:
+        if not connection.execute(
+            "select 1 from duckdb_tables() where table_name = 'load_history'"
+        ).fetchall():
+            return
+        assert not connection.execute(
+            """
+            from
+                (
+                    select metadata_filename, count(*) as landed
+                    from landing.flow_logs group by all
+                )
+                full join landing.load_history using (metadata_filename)
+            where landed is distinct from records or status != 'loaded'
+            """
+        ).fetchall()
+
+
+def delivery_time(file: Path) -> datetime:
+    return datetime.strptime(file.name.split("_")[4], "%Y%m%dT%H%MZ")
+
+
+def rows_of(project: Project) -> dict[str, list[Any]]:
+    """What stands in rollups and marts, but for when it was counted."""
+    queries = {mart: f"select * from {mart} order by all" for mart in MARTS} | {
+        rollup: f"select * exclude (loaded_through) from {rollup} order by all"
+        for rollup in ROLLUPS
+    }
+    return {name: project.query(sql) for name, sql in queries.items()}
+
+
+def live_through(
+    site: Site, truth: dict[str, Any], rounds: int, kills_a_round: int
+) -> None:
+    """Deliver, stage and build in rounds, kill each in every round, and compare.
+
+    The files come in random order and in batches of random size, some of them once more
+    later. The last round brings files of 26 hours before others that are counted.
+    """
+    chance = site.chance
+    files = sorted(site.sample.rglob("*.parquet"))
+    newest = max(delivery_time(file) for file in files)
+    early = [file for file in files if delivery_time(file) <= newest - LATE]
+    late = chance.sample(early, len(early) // 8)
+    punctual = [file for file in files if file not in late]
+    chance.shuffle(punctual)
+    cuts = sorted(chance.sample(range(1, len(punctual)), rounds - 1))
+    batches = [
+        punctual[start:end]
+        for start, end in itertools.pairwise([0, *cuts, len(punctual)])
+    ]
+
+    for number, batch in enumerate([*batches, late]):
+        if batch is late:
+            seen = max(delivery_time(file) for file in site.counted)
+            assert late and all(seen - delivery_time(file) >= LATE for file in late)
+        site.deliver(batch)
+        site.kill(STAGE, kills_a_round)
+        if number and chance.random() < 0.5:
+            site.run(BUILD)
+        site.run(STAGE)
+        site.kill(BUILD, kills_a_round)
+        if number >= rounds - 1 or chance.random() < 0.5:
+            site.run(BUILD)
+
+    project = site.project
+    assert project.query("select count(*) from flow_records") == [(truth["records"],)]
+    assert_marts_equal(project, truth)
+    incremental = rows_of(project)
+    project.dbt(
+        "build",
+        "--full-refresh",
+        allow_destructive_refresh=True,
+        as_of=END_DATE.isoformat(),
+    )
+    assert rows_of(project) == incremental
+    assert_marts_equal(project, truth)
+
+
+@pytest.fixture
+def seed() -> int:
+    """Another one each time; what pytest prints of a failed test repeats it."""
+    chosen = int(os.environ.get("EXACTLY_ONCE_SEED") or random.randrange(10**6))
+    print(f"EXACTLY_ONCE_SEED={chosen}")
+    return chosen
+
+
+def test_every_record_counts_once_whatever_happens(
+    new_project: Callable[..., Project],
+    sample: Path,
+    truth: dict[str, Any],
+    tmp_path: Path,
+    seed: int,
+) -> None:
+    site = Site(new_project(tmp_path), sample, random.Random(seed))
+    live_through(site, truth, rounds=2, kills_a_round=1)
+    assert site.kills >= 5
+
+
+def test_two_builds_and_a_staging_run_at_once_wait_for_each_other(
+    new_project: Callable[..., Project],
+    sample: Path,
+    truth: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    site = Site(new_project(tmp_path), sample, random.Random(3))
+    files = sorted(sample.rglob("*.parquet"))
+    site.deliver(files[::2])
+    site.run(STAGE)
+    site.deliver(files[1::2])
+    commands = [site.start(words) for words in (BUILD, STAGE, BUILD)]
+    ends = [command.end() for command in commands]
+    assert [exit_code for exit_code, _ in ends] == [0, 0, 0], ends
+    waiting = [printed for _, printed in ends if "is in use by" in printed]
+    pids = [command.process.pid for command in commands]
+    assert waiting
+    assert all(any(f"(PID {pid})" in printed for pid in pids) for printed in waiting)
+    site.run(BUILD)
+    assert_marts_equal(site.project, truth)
+
+
+def test_a_run_that_has_waited_long_enough_names_the_process_and_stops(
+    new_project: Callable[..., Project], sample: Path, tmp_path: Path
+) -> None:
+    project = new_project(tmp_path)
+    profile = project.target / "profiles.yml"
+    text = profile.read_text()
+    assert "lock_timeout: 300" in text
+    profile.write_text(text.replace("lock_timeout: 300", "lock_timeout: 1"))
+    site = Site(project, sample, random.Random(3))
+    site.deliver(sorted(sample.rglob("*.parquet"))[:3])
+    site.run(STAGE)
+    with duckdb.connect(str(project.database)):
+        for words in (STAGE, BUILD):
+            exit_code, printed = site.start(words).end()
+            assert exit_code == 1
+            assert f"(PID {os.getpid()}), still after 1 s" in printed
+            assert "Traceback" not in printed
+    site.run(STAGE)
+
+
+def test_a_full_disk_stops_staging_and_the_next_run_finishes_it(
+    new_project: Callable[..., Project],
+    sample: Path,
+    truth: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    """No file may grow beyond what dbt's own files take: the database's would."""
+    site = Site(new_project(tmp_path), sample, random.Random(3))
+    site.deliver(sorted(sample.rglob("*.parquet")))
+    command = site.start(STAGE, batch_files=5, file_size=1_500_000)
+    exit_code, printed = command.end()
+    assert exit_code == 1, printed
+    assert "File too large" in printed
+    assert "Traceback" not in printed
+    assert_no_file_is_half_loaded(site.project.database)
+    site.run(STAGE)
+    assert site.project.query("select count(*) from landing.flow_logs") == [
+        (truth["records"],)
+    ]
+
+
+@pytest.mark.long
+def test_a_hundred_kills_of_the_loader_alone(
+    sample: Path, truth: dict[str, Any], tmp_path: Path, seed: int
+) -> None:
+    chance = random.Random(seed)
+    settings = settings_for(sample)
+    begun = time.monotonic()
+    start_loading(tmp_path / "unharmed.duckdb", settings, 3).join()
+    usual = time.monotonic() - begun
+
+    kills = 0
+    while kills < 100:
+        database = tmp_path / f"{kills}.duckdb"
+        while kill_after(
+            start_loading(database, settings, chance.randint(1, 5)),
+            chance.uniform(0, usual),
+        ):
+            kills += 1
+            # Not each time: the next run may find the write-ahead log as it was left.
+            if chance.random() < 0.5:
+                assert_no_file_is_half_loaded(database)
+        assert_no_file_is_half_loaded(database)
+        with duckdb.connect(str(database)) as connection:
+            assert connection.sql("from landing.flow_logs").count("*").fetchall() == [
+                (truth["records"],)
+            ]
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("repetition", range(3))
+def test_every_record_counts_once_in_a_long_life(
+    new_project: Callable[..., Project],
+    tmp_path: Path,
+    seed: int,
+    repetition: int,
+) -> None:
+    sample = tmp_path / "sample"
+    truth = sample_logs.generate(sample, end_date=END_DATE, records=100_000, seed=seed)
+    site = Site(new_project(tmp_path / "bucket"), sample, random.Random(seed))
+    live_through(site, dict(truth), rounds=4, kills_a_round=2)
+    assert site.kills >= 20
