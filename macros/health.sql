@@ -70,7 +70,7 @@
         last_load_time as loaded_at,
         case when status = 'Loaded' then 'loaded' else 'failed' end as status,
         cast(file_size as bigint) as size_bytes,
-        cast(row_count as bigint) as records,
+        cast(case when status = 'Loaded' then row_count end as bigint) as records,
         cast(bytes_billed as bigint) as bytes_billed,
         case when status != 'Loaded' then first_error_message end as reason
     from {{ copy_history(landing_table(), 14) }}

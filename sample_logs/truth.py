@@ -7,7 +7,7 @@ only and follows the definitions of the marts.
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,6 +35,7 @@ class Truth(TypedDict):
     records_by_log_status: dict[str, int]
     days: list[dict[str, Any]]
     marts: dict[str, list[dict[str, Any]]]
+    health: NotRequired[dict[str, Any]]
 
 
 class TruthCounter:
