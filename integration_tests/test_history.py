@@ -129,15 +129,12 @@ def test_trimming_removes_whole_days_and_no_answer(
         assert copied.rows(mart, order_by) == marts[mart], mart
 
 
-@pytest.mark.parametrize("name", RETENTION)
-def test_a_retention_shorter_than_the_window_is_an_error(
-    copied: Project, name: str
-) -> None:
-    settings: dict[str, Any] = {name: 29, "as_of": END_DATE.isoformat()}
-    for words, exit_code in (
-        (("run", "--select", "admin_exposure"), 2),
-        (("run-operation", "trim_history", *CONFIRMED), 1),
+def test_a_retention_shorter_than_the_window_is_an_error(copied: Project) -> None:
+    for name, words, exit_code in (
+        ("landing_retention_days", ("run", "--select", "admin_exposure"), 2),
+        ("rollup_retention_days", ("run-operation", "trim_history", *CONFIRMED), 1),
     ):
+        settings: dict[str, Any] = {name: 29, "as_of": END_DATE.isoformat()}
         printed = copied.dbt(*words, exit_code=exit_code, **settings)
         assert f"{name} is 29, below lookback_days, which is 30" in printed
 
