@@ -559,6 +559,8 @@ def test_foreign_parquet_is_never_touched(tmp_path: Path) -> None:
         ("--records-per-file", "0"),
         ("--admin-ports", "22,70000"),
         ("--seed", "-1"),
+        ("--days", "1", "--incidents"),
+        ("--records", "1999", "--incidents"),
     ],
 )
 def test_bad_arguments_are_named(

@@ -1,7 +1,8 @@
 {# What an incremental rollup has to read. Returns a mapping:
    `since`: when the last record that this model counts was loaded, less the overlap;
    `loaded_through`: every record loaded up to here is counted after this run;
-   `days`: the UTC days that records loaded after `since` touch, however old, as text.
+   `days`: the UTC days that records loaded after `since` touch, however old, as text,
+   less those that trim_history has trimmed.
    `since` and `days` are none on a first or full build, which reads everything. All are
    read before the model runs and rendered as literals, because Snowflake prunes on
    literals and not on subqueries. `counted` names the model's column of load times.
@@ -22,11 +23,25 @@
     {% do scope.update({'loaded_through': newest(records, 'loaded_at')}) %}
     {% if is_incremental() %}
         {% do scope.update({'since': read_since(this, counted)}) %}
-        {% do scope.update({'days': days_of(records, scope.since)}) %}
+        {% set days = days_of(records, scope.since) %}
+        {% do scope.update({'days': without_trimmed(days)}) %}
         {% set days = scope.days | join(', ') or 'nothing' %}
         {% do log(this.identifier ~ ' reads ' ~ days) %}
     {% endif %}
     {% do return(scope) %}
+{% endmacro %}
+
+
+{# Of a trimmed day only what came late is left: its rows in a rollup know more, and
+   stay. #}
+{% macro without_trimmed(days) %}
+    {% set kept_since = trimmed_before() or '' %}
+    {% set late = days | select('lt', kept_since) | list %}
+    {% if late %}
+        {% do log(this.identifier ~ ' leaves trimmed days as they are: '
+            ~ late | join(', '), info=true) %}
+    {% endif %}
+    {% do return(days | select('ge', kept_since) | list) %}
 {% endmacro %}
 
 

@@ -3,6 +3,7 @@
 {% macro refuse_unsafe_build() %}
     {% if execute and flags.WHICH in ('build', 'run') %}
         {% do refuse_before_staging() %}
+        {% do refuse_short_retention() %}
         {% if not flags.FULL_REFRESH %}
             {% do refuse_changed_settings() %}
         {% elif not var('allow_destructive_refresh') %}

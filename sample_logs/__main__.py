@@ -39,6 +39,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             lookback_days=options.lookback_days,
             top_n=options.top_n,
             admin_ports=options.admin_ports,
+            incidents=options.incidents,
             overwrite=options.overwrite,
             progress=_progress(options.records, started),
         )
@@ -80,6 +81,11 @@ def _parser() -> argparse.ArgumentParser:
         type=_ports,
         default="22,3389",
         help="ports whose exposure the truth reports, with commas between",
+    )
+    add(
+        "--incidents",
+        action="store_true",
+        help="plant a gap, a silent interface, lost records and malformed files",
     )
     add(
         "--overwrite",

@@ -11,6 +11,8 @@ from numpy.typing import NDArray
 from .delivery import Formatter
 from .exchange import Words, joined
 from .formats import Columns
+from .health import health
+from .incidents import FEWEST_DAYS, MINUTES_PER_FILE, Incidents
 from .network import FLOW_LOGS
 from .planted import SMALLEST_SAMPLE, plant
 from .site import Site, draw_clients
@@ -41,6 +43,7 @@ def generate(
     lookback_days: int = 30,
     top_n: int = 10,
     admin_ports: Sequence[int] = (22, 3389),
+    incidents: bool = False,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Truth:
@@ -63,6 +66,9 @@ def generate(
         lookback_days: Days before `end_date` that the marts look at.
         top_n: Rows of each top-talkers mart.
         admin_ports: Ports whose exposure is reported.
+        incidents: Whether to plant what the health models must report, and to write
+            what they must say into the truth. It takes records away and adds some, and
+            files come every half hour; the truth is about that.
         overwrite: Whether to replace the files of an earlier run.
         progress: Called now and then with the number of records written so far.
 
@@ -77,6 +83,9 @@ def generate(
     """
     _check_at_least(1, days=days, records=records, top_n=top_n)
     _check_at_least(0, seed=seed, lookback_days=lookback_days)
+    if incidents:
+        _check_at_least(FEWEST_DAYS, days=days)
+        _check_at_least(SMALLEST_SAMPLE, records=records)
     if records_per_file is not None:
         _check_at_least(1, records_per_file=records_per_file)
     _check_days(end_date, days)
@@ -96,23 +105,36 @@ def generate(
         if records >= SMALLEST_SAMPLE
         for day, columns in plant(site, vocabulary, words, end_date, days).items()
     }
+    all_days = [end_date - timedelta(days=days - 1 - i) for i in range(days)]
+    trouble = Incidents(end_date, words) if incidents else None
+    if trouble is not None:
+        planted = {
+            (site, day): trouble.with_heartbeats(site, day, planted.get((site, day)))
+            for site in sites
+            for day in all_days
+        }
     formatter = Formatter(vocabulary, words)
     truth = TruthCounter(vocabulary.texts, end_date, lookback_days, top_n, admin_ports)
 
     texts = vocabulary.arrow()
     rows_in_file = records_per_file or min(max(records // 200, 500), 100_000)
-    all_days = [end_date - timedelta(days=days - 1 - i) for i in range(days)]
     counts = _shares_of_records(
         records - sum(len(columns["start"]) for columns in planted.values()), all_days
     )
     written = files = 0
     for number, site in enumerate(sites):
-        writer = FlowLogWriter(out, site.flow_log, texts, rows_in_file)
+        writer = FlowLogWriter(
+            out,
+            site.flow_log,
+            texts,
+            rows_in_file,
+            MINUTES_PER_FILE if trouble is not None else None,
+        )
         try:
             for day, count in zip(all_days, counts[number], strict=True):
                 seeds = [seed, number, day.toordinal()]
                 extra = planted.get((site, day))
-                for core in _day(site, words, day, int(count), seeds, extra):
+                for core in _day(site, words, day, int(count), seeds, extra, trouble):
                     columns = formatter.columns(core, site)
                     truth.add(columns, core)
                     writer.add(columns)
@@ -126,6 +148,8 @@ def generate(
         files += writer.files
 
     result = truth.result(files)
+    if trouble is not None:
+        result["health"] = health(out, trouble.write_malformed(out), end_date)
     text = json.dumps(result, indent=2) + "\n"
     (out / TRUTH_FILE).write_text(text, encoding="utf-8")
     return result
@@ -169,6 +193,7 @@ def _day(
     count: int,
     seeds: list[int],
     planted: Columns | None,
+    incidents: Incidents | None,
 ) -> Iterator[Columns]:
     """A day's core records of a site, ordered by start, in chunks."""
     midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
@@ -184,10 +209,14 @@ def _day(
         groups = bulk.records(
             size, (shares, seconds), (chunk / chunks, (chunk + 1) / chunks)
         )
+        if incidents is not None:
+            groups = [incidents.everyday(group) for group in groups]
         if planted is not None:
             low, high = int(bounds[chunk]), int(bounds[chunk + 1])
             in_chunk = (planted["start"] >= low) & (planted["start"] < high)
             groups.append({name: c[in_chunk] for name, c in planted.items()})
         records = joined(groups)
+        if incidents is not None:
+            records = incidents.delivered(site, records)
         if len(records["start"]):
             yield records

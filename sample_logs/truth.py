@@ -8,7 +8,7 @@ some traffic counts, and which end opened it.
 from collections import Counter
 from collections.abc import Sequence
 from datetime import UTC, date, datetime, timedelta
-from typing import Any, TypedDict
+from typing import Any, NotRequired, TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,6 +40,7 @@ class Truth(TypedDict):
     records_by_log_status: dict[str, int]
     days: list[dict[str, Any]]
     marts: dict[str, list[dict[str, Any]]]
+    health: NotRequired[dict[str, Any]]
 
 
 class TruthCounter:

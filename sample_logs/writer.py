@@ -17,6 +17,8 @@ PARTIAL_SUFFIX = ".partial"
 
 _ROW_GROUP = 131_072
 _DELIVERY_MINUTES = 5
+# A record may end ten minutes after it starts, and five later AWS writes the file.
+_DELIVERY_SECONDS = 900
 _LATE_EVERY = 29
 
 
@@ -31,15 +33,24 @@ class FlowLogWriter:
         flow_log: The flow log; it decides the folders and the fields.
         texts: The text of each code.
         records_per_file: Rows in a file; the last one holds the rest.
+        minutes_per_file: How much of the records' time a file covers at most; None
+            for any.
     """
 
     def __init__(
-        self, out: Path, flow_log: FlowLog, texts: pa.Array, records_per_file: int
+        self,
+        out: Path,
+        flow_log: FlowLog,
+        texts: pa.Array,
+        records_per_file: int,
+        minutes_per_file: int | None = None,
     ) -> None:
         self._out = out
         self._flow_log = flow_log
         self._texts = texts
         self._records_per_file = records_per_file
+        self._seconds_per_file = 60 * minutes_per_file if minutes_per_file else None
+        self._slot = 0
         self._schema = pa.schema(
             [(field, parquet_type(field)) for field in FORMATS[flow_log.version]]
         )
@@ -56,6 +67,17 @@ class FlowLogWriter:
         Raises:
             OSError: A file cannot be written.
         """
+        if self._seconds_per_file is None:
+            self._add(columns)
+            return
+        slots = columns["start"] // self._seconds_per_file
+        for slot in np.unique(slots):
+            if self._file_rows and slot != self._slot:
+                self._finish_file()
+            self._slot = int(slot)
+            self._add({name: c[slots == slot] for name, c in columns.items()})
+
+    def _add(self, columns: Columns) -> None:
         total, taken = len(columns["start"]), 0
         while taken < total:
             room = min(
@@ -125,6 +147,9 @@ class FlowLogWriter:
 
     def _created_at(self) -> datetime:
         """Minutes after the last record's end, and now and then many hours."""
+        if self._seconds_per_file is not None:
+            covered = (self._slot + 1) * self._seconds_per_file
+            return datetime.fromtimestamp(covered + _DELIVERY_SECONDS, UTC)
         step = 60 * _DELIVERY_MINUTES
         delivered = (self._last_end // step + 2) * step
         created = datetime.fromtimestamp(delivered, UTC)

@@ -1,0 +1,268 @@
+"""Health as data: what was planted is reported, exactly, and told by tests."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+
+import sample_logs
+
+from .conftest import END_DATE, Project
+from .test_snowflake import Account, assert_same_rows, aws, new_account, plain
+
+__all__ = ["aws", "new_account"]
+
+AS_OF = {"as_of": END_DATE.isoformat()}
+#: The flow logs that something happens to; the stand-in takes its time for each file.
+AFFECTED = ("fl-c68e4860891119d0d", "fl-93fb41d835c4e72e9")
+MODELS = (
+    *("int_health__files", "int_health__interfaces_aggregated_to_days"),
+    *("int_health__loads", "flow_log_health", "eni_health", "delivery_gaps"),
+    *("failed_files", "load_cost"),
+)
+
+Rows = list[dict[str, Any]]
+Query = Callable[[str], list[tuple[Any, ...]]]
+
+
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two days of logs with incidents, and beside them the truth about these."""
+    folder = tmp_path_factory.mktemp("troubled")
+    sample_logs.generate(
+        folder, end_date=END_DATE, days=2, records=6_000, incidents=True
+    )
+    return folder
+
+
+@pytest.fixture(scope="module")
+def truth(troubled: Path) -> dict[str, Rows]:
+    answers: dict[str, Rows] = json.loads((troubled / "truth.json").read_text())[
+        "health"
+    ]
+    return answers
+
+
+@pytest.fixture(scope="module")
+def project(
+    troubled: Path,
+    new_project: Callable[..., Project],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Project:
+    """Staged and built in two halves; tests only read it."""
+    folder = tmp_path_factory.mktemp("logs")
+    project = new_project(folder)
+    files = sorted(troubled.rglob("*.parquet"))
+    for half in (files[::2], files[1::2]):
+        for file in half:
+            target = folder / file.relative_to(troubled)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy(file, target)
+        project.stage()
+        project.dbt("run", "--select", "+path:models/marts/operations", **AS_OF)
+    return project
+
+
+@pytest.fixture
+def copied(project: Project, tmp_path: Path) -> Project:
+    """The built project, to be changed."""
+    shutil.copy(project.database, tmp_path / "flow.duckdb")
+    return Project(tmp_path / "flow.duckdb", project.location, project.target)
+
+
+def assert_health(query: Query, truth: dict[str, Rows], prefix: str = "") -> None:
+    """The health models say what the truth says, for the flow logs in it."""
+    for model, condition, columns in (
+        ("flow_log_health", "true", list(truth["flow_log_health"][0])),
+        ("delivery_gaps", "true", list(truth["delivery_gaps"][0])),
+        ("eni_health", "is_silent", list(truth["silent_interfaces"][0])),
+    ):
+        name = "silent_interfaces" if model == "eni_health" else model
+        found = query(f"select {', '.join(columns)} from {model} where {condition}")
+        assert sorted(tuple(map(plain, row)) for row in found) == sorted(
+            tuple(row.values()) for row in truth[name]
+        ), model
+    failed = query("select metadata_filename from failed_files")
+    assert sorted(row[0] for row in failed) == [
+        prefix + name for name in truth["failed_files"]
+    ]
+
+
+def test_what_was_planted_is_reported_and_nothing_else(
+    project: Project, truth: dict[str, Rows]
+) -> None:
+    (gap,) = truth["delivery_gaps"]
+    assert gap["gap_minutes"] == 3 * 60 + 30
+    assert len(truth["silent_interfaces"]) == 1
+    assert len(truth["failed_files"]) == 3
+    assert sum(row["skipdata_records"] for row in truth["flow_log_health"]) == 2
+    assert_health(project.query, truth)
+
+
+def test_lags_and_costs_are_those_of_the_files(
+    project: Project, troubled: Path, truth: dict[str, Rows]
+) -> None:
+    """Against the load history and the Parquet files, by plain SQL."""
+    with duckdb.connect(str(project.database), read_only=True) as connection:
+        plain_lags = connection.execute(
+            f"""
+            with files as (
+                select
+                    parse_filename(filename) as name,
+                    max("end") as ended,
+                    strptime(split_part(name, '_', 5), '%Y%m%dT%H%MZ') as created
+                from read_parquet($files, hive_partitioning = false)
+                group by filename
+            )
+            select
+                split_part(name, '_', 4),
+                round(quantile_cont(epoch(created) - ended, 0.5)),
+                round(quantile_cont(epoch(created) - ended, 0.95)),
+                round(quantile_cont(date_diff('second', created, loaded_at), 0.5)),
+                round(quantile_cont(date_diff('second', created, loaded_at), 0.95))
+            from files
+            inner join landing.load_history
+                on parse_filename(metadata_filename) = name
+            where created < date '{END_DATE}' + 1
+            group by 1
+            order by 1
+            """,
+            {
+                "files": [
+                    str(path)
+                    for path in troubled.rglob("*.parquet")
+                    if str(path.relative_to(troubled)) not in truth["failed_files"]
+                ]
+            },
+        ).fetchall()
+    assert len(plain_lags) == 7
+    assert plain_lags == project.query(
+        "select flow_log_id, delivery_lag_p50_seconds, delivery_lag_p95_seconds,"
+        " load_lag_p50_seconds, load_lag_p95_seconds from flow_log_health order by 1"
+    )
+
+    files = list(troubled.rglob("*.parquet"))
+    cost = project.query(
+        "select sum(files), sum(failed_files), sum(records), sum(bytes) from load_cost"
+    )
+    answers = json.loads((troubled / "truth.json").read_text())
+    size = sum(path.stat().st_size for path in files)
+    assert cost == [(answers["files"], 3, answers["records"], size)]
+    assert len(files) == answers["files"] + 3
+
+
+def test_snowflake_says_the_same(
+    new_account: Callable[[str], Account],
+    new_project: Callable[..., Project],
+    troubled: Path,
+    truth: dict[str, Rows],
+    tmp_path: Path,
+) -> None:
+    """A file that COPY cannot read is in COPY_HISTORY alone, others have landed."""
+    account = new_account("health")
+    files = [
+        file
+        for file in sorted(troubled.rglob("*.parquet"))
+        if any(flow_log in file.name for flow_log in AFFECTED)
+    ]
+    by_event = files[::10]
+    for file in files:
+        if file not in by_event:
+            account.put(troubled, file)
+    account.stage()
+    account.dbt("run", "--select", "+path:models/marts/operations", **AS_OF)
+    for file in by_event:
+        account.stand_in.event(account.put(troubled, file))
+    printed = account.dbt("build", "--exclude-resource-types=unit_test", **AS_OF)
+    assert "assert_no_file_failed" in printed.partition("Completed with")[2]
+
+    def query(sql: str) -> list[tuple[Any, ...]]:
+        return [tuple(row.values()) for row in account.rows(sql)]
+
+    affected = truth | {
+        "flow_log_health": [
+            row for row in truth["flow_log_health"] if row["flow_log_id"] in AFFECTED
+        ]
+    }
+    assert_health(query, affected, account.prefix)
+
+    for file in files:
+        target = tmp_path / account.prefix / file.relative_to(troubled)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+    embedded = new_project(tmp_path)
+    embedded.stage()
+    embedded.dbt("run", "--select", "+path:models/marts/operations", **AS_OF)
+    for model in MODELS:
+        assert_same_rows(account, embedded, model)
+
+    # Snowpipe stops: the health tests fail, and only then.
+    assert "PASS assert_the_pipe_runs" in printed
+    account.rows(
+        f"alter pipe {account.database}.landing.flow_logs"
+        " set pipe_execution_paused = true"
+    )
+    printed = account.dbt("test", "--select", "tag:health", exit_code=1, **AS_OF)
+    assert "FAIL 1 assert_the_pipe_runs" in printed
+    assert " ERROR=1 " in printed
+
+
+def test_source_freshness_tells_late_from_broken(
+    copied: Project, new_account: Callable[[str], Account], troubled: Path
+) -> None:
+    """The plain command, on both engines: the last load ever more recent."""
+    account = new_account("fresh")
+    files = iter(sorted(troubled.rglob(f"*{AFFECTED[0]}*.parquet")))
+    account.stage()
+    for minutes_ago, exit_code, status in (
+        (30 * 60, 1, "ERROR STALE"),
+        (90, 0, "WARN"),
+        (0, 0, "PASS"),
+    ):
+        with duckdb.connect(str(copied.database)) as connection:
+            connection.execute(
+                "update landing.flow_logs set _dbt_copied_at = cast(now() as timestamp)"
+                f" - interval {minutes_ago} minute"
+            )
+        account.stand_in.scan_time(minutes_ago)
+        assert account.stand_in.event(account.put(troubled, next(files)))
+        account.stand_in.scan_time(None)
+        for engine in (copied, account):
+            printed = engine.dbt("source", "freshness", exit_code=exit_code)
+            assert f"{status} freshness of vpc_flow.flow_logs" in printed
+
+
+def test_late_warns_and_broken_fails(copied: Project) -> None:
+    """Each test tells its own trouble, with the severity that the table promises."""
+    health = ("build", "--select", "path:models/marts/operations")
+    printed = copied.dbt(*health, **AS_OF)
+    assert "WARN 1 assert_no_new_delivery_gaps" in printed
+    assert "WARN 3 assert_no_file_failed" in printed
+    assert "PASS flow_logs_are_not_late" in printed
+    assert "PASS assert_files_still_arrive" in printed
+    assert "PASS few_records_are_skipdata" in printed
+
+    printed = copied.dbt(*health, as_of="2026-04-01", skipdata_warn_share=0.0001)
+    assert "WARN 7 flow_logs_are_not_late" in printed
+    assert "WARN 2 few_records_are_skipdata" in printed
+
+    # All files were loaded before now, so no hours ago is too long ago.
+    printed = copied.dbt(
+        *health, exit_code=1, lookback_days=10_000, stopped_after_hours=0
+    )
+    assert "FAIL 1 assert_files_still_arrive" in printed
+
+    with duckdb.connect(str(copied.database)) as connection:
+        connection.execute(
+            "delete from int_health__files where metadata_filename ="
+            " (select min(metadata_filename) from int_health__files)"
+        )
+    printed = copied.dbt(*health, exit_code=1, **AS_OF)
+    assert "FAIL 1 no_loaded_record_is_missing" in printed
+    assert " ERROR=1 " in printed

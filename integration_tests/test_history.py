@@ -1,0 +1,196 @@
+"""What trim_history removes, what it leaves, and what comes after it."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from .conftest import END_DATE, Project
+from .test_main_job import MARTS
+from .test_snowflake import Account, aws, new_account, small
+from .test_staging import write
+
+__all__ = ["aws", "new_account", "small"]
+
+WINDOW = {"as_of": END_DATE.isoformat(), "lookback_days": 1}
+RETENTION = {"landing_retention_days": 2, "rollup_retention_days": 4}
+LANDING_FROM = END_DATE - timedelta(days=2)
+ROLLUPS_FROM = END_DATE - timedelta(days=4)
+ROLLUPS = (
+    "int_traffic__talkers_aggregated_to_days",
+    "int_traffic__admin_flows_aggregated_to_days",
+    "int_health__interfaces_aggregated_to_days",
+)
+CONFIRMED = ("--args", "{confirm: true}")
+
+Query = Callable[[str], list[tuple[Any, ...]]]
+
+
+@pytest.fixture
+def copied(built: Project, sample: Path, tmp_path: Path) -> Project:
+    """A built project that a test may change, and a folder for more files."""
+    shutil.copy(built.database, tmp_path / "flow.duckdb")
+    shutil.copytree(sample / "AWSLogs", tmp_path / "logs" / "AWSLogs")
+    return Project(tmp_path / "flow.duckdb", tmp_path / "logs", built.target)
+
+
+def days_of(query: Query, relation: str, column: str) -> dict[date, int]:
+    return dict(
+        query(
+            f"select cast({column} as date), count(*) from {relation}"
+            f" group by cast({column} as date)"
+        )
+    )
+
+
+def rollups(query: Query) -> dict[str, list[tuple[Any, ...]]]:
+    columns = {
+        ROLLUPS[0]: "started_date, talker_type, talker, bytes, packets, records",
+        ROLLUPS[1]: "started_date, internal_addr, external_addr, port, records",
+        ROLLUPS[2]: "started_date, flow_log_id, interface_id, records",
+    }
+    return {
+        rollup: sorted(query(f"select {names} from {rollup}"), key=repr)
+        for rollup, names in columns.items()
+    }
+
+
+def test_trimming_removes_whole_days_and_no_answer(
+    copied: Project, tmp_path: Path
+) -> None:
+    copied.dbt("run", "--select", "path:models/marts", **WINDOW)
+    marts = {mart: copied.rows(mart, by) for mart, by in MARTS.items()}
+    landed = days_of(copied.query, "landing.flow_logs", '"start"')
+    before = rollups(copied.query)
+    old = sum(count for day, count in landed.items() if day < LANDING_FROM)
+    assert old
+    assert min(landed) < ROLLUPS_FROM
+
+    # Without a word of consent it only says what it would do.
+    printed = copied.dbt("run-operation", "trim_history", **WINDOW, **RETENTION)
+    assert f'"flow_logs": {old} rows before {LANDING_FROM} would be removed' in printed
+    assert "Nothing was removed" in printed
+    assert days_of(copied.query, "landing.flow_logs", '"start"') == landed
+
+    copied.dbt("run-operation", "trim_history", *CONFIRMED, **WINDOW, **RETENTION)
+    assert days_of(copied.query, "landing.flow_logs", '"start"') == {
+        day: count for day, count in landed.items() if day >= LANDING_FROM
+    }
+    trimmed = {
+        rollup: [row for row in rows if row[0] >= ROLLUPS_FROM]
+        for rollup, rows in before.items()
+    }
+    assert rollups(copied.query) == trimmed
+
+    # Trimmed files are not loaded again.
+    assert "Nothing new" in copied.stage()
+
+    # A file that comes late, of a trimmed day and a kept one: the trimmed day's sums
+    # know more than what came late, and stay.
+    late = tmp_path / "logs/late.parquet"
+    noons = [
+        int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp())
+        for day in (LANDING_FROM - timedelta(days=1), END_DATE)
+    ]
+    write(
+        late,
+        srcaddr=["10.9.9.9"] * 2,
+        action=["ACCEPT"] * 2,
+        interface_id=["eni-late"] * 2,
+        bytes=[7, 11],
+        start=noons,
+    )
+    assert "1 loaded" in copied.stage()
+    printed = copied.dbt("run", **WINDOW)
+    left_alone = f"leaves trimmed days as they are: {LANDING_FROM - timedelta(days=1)}"
+    assert printed.count(left_alone) == len(ROLLUPS)
+    after = rollups(copied.query)
+    new = {
+        rollup: sorted(set(rows) - set(trimmed[rollup]))
+        for rollup, rows in after.items()
+    }
+    assert new == {
+        ROLLUPS[0]: [
+            (END_DATE, "interface", "eni-late", 11, None, 1),
+            (END_DATE, "source", "10.9.9.9", 11, None, 1),
+        ],
+        ROLLUPS[1]: [],
+        ROLLUPS[2]: [(END_DATE, None, "eni-late", 1)],
+    }
+    assert all(set(rows) <= set(after[rollup]) for rollup, rows in trimmed.items())
+
+    # Without that file, the marts are what they were.
+    for mart, order_by in MARTS.items():
+        assert copied.rows(mart, order_by) == marts[mart], mart
+
+
+def test_a_retention_shorter_than_the_window_is_an_error(copied: Project) -> None:
+    for name, words, exit_code in (
+        ("landing_retention_days", ("run", "--select", "admin_exposure"), 2),
+        ("rollup_retention_days", ("run-operation", "trim_history", *CONFIRMED), 1),
+    ):
+        settings: dict[str, Any] = {name: 29, "as_of": END_DATE.isoformat()}
+        printed = copied.dbt(*words, exit_code=exit_code, **settings)
+        assert f"{name} is 29, below lookback_days, which is 30" in printed
+
+
+def test_without_a_retention_all_is_kept(copied: Project) -> None:
+    printed = copied.dbt("run-operation", "trim_history", *CONFIRMED)
+    assert "all is kept" in printed
+
+
+def test_on_snowflake_an_interrupted_trim_is_finished_and_stays_done(
+    new_account: Callable[[str], Account], small: Path
+) -> None:
+    """And a file that the pipe loads again after 14 days changes no answer."""
+    account = new_account("trimmed")
+    for file in small.rglob("*.parquet"):
+        account.put(small, file)
+    account.stage()
+    account.dbt("run", **WINDOW)
+
+    def query(sql: str) -> list[tuple[Any, ...]]:
+        return [tuple(row.values()) for row in account.rows(sql)]
+
+    records = days_of(query, "flow_records", "started_at")
+    before = rollups(query)
+    marts = {mart: account.mart(mart) for mart in MARTS}
+    kept_records = {d: n for d, n in records.items() if d >= LANDING_FROM}
+    assert kept_records != records
+
+    # Landing and records are trimmed, and then a rollup's delete is refused.
+    account.stand_in.fail(rf"(?is)^\s*delete from .*{ROLLUPS[0]}")
+    trim = ("run-operation", "trim_history", *CONFIRMED)
+    account.dbt(*trim, exit_code=1, **WINDOW, **RETENTION)
+    account.stand_in.forget_failures()
+    account.dbt("run", **WINDOW)
+    half_way = rollups(query)
+    assert half_way[ROLLUPS[0]] == before[ROLLUPS[0]]
+
+    def assert_trimmed() -> None:
+        assert days_of(query, "flow_records", "started_at") == kept_records
+        (landed,) = query(f"select count(*) from {account.database}.landing.flow_logs")
+        assert landed == (sum(kept_records.values()),)
+        assert rollups(query) == {
+            rollup: [row for row in rows if row[0] >= ROLLUPS_FROM]
+            for rollup, rows in before.items()
+        }
+
+    account.dbt(*trim, **WINDOW, **RETENTION)
+    assert_trimmed()
+
+    # The pipe has forgotten a file of trimmed days, and an event tells of it again.
+    account.stand_in.lapse(f"{account.database}.LANDING.FLOW_LOGS")
+    old = min(small.rglob("*.parquet"), key=lambda file: file.name.split("_")[4])
+    assert account.stand_in.event(account.put(small, old))
+    account.dbt("run", **WINDOW)
+    assert {mart: account.mart(mart) for mart in MARTS} == marts
+    ((again,),) = query("select count(*) from flow_records")
+    assert again > sum(kept_records.values())
+    account.dbt(*trim, **WINDOW, **RETENTION)
+    assert_trimmed()

@@ -1,0 +1,83 @@
+{# What the health models share. #}
+
+
+{# The instant that stands for now, UTC and without zone: the end of the day `as_of`,
+   or the run's start if that is earlier. #}
+{% macro as_of_time() -%}
+    {%- set day = as_of() + modules.datetime.timedelta(days=1) -%}
+    {%- set end = modules.datetime.datetime(day.year, day.month, day.day) -%}
+    {%- set started = run_started_at.astimezone(modules.pytz.utc).replace(tzinfo=none) -%}
+    cast('{{ [end, started] | min }}' as timestamp)
+{%- endmacro %}
+
+
+{# The columns that a file's name tells, as AWS builds it:
+   account_vpcflowlogs_region_flow-log-id_YYYYMMDDTHHmmZ_hash.log.parquet. All are null
+   for a name of another kind.
+   https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-s3-path.html #}
+{% macro file_name_columns() -%}
+    {%- set parts = [] -%}
+    {%- for number in range(1, 6) -%}
+        {%- do parts.append(
+            "split_part(split_part(metadata_filename, '/', -1), '_', " ~ number ~ ")"
+        ) -%}
+    {%- endfor -%}
+    case when {{ parts[3] }} like 'fl-%' then {{ parts[3] }} end as flow_log_id,
+    case
+        when
+            {{ parts[3] }} like 'fl-%'
+            and {{ regexp_matches_all_of(parts[0], '[0-9]+') }}
+            then {{ parts[0] }}
+    end as account_id,
+    case when {{ parts[3] }} like 'fl-%' then {{ parts[2] }} end as region,
+    case
+        when
+            {{ parts[3] }} like 'fl-%'
+            and {{ regexp_matches_all_of(parts[4], '[0-9]{8}T[0-9]{4}Z') }}
+            then try_cast({{ regexp_replace_all(
+                parts[4],
+                '(....)(..)(..)T(..)(..)Z',
+                '\\1-\\2-\\3 \\4:\\5:00'
+            ) }} as timestamp)
+    end as created_at
+{%- endmacro %}
+
+
+{# Every attempt to load a file, one row each. #}
+{% macro load_attempts() -%}
+    {{ return(adapter.dispatch('load_attempts', 'vpc_flow_logs')()) }}
+{%- endmacro %}
+
+{# The loader keeps them all. #}
+{% macro duckdb__load_attempts() -%}
+    select
+        metadata_filename,
+        loaded_at,
+        case when status = 'loaded' then 'loaded' else 'failed' end as status,
+        size_bytes,
+        records,
+        cast(null as bigint) as bytes_billed,
+        case when status != 'loaded' then error end as reason
+    from {{ source('vpc_flow', 'load_history') }}
+{%- endmacro %}
+
+{# COPY_HISTORY forgets after 14 days what is kept here. It names a file by its stage's
+   URL; the key below the bucket is what the records carry. #}
+{% macro snowflake__load_attempts() -%}
+    select
+        regexp_replace(stage_location || file_name, '^[a-z0-9]+://[^/]+/', '')
+            as metadata_filename,
+        last_load_time as loaded_at,
+        case when status = 'Loaded' then 'loaded' else 'failed' end as status,
+        cast(file_size as bigint) as size_bytes,
+        cast(case when status = 'Loaded' then row_count end as bigint) as records,
+        cast(bytes_billed as bigint) as bytes_billed,
+        case when status != 'Loaded' then first_error_message end as reason
+    from {{ copy_history(landing_table(), 14) }}
+    where status != 'Load in progress'
+    qualify
+        row_number() over (
+            partition by metadata_filename, loaded_at
+            order by status
+        ) = 1
+{%- endmacro %}

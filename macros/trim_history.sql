@@ -1,0 +1,180 @@
+{# `dbt run-operation trim_history`: says what is older than the retentions keep, and
+   with `--args '{confirm: true}'` removes it. A day goes as a whole, by when its records
+   start. DuckDB's load history stays, so that no trimmed file is loaded again.
+
+   What is about to go is noted first: from then on the rollups leave those days as they
+   are, whatever arrives of them (see load_scope). So a run that stops half-way loses
+   nothing that it should not, and the next one finishes it. #}
+{% macro trim_history(confirm=false) %}
+    {% do refuse_short_retention() %}
+    {% if target.type == 'snowflake' %}
+        {% do start_operation('trim_history', 'setup_role, which owns what it trims') %}
+    {% endif %}
+    {% set plan = trimmed_relations() %}
+    {% if not plan %}
+        {% do print(
+            'landing_retention_days and rollup_retention_days are null: all is kept'
+        ) %}
+        {% do return(none) %}
+    {% endif %}
+
+    {% if confirm %}
+        {% do note_trim() %}
+    {% endif %}
+    {% for trim in plan %}
+        {% set found = run_query(
+            'select count(*) from ' ~ trim.relation ~ ' where ' ~ trim.condition
+        ).columns[0].values()[0] %}
+        {% if confirm and found %}
+            {% do run_and_commit(
+                'delete from ' ~ trim.relation ~ ' where ' ~ trim.condition
+            ) %}
+        {% endif %}
+        {% do print(
+            trim.relation ~ ': ' ~ found ~ ' rows before ' ~ trim.before
+            ~ (' removed' if confirm else ' would be removed')
+        ) %}
+    {% endfor %}
+    {% if not confirm %}
+        {% do print(
+            "Nothing was removed. To do it: dbt run-operation trim_history --args '{confirm:"
+            ~ " true}'"
+        ) %}
+    {% endif %}
+{% endmacro %}
+
+
+{# What is trimmed, in this order: the relation, the first day it keeps, and the
+   condition on the rows that go. #}
+{% macro trimmed_relations() %}
+    {% set plan = [] %}
+    {% set landing_before = first_kept_day(var('landing_retention_days')) %}
+    {% set rollups_before = first_kept_day(var('rollup_retention_days')) %}
+
+    {% if landing_before is not none %}
+        {% set node = graph.sources['source.vpc_flow_logs.vpc_flow.flow_logs'] %}
+        {% set landing = adapter.get_relation(
+            node.database, node.schema, node.identifier
+        ) %}
+        {% set start = flow_log_fields()
+            | selectattr('name', 'equalto', 'start') | first %}
+        {% if landing is not none %}
+            {% do plan.append({
+                'relation': landing,
+                'before': landing_before,
+                'condition': is_record_before(
+                    landing_before,
+                    flow_log_field(start, landed_fields(landing)),
+                    '_dbt_copied_at'
+                ),
+            }) %}
+        {% endif %}
+    {% endif %}
+
+    {% for node in graph.nodes.values()
+        | selectattr('package_name', 'equalto', 'vpc_flow_logs')
+        | selectattr('resource_type', 'equalto', 'model')
+        | selectattr('config.materialized', 'equalto', 'incremental')
+        | sort(attribute='name') %}
+        {% set relation = adapter.get_relation(node.database, node.schema, node.alias) %}
+        {% set column = node.config.meta.get(
+            'trim_by', 'started_date' if 'started_date' in node.columns else none
+        ) %}
+        {% if relation is none %}
+            {# Not built yet. #}
+        {% elif node.name == 'flow_records' and landing_before is not none %}
+            {% do plan.append({
+                'relation': relation,
+                'before': landing_before,
+                'condition': is_record_before(landing_before, 'started_at', 'loaded_at'),
+            }) %}
+        {% elif column and rollups_before is not none %}
+            {% do plan.append({
+                'relation': relation,
+                'before': rollups_before,
+                'condition': 'cast(' ~ column ~ " as date) < cast('" ~ rollups_before
+                    ~ "' as date)",
+            }) %}
+        {% endif %}
+    {% endfor %}
+    {% do return(plan) %}
+{% endmacro %}
+
+
+{# The first UTC day that a retention keeps; none if it keeps all. A date in the future
+   must not trim more than today does. #}
+{% macro first_kept_day(retention_days) %}
+    {% if retention_days is none %}
+        {% do return(none) %}
+    {% endif %}
+    {% set today = [as_of(), run_started_at.date()] | min %}
+    {% do return(today - modules.datetime.timedelta(days=retention_days)) %}
+{% endmacro %}
+
+
+{# Whether a record is of a day before; one whose time cannot be true, by its loading. #}
+{% macro is_record_before(day, started_at, loaded_at) -%}
+    case
+        when {{ is_plausible_time(started_at, loaded_at) }}
+            then {{ started_at }} < cast('{{ day }}' as timestamp)
+        else {{ load_time_in_utc(loaded_at) }} < cast('{{ day }}' as timestamp)
+    end
+{%- endmacro %}
+
+
+{# Where trims are noted: beside the landing table. #}
+{% macro trims_table() %}
+    {% set node = graph.sources['source.vpc_flow_logs.vpc_flow.flow_logs'] %}
+    {% do return(api.Relation.create(
+        database=node.database, schema=node.schema, identifier='trims', type='table'
+    )) %}
+{% endmacro %}
+
+
+{# Notes before which day records are about to go. #}
+{% macro note_trim() %}
+    {% set before = first_kept_day(var('landing_retention_days')) %}
+    {% if before is not none %}
+        {% do run_and_commit(
+            'create table if not exists ' ~ trims_table()
+            ~ ' (trimmed_before date, noted_at timestamp)'
+        ) %}
+        {% do run_and_commit(
+            'insert into ' ~ trims_table() ~ " select cast('" ~ before
+            ~ "' as date), cast('" ~ run_started_at.strftime('%Y-%m-%d %H:%M:%S') ~ "' as timestamp)"
+        ) %}
+    {% endif %}
+{% endmacro %}
+
+
+{# Runs a statement that changes rows; an operation commits nothing by itself. #}
+{% macro run_and_commit(sql) %}
+    {% call statement('run_and_commit', auto_begin=true) %}{{ sql }}{% endcall %}
+    {% do adapter.commit() %}
+{% endmacro %}
+
+
+{# The first UTC day that no trim has touched, as text; none if there was none. #}
+{% macro trimmed_before() %}
+    {% set trims = trims_table() %}
+    {% if adapter.get_relation(trims.database, trims.schema, trims.identifier) is none %}
+        {% do return(none) %}
+    {% endif %}
+    {% set before = newest(trims, 'trimmed_before') %}
+    {% do return(before | string if before is not none else none) %}
+{% endmacro %}
+
+
+{# Stops where a retention is shorter than what the marts look at. #}
+{% macro refuse_short_retention() %}
+    {% for name, days in {
+        'landing_retention_days': var('landing_retention_days'),
+        'rollup_retention_days': var('rollup_retention_days'),
+    }.items() if days is not none and days < var('lookback_days') %}
+        {% do exceptions.raise_compiler_error(
+            name ~ ' is ' ~ days ~ ', below lookback_days, which is '
+            ~ var('lookback_days') ~ ': the marts would look at days that trim_history'
+            ~ ' removes. Raise the one or lower the other.'
+        ) %}
+    {% endfor %}
+{% endmacro %}

@@ -1,0 +1,64 @@
+{{ config(unique_key='metadata_filename') }}
+
+{% set since = read_since(this, 'loaded_at') if is_incremental() else none %}
+
+with
+
+records as (
+
+    select
+        metadata_filename,
+        started_at,
+        ended_at,
+        log_status,
+        loaded_at,
+        {{ is_plausible_time('started_at', 'loaded_at') }} as has_plausible_time
+    from {{ ref('stg_vpc_flow__flow_logs') }}
+    where {{ is_loaded_after(since) }} and {{ is_of_a_readable_file() }}
+    {{ first_of_each_record() }}
+
+),
+
+aggregated as (
+
+    select
+        metadata_filename,
+        cast(count(*) as bigint) as records,
+        cast(count(case when log_status = 'NODATA' then 1 end) as bigint)
+            as nodata_records,
+        cast(count(case when log_status = 'SKIPDATA' then 1 end) as bigint)
+            as skipdata_records,
+        cast(count(case when started_at is null then 1 end) as bigint)
+            as records_without_time,
+        cast(
+            count(
+                case when started_at is not null and not has_plausible_time then 1 end
+            ) as bigint
+        ) as records_with_implausible_time,
+        max(case when has_plausible_time then ended_at end) as newest_record_ended_at,
+        min(loaded_at) as loaded_at
+    from records
+    group by metadata_filename
+
+),
+
+named as (
+
+    select
+        *,
+        {{ file_name_columns() }}
+    from aggregated
+    {% if since is not none %}
+        {# A file that was loaded before is known in full; a pipe may have loaded it
+           again, of which only the new rows were read. #}
+        where
+            metadata_filename not in (
+                select known.metadata_filename
+                from {{ this }} as known
+                where known.loaded_at <= {{ load_time_literal(since) }}
+            )
+    {% endif %}
+
+)
+
+select * from named

@@ -1,0 +1,55 @@
+with
+
+days as (
+
+    select * from {{ ref('int_health__interfaces_aggregated_to_days') }}
+    where {{ in_window('started_date') }}
+
+),
+
+regions as (
+
+    select
+        flow_log_id,
+        min(region) as region
+    from {{ ref('int_health__files') }}
+    where flow_log_id is not null
+    group by flow_log_id
+
+),
+
+interfaces as (
+
+    select
+        flow_log_id,
+        interface_id,
+        cast(sum(records) as bigint) as records,
+        cast(sum(nodata_records) as bigint) as nodata_records,
+        cast(sum(skipdata_records) as bigint) as skipdata_records,
+        max(account_id) as account_id,
+        max(newest_record_ended_at) as newest_record_ended_at
+    from days
+    group by flow_log_id, interface_id
+
+),
+
+judged as (
+
+    select
+        interfaces.flow_log_id,
+        interfaces.interface_id,
+        interfaces.account_id,
+        regions.region,
+        interfaces.newest_record_ended_at,
+        interfaces.newest_record_ended_at < {{ dbt.dateadd(
+            'hour', -1 * var('silent_after_hours'), as_of_time()
+        ) }} as is_silent,
+        interfaces.records,
+        interfaces.nodata_records,
+        interfaces.skipdata_records
+    from interfaces
+    left join regions on interfaces.flow_log_id = regions.flow_log_id
+
+)
+
+select * from judged

@@ -1,0 +1,55 @@
+with
+
+{# A file that failed may have been loaded by hand since. #}
+never_loaded as (
+
+    select
+        metadata_filename,
+        min(reason) as reason,
+        min({{ load_time_in_utc('loaded_at') }}) as found_at
+    from {{ ref('int_health__loads') }}
+    group by metadata_filename
+    having count(case when status = 'loaded' then 1 end) = 0
+
+),
+
+failures as (
+
+    select
+        metadata_filename,
+        reason,
+        found_at
+    from never_loaded
+    union all
+    select
+        metadata_filename,
+        reason,
+        {{ load_time_in_utc('found_at') }} as found_at
+    from {{ ref('malformed_files') }}
+
+),
+
+files as (
+
+    select
+        metadata_filename,
+        min(reason) as reason,
+        min(found_at) as found_at
+    from failures
+    group by metadata_filename
+
+),
+
+named as (
+
+    select
+        metadata_filename,
+        {{ file_name_columns() }},
+        reason,
+        found_at
+    from files
+
+)
+
+select * from named
+where {{ in_window('cast(coalesce(created_at, found_at) as date)') }}

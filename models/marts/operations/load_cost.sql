@@ -1,0 +1,26 @@
+with
+
+loads as (
+
+    select
+        *,
+        cast({{ load_time_in_utc('loaded_at') }} as date) as loaded_date
+    from {{ ref('int_health__loads') }}
+
+),
+
+days as (
+
+    select
+        loaded_date,
+        cast(count(case when status = 'loaded' then 1 end) as bigint) as files,
+        cast(count(case when status = 'failed' then 1 end) as bigint) as failed_files,
+        cast(sum(records) as bigint) as records,
+        cast(sum(size_bytes) as bigint) as bytes,
+        cast(sum(bytes_billed) as bigint) as bytes_billed
+    from loads
+    group by loaded_date
+
+)
+
+select * from days

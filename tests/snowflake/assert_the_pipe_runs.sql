@@ -1,0 +1,19 @@
+{# Fails unless Snowpipe loads what events announce: the pipe may be paused, or its
+   stage, table or privileges may be gone. #}
+{{ config(tags=['health']) }}
+
+with
+
+pipe as (
+
+    select
+        cast(
+            parse_json(
+                system$pipe_status({{ text_literal(flow_logs_pipe()) }})
+            )['executionState'] as varchar
+        ) as execution_state
+
+)
+
+select * from pipe
+where coalesce(execution_state, 'UNKNOWN') != 'RUNNING'
