@@ -14,15 +14,14 @@ import pytest
 import sample_logs
 
 from .conftest import END_DATE, Project
-from .test_snowflake import Account, assert_same_rows, aws, new_account, plain
-
-__all__ = ["aws", "new_account"]
+from .snowflake_project import SnowflakeProject
+from .test_snowflake import Bucket, assert_same_rows, plain
 
 AS_OF = {"as_of": END_DATE.isoformat()}
 #: The flow logs that something happens to; the stand-in takes its time for each file.
 AFFECTED = ("fl-c68e4860891119d0d", "fl-93fb41d835c4e72e9")
 MODELS = (
-    *("int_health__files", "int_health__interfaces_aggregated_to_days"),
+    *("int_health__files", "int_traffic__interfaces_aggregated_to_days"),
     *("int_health__loads", "flow_log_health", "eni_health", "delivery_gaps"),
     *("failed_files", "load_cost"),
 )
@@ -76,7 +75,7 @@ def copied(project: Project, tmp_path: Path) -> Project:
     return Project(tmp_path / "flow.duckdb", project.location, project.target)
 
 
-def assert_health(query: Query, truth: dict[str, Rows], prefix: str = "") -> None:
+def assert_health(query: Query, truth: dict[str, Rows]) -> None:
     """The health models say what the truth says, for the flow logs in it."""
     for model, condition, columns in (
         ("flow_log_health", "true", list(truth["flow_log_health"][0])),
@@ -89,9 +88,7 @@ def assert_health(query: Query, truth: dict[str, Rows], prefix: str = "") -> Non
             tuple(row.values()) for row in truth[name]
         ), model
     failed = query("select metadata_filename from failed_files")
-    assert sorted(row[0] for row in failed) == [
-        prefix + name for name in truth["failed_files"]
-    ]
+    assert sorted(row[0] for row in failed) == truth["failed_files"]
 
 
 def test_what_was_planted_is_reported_and_nothing_else(
@@ -158,68 +155,61 @@ def test_lags_and_costs_are_those_of_the_files(
 
 
 def test_snowflake_says_the_same(
-    new_account: Callable[[str], Account],
+    snowflake: SnowflakeProject,
     new_project: Callable[..., Project],
     troubled: Path,
     truth: dict[str, Rows],
     tmp_path: Path,
 ) -> None:
     """A file that COPY cannot read is in COPY_HISTORY alone, others have landed."""
-    account = new_account("health")
+    bucket = Bucket(snowflake, troubled)
     files = [
         file
         for file in sorted(troubled.rglob("*.parquet"))
         if any(flow_log in file.name for flow_log in AFFECTED)
     ]
     by_event = files[::10]
-    for file in files:
-        if file not in by_event:
-            account.put(troubled, file)
-    account.stage()
-    account.dbt("run", "--select", "+path:models/marts/operations", **AS_OF)
-    for file in by_event:
-        account.stand_in.event(account.put(troubled, file))
-    printed = account.dbt("build", "--exclude-resource-types=unit_test", **AS_OF)
+    bucket.put(*(file for file in files if file not in by_event))
+    snowflake.stage()
+    snowflake.dbt("run", "--select", "+path:models/marts/operations", **AS_OF)
+    bucket.announce(*by_event)
+    printed = snowflake.dbt("build", "--exclude-resource-types=unit_test", **AS_OF)
     assert "assert_no_file_failed" in printed.partition("Completed with")[2]
-
-    def query(sql: str) -> list[tuple[Any, ...]]:
-        return [tuple(row.values()) for row in account.rows(sql)]
 
     affected = truth | {
         "flow_log_health": [
             row for row in truth["flow_log_health"] if row["flow_log_id"] in AFFECTED
         ]
     }
-    assert_health(query, affected, account.prefix)
+    assert_health(snowflake.query, affected)
 
     for file in files:
-        target = tmp_path / account.prefix / file.relative_to(troubled)
+        target = tmp_path / file.relative_to(troubled)
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copy(file, target)
     embedded = new_project(tmp_path)
     embedded.stage()
     embedded.dbt("run", "--select", "+path:models/marts/operations", **AS_OF)
     for model in MODELS:
-        assert_same_rows(account, embedded, model)
+        assert_same_rows(snowflake, embedded, model)
 
     # Snowpipe stops: the health tests fail, and only then.
     assert "PASS assert_the_pipe_runs" in printed
-    account.rows(
-        f"alter pipe {account.database}.landing.flow_logs"
-        " set pipe_execution_paused = true"
+    snowflake.query(
+        "alter pipe flow.landing.flow_logs set pipe_execution_paused = true"
     )
-    printed = account.dbt("test", "--select", "tag:health", exit_code=1, **AS_OF)
+    printed = snowflake.dbt("test", "--select", "tag:health", fails=True, **AS_OF)
     assert "FAIL 1 assert_the_pipe_runs" in printed
     assert " ERROR=1 " in printed
 
 
 def test_source_freshness_tells_late_from_broken(
-    copied: Project, new_account: Callable[[str], Account], troubled: Path
+    copied: Project, snowflake: SnowflakeProject, troubled: Path
 ) -> None:
     """The plain command, on both engines: the last load ever more recent."""
-    account = new_account("fresh")
+    bucket = Bucket(snowflake, troubled)
     files = iter(sorted(troubled.rglob(f"*{AFFECTED[0]}*.parquet")))
-    account.stage()
+    snowflake.stage()
     for minutes_ago, exit_code, status in (
         (30 * 60, 1, "ERROR STALE"),
         (90, 0, "WARN"),
@@ -230,11 +220,13 @@ def test_source_freshness_tells_late_from_broken(
                 "update landing.flow_logs set _dbt_copied_at = cast(now() as timestamp)"
                 f" - interval {minutes_ago} minute"
             )
-        account.stand_in.scan_time(minutes_ago)
-        assert account.stand_in.event(account.put(troubled, next(files)))
-        account.stand_in.scan_time(None)
-        for engine in (copied, account):
-            printed = engine.dbt("source", "freshness", exit_code=exit_code)
+        snowflake.stand_in.scan_time(minutes_ago)
+        bucket.announce(next(files))
+        snowflake.stand_in.scan_time(None)
+        for printed in (
+            copied.dbt("source", "freshness", exit_code=exit_code),
+            snowflake.dbt("source", "freshness", fails=exit_code != 0),
+        ):
             assert f"{status} freshness of vpc_flow.flow_logs" in printed
 
 

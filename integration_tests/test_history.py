@@ -11,11 +11,12 @@ from typing import Any
 import pytest
 
 from .conftest import END_DATE, Project
+from .snowflake_project import SnowflakeProject
 from .test_main_job import MARTS
-from .test_snowflake import Account, aws, new_account, small
+from .test_snowflake import Bucket, small
 from .test_staging import write
 
-__all__ = ["aws", "new_account", "small"]
+__all__ = ["small"]
 
 WINDOW = {"as_of": END_DATE.isoformat(), "lookback_days": 1}
 RETENTION = {"landing_retention_days": 2, "rollup_retention_days": 4}
@@ -24,7 +25,9 @@ ROLLUPS_FROM = END_DATE - timedelta(days=4)
 ROLLUPS = (
     "int_traffic__talkers_aggregated_to_days",
     "int_traffic__admin_flows_aggregated_to_days",
-    "int_health__interfaces_aggregated_to_days",
+    "int_traffic__interfaces_aggregated_to_days",
+    "int_traffic__sightings_aggregated_to_days",
+    "int_traffic__conversations_aggregated_to_days",
 )
 CONFIRMED = ("--args", "{confirm: true}")
 
@@ -145,52 +148,49 @@ def test_without_a_retention_all_is_kept(copied: Project) -> None:
 
 
 def test_on_snowflake_an_interrupted_trim_is_finished_and_stays_done(
-    new_account: Callable[[str], Account], small: Path
+    snowflake: SnowflakeProject, small: Path
 ) -> None:
     """And a file that the pipe loads again after 14 days changes no answer."""
-    account = new_account("trimmed")
-    for file in small.rglob("*.parquet"):
-        account.put(small, file)
-    account.stage()
-    account.dbt("run", **WINDOW)
-
-    def query(sql: str) -> list[tuple[Any, ...]]:
-        return [tuple(row.values()) for row in account.rows(sql)]
+    bucket = Bucket(snowflake, small)
+    bucket.put(*bucket.files)
+    snowflake.stage()
+    snowflake.dbt("run", **WINDOW)
+    query = snowflake.query
 
     records = days_of(query, "flow_records", "started_at")
     before = rollups(query)
-    marts = {mart: account.mart(mart) for mart in MARTS}
+    marts = {mart: snowflake.rows(mart, by) for mart, by in MARTS.items()}
     kept_records = {d: n for d, n in records.items() if d >= LANDING_FROM}
     assert kept_records != records
 
     # Landing and records are trimmed, and then a rollup's delete is refused.
-    account.stand_in.fail(rf"(?is)^\s*delete from .*{ROLLUPS[0]}")
+    snowflake.stand_in.fail(rf"(?is)^\s*delete from .*{ROLLUPS[0]}")
     trim = ("run-operation", "trim_history", *CONFIRMED)
-    account.dbt(*trim, exit_code=1, **WINDOW, **RETENTION)
-    account.stand_in.forget_failures()
-    account.dbt("run", **WINDOW)
+    snowflake.dbt(*trim, fails=True, **WINDOW, **RETENTION)
+    snowflake.stand_in.forget_failures()
+    snowflake.dbt("run", **WINDOW)
     half_way = rollups(query)
     assert half_way[ROLLUPS[0]] == before[ROLLUPS[0]]
 
     def assert_trimmed() -> None:
         assert days_of(query, "flow_records", "started_at") == kept_records
-        (landed,) = query(f"select count(*) from {account.database}.landing.flow_logs")
+        (landed,) = query("select count(*) from flow.landing.flow_logs")
         assert landed == (sum(kept_records.values()),)
         assert rollups(query) == {
             rollup: [row for row in rows if row[0] >= ROLLUPS_FROM]
             for rollup, rows in before.items()
         }
 
-    account.dbt(*trim, **WINDOW, **RETENTION)
+    snowflake.dbt(*trim, **WINDOW, **RETENTION)
     assert_trimmed()
 
     # The pipe has forgotten a file of trimmed days, and an event tells of it again.
-    account.stand_in.lapse(f"{account.database}.LANDING.FLOW_LOGS")
+    snowflake.stand_in.lapse("FLOW.LANDING.FLOW_LOGS")
     old = min(small.rglob("*.parquet"), key=lambda file: file.name.split("_")[4])
-    assert account.stand_in.event(account.put(small, old))
-    account.dbt("run", **WINDOW)
-    assert {mart: account.mart(mart) for mart in MARTS} == marts
+    bucket.announce(old)
+    snowflake.dbt("run", **WINDOW)
+    assert {mart: snowflake.rows(mart, by) for mart, by in MARTS.items()} == marts
     ((again,),) = query("select count(*) from flow_records")
     assert again > sum(kept_records.values())
-    account.dbt(*trim, **WINDOW, **RETENTION)
+    snowflake.dbt(*trim, **WINDOW, **RETENTION)
     assert_trimmed()

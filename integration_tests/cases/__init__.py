@@ -3,7 +3,7 @@
 A case is a mapping in one of the YAML files of this folder: `case` names it, `reason`
 says in a line why the rows are right, `records` or `fields` or `files` hold what is
 logged, and `expect` the rows of models that speak of it, with the columns that matter.
-`{n}` is the number of the case. Records are short for the fields of the default format:
+`<n>` is the number of the case. Records are short for the fields of the default format:
 
     eni-1 10.0.0.1 50000 > 10.0.0.2 22 tcp 100 tcp_flags=2 start=+5s
 
@@ -107,7 +107,7 @@ def _texts() -> Iterator[str]:
 
 
 def _case(number: int, text: str) -> Case:
-    (raw,) = yaml.safe_load(text.replace("{n}", str(number)))
+    (raw,) = yaml.safe_load(text.replace("<n>", str(number)))
     if "files" in raw:
         files = {
             FILE_NAME.format(flow_log): [_record(line) for line in lines]

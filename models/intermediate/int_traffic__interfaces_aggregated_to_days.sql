@@ -13,11 +13,17 @@ files as (
         metadata_filename,
         interface_id,
         action,
+        max(account_id) as account_id,
         sum(bytes) as bytes,
-        count(*) as records
+        count(*) as records,
+        count(case when log_status = 'NODATA' then 1 end) as nodata_records,
+        count(case when log_status = 'SKIPDATA' then 1 end) as skipdata_records,
+        count(case when action is not null and dstport is null then 1 end)
+            as records_without_ports,
+        max(coalesce(ended_at, started_at)) as newest_record_ended_at
     from {{ ref('flow_records') }}
     where has_plausible_time and {{ in_days(scope.days) }}
-    group by all
+    group by started_date, metadata_filename, interface_id, action
 
 ),
 
@@ -28,11 +34,16 @@ aggregated as (
         {{ flow_log_id('metadata_filename') }} as flow_log_id,
         interface_id,
         action,
+        max(account_id) as account_id,
         cast(sum(bytes) as bigint) as bytes,
         cast(sum(records) as bigint) as records,
+        cast(sum(nodata_records) as bigint) as nodata_records,
+        cast(sum(skipdata_records) as bigint) as skipdata_records,
+        cast(sum(records_without_ports) as bigint) as records_without_ports,
+        max(newest_record_ended_at) as newest_record_ended_at,
         {{ load_time_literal(scope.loaded_through) }} as loaded_through
     from files
-    group by all
+    group by started_date, flow_log_id, interface_id, action
 
 )
 

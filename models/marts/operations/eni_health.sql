@@ -2,8 +2,8 @@ with
 
 days as (
 
-    select * from {{ ref('int_health__interfaces_aggregated_to_days') }}
-    where {{ in_window('started_date') }}
+    select * from {{ ref('int_traffic__interfaces_aggregated_to_days') }}
+    where interface_id is not null and {{ in_window('started_date') }}
 
 ),
 

@@ -1,0 +1,73 @@
+with
+
+interfaces as (
+
+    select
+        coalesce(sum(records), 0) as records,
+        coalesce(sum(skipdata_records), 0) as skipdata_records,
+        coalesce(sum(records_without_ports), 0) as records_without_ports
+    from {{ ref('int_traffic__interfaces_aggregated_to_days') }}
+    where {{ in_window('started_date') }}
+
+),
+
+files as (
+
+    select
+        coalesce(sum(records_without_time), 0) as records_without_time,
+        coalesce(sum(records_with_implausible_time), 0)
+            as records_with_implausible_time
+    from {{ ref('int_health__files') }}
+    where {{ in_window(
+        'cast(coalesce(created_at, ' ~ load_time_in_utc('loaded_at') ~ ') as date)'
+    ) }}
+
+),
+
+public_pairs as (
+
+    select coalesce(sum(records), 0) as records_between_public_addresses
+    from {{ ref('int_traffic__public_pairs_aggregated_to_days') }}
+    where {{ in_window('started_date') }}
+
+),
+
+silent as (
+
+    select
+        count(distinct case when is_silent then interface_id end)
+            as silent_interfaces
+    from {{ ref('eni_health') }}
+
+),
+
+failed as (
+
+    select count(*) as failed_files
+    from {{ ref('failed_files') }}
+
+),
+
+coverage as (
+
+    select
+        cast('{{ as_of() }}' as date) as as_of,
+        cast(interfaces.records as bigint) as records,
+        cast(interfaces.skipdata_records as bigint) as skipdata_records,
+        cast(silent.silent_interfaces as bigint) as silent_interfaces,
+        cast(files.records_without_time as bigint) as records_without_time,
+        cast(files.records_with_implausible_time as bigint)
+            as records_with_implausible_time,
+        cast(public_pairs.records_between_public_addresses as bigint)
+            as records_between_public_addresses,
+        cast(interfaces.records_without_ports as bigint) as records_without_ports,
+        cast(failed.failed_files as bigint) as failed_files
+    from interfaces
+    cross join files
+    cross join public_pairs
+    cross join silent
+    cross join failed
+
+)
+
+select * from coverage
