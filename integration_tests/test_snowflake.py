@@ -61,6 +61,7 @@ class Bucket:
         self.url = f"s3://{name}/"
         self.files = sorted(folder.rglob("*.parquet"))
         project.s3.create_bucket(Bucket=name)
+        project.stand_in.forget_failures()
         project.stand_in.rows(
             "drop database if exists flow; create database flow;"
             " create schema flow.landing; create schema flow.analytics;"

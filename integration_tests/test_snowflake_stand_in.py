@@ -251,6 +251,26 @@ def test_reserved_words_are_no_names(run: Callable) -> None:
     run('create table t ("start" int)')
 
 
+def test_a_function_in_sql_can_be_called_by_any_name(run: Callable) -> None:
+    """sf:developer-guide/udf/sql/udf-sql-scalar-functions."""
+    create = (
+        "function {} is_ten(ip varchar) returns boolean language sql immutable"
+        " comment = 'ours' as $$ {} $$"
+    )
+    first = "coalesce(split_part(ip, '.', 1) = '10', false)"
+    run("create " + create.format("", first))
+    run("create " + create.format("if not exists", "true"))
+    name = f"{run.database}.public.is_ten"
+    sql = f"select is_ten('10.1.1.1'), {name}('11.1.1.1'), is_ten(null)"
+    assert run(sql) == [(True, False, False)]
+    run("create or replace " + create.format("", "true"))
+    assert run(sql) == [(True, True, True)]
+    (shown,) = run("show user functions like 'is_ten'")
+    assert shown[4:6] == ("IS_TEN(VARCHAR) RETURN BOOLEAN", "ours")
+    run("drop function is_ten(varchar)")
+    assert refused(run, "select is_ten('x')")
+
+
 # ----- tables
 
 
@@ -281,6 +301,20 @@ def test_a_table_keeps_its_comments_and_properties(run: Callable) -> None:
     assert "NOT NULL" in refused(run, "insert into t values (null, 'x')")
     assert "invalid identifier" in refused(run, "alter table t alter c comment 'x'")
     assert "already exists" in refused(run, "create or replace table v (a int)")
+
+
+def test_a_merge_inserts_what_is_not_matched(run: Callable) -> None:
+    """sf:sql-reference/sql/merge."""
+    run("create table t as select 1 as id, 'old' as a")
+    run("create temporary table s (id int, a varchar)")
+    run("insert into s values (1, 'new'), (2, 'new')")
+    merge = (
+        "merge into t as d using s on d.id = s.id"
+        ' when not matched then insert ("ID", "A") values (s."ID", s."A")'
+    )
+    assert run(merge) == [(1,)]
+    assert run("select * from t order by id") == [(1, "old"), (2, "new")]
+    assert run(merge) == [(0,)]
 
 
 def test_a_temporary_relation_is_its_sessions_own(
@@ -360,8 +394,22 @@ def test_a_second_writer_waits_and_sees_the_firsts_rows(
 def test_account_objects_must_exist_once_and_be_described_rightly(
     run: Callable,
 ) -> None:
-    """sf:sql-reference/sql/create-warehouse, create-resource-monitor, create-user."""
-    run("create warehouse if not exists wh warehouse_size = 'x-small'")
+    """sf:sql-reference/sql/create-warehouse, create-user, show-parameters."""
+    run(
+        "create warehouse if not exists wh warehouse_size = 'x-small'"
+        " statement_timeout_in_seconds = 60"
+    )
+    timeout = "show parameters like 'statement_timeout%' in warehouse wh"
+    assert run(timeout) == [("STATEMENT_TIMEOUT_IN_SECONDS", "60", "WAREHOUSE")]
+    run("create network policy np allowed_ip_list = ('10.0.0.0/8', '192.0.2.1/32')")
+    assert run("desc network policy np")[0] == (
+        "ALLOWED_IP_LIST",
+        "10.0.0.0/8,192.0.2.1/32",
+    )
+    run("create user someone type = service network_policy = np")
+    assert ("NETWORK_POLICY", "NP") in run("desc user someone")
+    run("drop user someone")
+    run("drop network policy np")
     exists = run("create warehouse if not exists wh warehouse_size = large")
     assert exists == [("WH already exists, statement succeeded.",)]
     for sql in (
@@ -467,6 +515,9 @@ def test_copy_loads_each_file_once(run: Callable, bucket: Bucket) -> None:
     ]
     assert [row[1:] for row in rows] == [("2024/one.parquet", n) for n in (1, 2, 3)]
     assert run(copy) == [("Copy executed with 0 files processed.",)]
+    assert run(
+        "select $1:start::int, metadata$file_row_number from @logs/2024/ limit 1"
+    ) == [(1_700_000_000, 1)]
     run("begin")
     bucket.put("2024/two.parquet", 1)
     assert run(copy)[0][1] == "LOADED"
