@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import sample_logs
@@ -29,6 +31,14 @@ MODELS = (
 
 Rows = list[dict[str, Any]]
 Query = Callable[[str], list[tuple[Any, ...]]]
+
+
+def is_parquet(file: Path) -> bool:
+    try:
+        pq.read_metadata(file)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -179,7 +189,9 @@ def test_snowflake_says_the_same(
     account.dbt("run", "--select", "+path:models/marts/operations", **AS_OF)
     for file in by_event:
         account.stand_in.event(account.put(troubled, file))
-    printed = account.dbt("build", "--exclude-resource-types=unit_test", **AS_OF)
+    printed = account.dbt(
+        "build", "--exclude-resource-types=unit_test", read_pipe_usage=True, **AS_OF
+    )
     assert "assert_no_file_failed" in printed.partition("Completed with")[2]
 
     def query(sql: str) -> list[tuple[Any, ...]]:
@@ -201,6 +213,13 @@ def test_snowflake_says_the_same(
     embedded.dbt("run", "--select", "+path:models/marts/operations", **AS_OF)
     for model in MODELS:
         assert_same_rows(account, embedded, model)
+
+    # What the pipe loaded is what it bills; the files by COPY cost no credits.
+    ((billed, credits),) = query(
+        "select sum(bytes_billed), sum(credits) from load_cost"
+    )
+    assert billed == sum(file.stat().st_size for file in by_event if is_parquet(file))
+    assert credits == pytest.approx(billed / 1e9 * 0.0037)
 
     # Snowpipe stops: the health tests fail, and only then.
     assert "PASS assert_the_pipe_runs" in printed
