@@ -127,7 +127,8 @@ def test_scopes_and_ipv4_is_internal_agree_with_python(
                 {{ ipv4_is_internal('address') }} as is_internal
             from addresses
         ),
-        hexadecimal as (select *, {{ ipv6_to_hex('colon_form') }} as hex from formed),
+        grouped as (select *, {{ ipv6_groups('colon_form') }} as groups from formed),
+        hexadecimal as (select *, {{ ipv6_to_hex('groups') }} as hex from grouped),
         numbered as (
             select *, {{ address_to_ipv4_integer('address', 'hex') }} as ipv4
             from hexadecimal

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 import sample_logs
@@ -28,6 +30,14 @@ MODELS = (
 
 Rows = list[dict[str, Any]]
 Query = Callable[[str], list[tuple[Any, ...]]]
+
+
+def is_parquet(file: Path) -> bool:
+    try:
+        pq.read_metadata(file)
+    except pa.ArrowInvalid:
+        return False
+    return True
 
 
 @pytest.fixture(scope="module")
@@ -173,7 +183,9 @@ def test_snowflake_says_the_same(
     snowflake.stage()
     snowflake.dbt("run", "--select", "+path:models/marts/operations", **AS_OF)
     bucket.announce(*by_event)
-    printed = snowflake.dbt("build", "--exclude-resource-types=unit_test", **AS_OF)
+    printed = snowflake.dbt(
+        "build", "--exclude-resource-types=unit_test", read_pipe_usage=True, **AS_OF
+    )
     assert "assert_no_file_failed" in printed.partition("Completed with")[2]
 
     affected = truth | {
@@ -192,6 +204,13 @@ def test_snowflake_says_the_same(
     embedded.dbt("run", "--select", "+path:models/marts/operations", **AS_OF)
     for model in MODELS:
         assert_same_rows(snowflake, embedded, model)
+
+    # What the pipe loaded is what it bills; the files by COPY cost no credits.
+    ((billed, credits),) = snowflake.query(
+        "select sum(bytes_billed), sum(credits) from load_cost"
+    )
+    assert billed == sum(file.stat().st_size for file in by_event if is_parquet(file))
+    assert credits == pytest.approx(billed / 1e9 * 0.0037)
 
     # Snowpipe stops: the health tests fail, and only then.
     assert "PASS assert_the_pipe_runs" in printed

@@ -81,3 +81,29 @@
             order by status
         ) = 1
 {%- endmacro %}
+
+
+{# What loading cost, in credits by UTC day. #}
+{% macro load_credits() -%}
+    {{ return(adapter.dispatch('load_credits', 'vpc_flow_logs')()) }}
+{%- endmacro %}
+
+{% macro duckdb__load_credits() -%}
+    select
+        cast(null as date) as loaded_date,
+        cast(null as double) as credits
+    where false
+{%- endmacro %}
+
+{# PIPE_USAGE_HISTORY needs a privilege on the account, which is not given silently. #}
+{% macro snowflake__load_credits() -%}
+    {%- if var('read_pipe_usage') -%}
+        select
+            cast({{ load_time_in_utc('start_time') }} as date) as loaded_date,
+            cast(sum(credits_used) as double) as credits
+        from {{ pipe_usage_history(14) }}
+        group by cast({{ load_time_in_utc('start_time') }} as date)
+    {%- else -%}
+        {{ duckdb__load_credits() }}
+    {%- endif -%}
+{%- endmacro %}

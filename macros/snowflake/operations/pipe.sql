@@ -82,11 +82,7 @@
             sum(bytes_inserted) as bytes,
             sum(bytes_billed) as bytes_billed,
             sum(credits_used) as credits
-        from table({{ flow_logs_database() }}.information_schema.pipe_usage_history(
-            date_range_start => {{ days_ago(days) }},
-            date_range_end => current_timestamp(),
-            pipe_name => {{ text_literal(flow_logs_pipe()) }}
-        ))
+        from {{ pipe_usage_history(days) | indent(8) }}
         group by to_date(start_time)
         order by to_date(start_time)
     {% endset %}
@@ -116,6 +112,16 @@
     table({{ flow_logs_database() }}.information_schema.copy_history(
         table_name => {{ text_literal(table) }},
         start_time => {{ days_ago(days) }}
+    ))
+{%- endmacro %}
+
+
+{# What the pipe loaded and cost, as a source of rows. #}
+{% macro pipe_usage_history(days) -%}
+    table({{ flow_logs_database() }}.information_schema.pipe_usage_history(
+        date_range_start => {{ days_ago(days) }},
+        date_range_end => current_timestamp(),
+        pipe_name => {{ text_literal(flow_logs_pipe()) }}
     ))
 {%- endmacro %}
 

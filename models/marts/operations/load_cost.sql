@@ -9,6 +9,12 @@ loads as (
 
 ),
 
+credits as (
+
+    {{ load_credits() }}
+
+),
+
 days as (
 
     select
@@ -21,6 +27,16 @@ days as (
     from loads
     group by loaded_date
 
+),
+
+priced as (
+
+    select
+        days.*,
+        credits.credits
+    from days
+    left join credits on days.loaded_date = credits.loaded_date
+
 )
 
-select * from days
+select * from priced
