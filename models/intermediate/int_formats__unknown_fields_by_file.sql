@@ -18,6 +18,7 @@ aggregated as (
         min(loaded_at) as first_loaded_at,
         max(loaded_at) as loaded_at
     from fields
+    where {{ is_of_a_readable_file() }}
     group by name, metadata_filename
 
 )

@@ -16,12 +16,6 @@ days as (
 records as (
 
     select
-        coalesce(pkt_srcaddr, srcaddr) as real_srcaddr,
-        coalesce(pkt_dstaddr, dstaddr) as real_dstaddr,
-        case
-            when pkt_dstaddr != dstaddr then dstaddr
-            when pkt_srcaddr != srcaddr then srcaddr
-        end as hop_addr,
         srcport,
         dstport,
         protocol,
@@ -33,7 +27,13 @@ records as (
         vpc_id,
         instance_id,
         interface_id,
-        started_at
+        started_at,
+        coalesce(pkt_srcaddr, srcaddr) as real_srcaddr,
+        coalesce(pkt_dstaddr, dstaddr) as real_dstaddr,
+        case
+            when pkt_dstaddr != dstaddr then dstaddr
+            when pkt_srcaddr != srcaddr then srcaddr
+        end as hop_addr
     from {{ ref('flow_records') }}
     where
         action in ('ACCEPT', 'REJECT')
@@ -124,7 +124,7 @@ aggregated as (
         count(case when {{ has_tcp_flags('tcp_flags', 4) }} then 1 end) > 0 as has_rst,
         count(case when {{ has_tcp_flags('tcp_flags', 18) }} then 1 end) > 0
             as has_syn_ack,
-        {# As aggregates, or DuckDB would compute them over for each comparison below. #}
+        {# As aggregates: DuckDB would compute them anew for each comparison below. #}
         min(internal_scope) as internal_scope,
         min(external_scope) as external_scope,
         max(case when is_our_interface then 1 else 0 end) = 1 as is_our_interface

@@ -136,8 +136,7 @@ openings as (
             when lower_sent_at is null or upper_sent_at < lower_sent_at then upper_end
             when protocol in (6, 17) then own_end
         end as client_flow_end,
-        flagged_end is null
-        and lower_sent_at is not distinct from upper_sent_at as is_by_direction
+        flagged_end is null and lower_sent_at = upper_sent_at as is_by_direction
     from pairs
 
 ),

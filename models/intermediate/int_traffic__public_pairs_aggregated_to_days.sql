@@ -9,9 +9,9 @@ pairs as (
 
     select
         started_date,
+        records,
         coalesce(pkt_srcaddr, srcaddr) as srcaddr,
-        coalesce(pkt_dstaddr, dstaddr) as dstaddr,
-        records
+        coalesce(pkt_dstaddr, dstaddr) as dstaddr
     from {{ sightings }}
     where
         flow_direction is null

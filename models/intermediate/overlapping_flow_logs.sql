@@ -31,9 +31,9 @@ overlapping as (
         interface_id,
         action,
         flow_log_id,
-        place = 1 as is_counted,
         bytes,
-        records
+        records,
+        place = 1 as is_counted
     from flow_logs
     where flow_logs > 1
 

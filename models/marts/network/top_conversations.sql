@@ -35,10 +35,10 @@ ranked as (
             row_number() over (
                 order by
                     total_bytes_deduplicated desc,
-                    client_addr,
-                    server_addr,
-                    protocol,
-                    server_port
+                    client_addr asc,
+                    server_addr asc,
+                    protocol asc,
+                    server_port asc
             ) as bigint
         ) as rank,
         client_addr,

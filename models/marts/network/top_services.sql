@@ -27,7 +27,8 @@ ranked as (
     select
         cast(
             row_number() over (
-                order by total_bytes_deduplicated desc, protocol, server_port
+                order by
+                    total_bytes_deduplicated desc, protocol asc, server_port asc
             ) as bigint
         ) as rank,
         protocol,

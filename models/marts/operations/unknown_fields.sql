@@ -14,8 +14,8 @@ fields as (
 
     select
         name,
-        min(loaded_at) as first_loaded_at,
-        cast(count(*) as bigint) as files
+        cast(count(*) as bigint) as files,
+        min(loaded_at) as first_loaded_at
     from files
     group by name
 
