@@ -382,7 +382,7 @@ def test_late_and_repeated_loads_count_once(
         if re.search(r"__dbt_tmp\s+as\s|^\s*merge into", text, re.I)
         and re.search(r"flow_records|stg_vpc_flow__flow_logs", text)
     ]
-    assert len(reading) == 4
+    assert len(reading) == 6
     for text in reading:
         assert re.search(r"loaded_at > cast\('2|started_at >= cast\('2", text), text
 

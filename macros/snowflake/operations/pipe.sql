@@ -82,7 +82,7 @@
             sum(bytes_inserted) as bytes,
             sum(bytes_billed) as bytes_billed,
             sum(credits_used) as credits
-        from {{ pipe_usage_history(days) | indent(8) }}
+        from {{ pipe_usage_history(days) | indent(4) }}
         group by to_date(start_time)
         order by to_date(start_time)
     {% endset %}
