@@ -262,8 +262,49 @@ def test_a_full_disk_stops_staging_and_the_next_run_finishes_it(
     ]
 
 
+def test_a_rollup_whose_write_fails_halfway_keeps_its_rows(
+    built: Project, sample: Path, tmp_path: Path
+) -> None:
+    """The days are deleted by then; a check refuses the rows that come instead."""
+    project = Project(tmp_path / "flow.duckdb", tmp_path / "more", built.target)
+    shutil.copy(built.database, project.database)
+    Path(project.location).mkdir()
+    shutil.copy(max(sample.rglob("*.parquet")), project.location)
+    rollup = ROLLUPS[1]
+    rows = f"select * from {rollup} order by all"
+    before = project.query(rows)
+    ((definition,),) = project.query(
+        f"select sql from duckdb_tables() where table_name = '{rollup}'"
+    )
+    ((newest,),) = project.query(f"select max(loaded_through) from {rollup}")
+    refusing = f", check (loaded_through <= '{newest}'::timestamp))"
+    with duckdb.connect(str(project.database)) as connection:
+        connection.execute(f"alter table {rollup} rename to copied")
+        connection.execute(definition.rstrip("); ") + refusing)
+        connection.execute(f"insert into {rollup} from copied")
+
+    project.stage()
+    run = ["run", "--select", rollup]
+    printed = project.dbt(*run, exit_code=1, as_of=END_DATE.isoformat())
+    assert "CHECK constraint" in printed
+    assert project.query(rows) == before
+
+    with duckdb.connect(str(project.database)) as connection:
+        connection.execute(f"drop table {rollup}")
+        connection.execute(f"alter table copied rename to {rollup}")
+    project.dbt(*run, as_of=END_DATE.isoformat())
+    assert project.query(
+        f"select sum(records) from {rollup} where talker_type = 'source'"
+    ) == project.query(
+        "select count(*) from flow_records"
+        " where action = 'ACCEPT' and has_plausible_time"
+        " and bytes is not null and srcaddr is not null"
+    )
+    assert project.query(rows) != before
+
+
 @pytest.mark.long
-def test_a_hundred_kills_of_the_loader_alone(
+def test_many_kills_of_the_loader_alone(
     sample: Path, truth: dict[str, Any], tmp_path: Path, seed: int
 ) -> None:
     chance = random.Random(seed)
@@ -273,7 +314,7 @@ def test_a_hundred_kills_of_the_loader_alone(
     usual = time.monotonic() - begun
 
     kills = 0
-    while kills < 100:
+    while kills < 50:
         database = tmp_path / f"{kills}.duckdb"
         while kill_after(
             start_loading(database, settings, chance.randint(1, 5)),

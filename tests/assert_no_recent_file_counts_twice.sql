@@ -1,0 +1,26 @@
+{# A file whose records of the last run stand in flow_records more than once has more of
+   them than its last row number. To look for equal keys among them would hold every one
+   in memory: that is the test of flow_records tagged `audit`. #}
+
+with
+
+recent as (
+
+    select
+        metadata_filename,
+        metadata_file_row_number
+    from {{ ref('flow_records') }}
+    where loaded_at >= current_date - 1
+
+),
+
+doubled as (
+
+    select metadata_filename
+    from recent
+    group by metadata_filename
+    having count(*) > max(metadata_file_row_number)
+
+)
+
+select * from doubled
