@@ -43,7 +43,7 @@ deduplicated as (
             '{{ talker_type }}' as talker_type,
             {{ key }} as talker,
             0 as bytes,
-            0 as packets,
+            null as packets,
             0 as records,
             sum({{ sent }}) as bytes_deduplicated,
             min(case when has_pkt_addresses then 1 else 0 end) as has_pkt_addresses
