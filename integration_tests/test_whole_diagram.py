@@ -28,12 +28,12 @@ from bootstrap.tests.world import HOME, REGION, World, snapshot
 
 from .conftest import ROOT, Project
 from .snowflake_stand_in import StandIn
-from .test_main_job import MARTS
+from .test_main_job import MARTS, without_names
 
 BUCKET = "the-whole-diagram"
 SETUP_ROLE = "FLOW_LOG_SETUP"
 # What the stand-in's storage integrations name as Snowflake's own user.
-SNOWFLAKE_USER = "arn:aws:iam::123456789001:user/abc1-b-self1234"
+SNOWFLAKE_USER = "arn:aws:iam::123456789001:user/abc1-b"
 KINDS = (
     "databases",
     "schemas in account",
@@ -184,10 +184,12 @@ def test_from_two_empty_accounts_to_the_answers_and_back(
 
     for mart, order_by in MARTS.items():
         found = [
-            {
-                name.lower(): str(value) if name.lower().endswith("_at") else value
-                for name, value in row.items()
-            }
+            without_names(
+                {
+                    name.lower(): str(value) if name.lower().endswith("_at") else value
+                    for name, value in row.items()
+                }
+            )
             for row in stand_in.rows(
                 f"select * from flow.analytics.{mart} order by {order_by}"
             )

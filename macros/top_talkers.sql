@@ -54,12 +54,13 @@ where rank <= {{ var('top_n') }}
 {% endmacro %}
 
 
-{# What the deduplicated bytes of a group of rollup rows rest on. #}
+{# What the deduplicated bytes of a group of rows rest on, each of which says so. #}
 {% macro dedup_basis() -%}
     case
-        when max(case when has_pkt_addresses then 1 else 0 end) = 0 then 'addresses'
-        when min(case when has_pkt_addresses then 1 else 0 end) = 1
+        when count(case when dedup_basis != 'packet_addresses' then 1 end) = 0
             then 'packet_addresses'
+        when count(case when dedup_basis != 'addresses' then 1 end) = 0
+            then 'addresses'
         else 'mixed'
     end
 {%- endmacro %}

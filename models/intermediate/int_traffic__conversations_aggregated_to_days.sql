@@ -155,7 +155,7 @@ oriented as (
         counted_once.records,
         counted_once.first_seen_at,
         counted_once.last_seen_at,
-        counted_once.has_pkt_addresses,
+        counted_once.dedup_basis,
         case
             when counted_once.client_end is not null then counted_once.client_end
             when openings.client_flow_end = counted_once.src_end then 'src'
@@ -219,7 +219,7 @@ aggregated as (
             as server_packets,
         min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at,
-        min(case when has_pkt_addresses then 1 else 0 end) = 1 as has_pkt_addresses,
+        {{ dedup_basis() }} as dedup_basis,
         {{ load_time_literal(scope.loaded_through) }} as loaded_through
     from conversations
     group by

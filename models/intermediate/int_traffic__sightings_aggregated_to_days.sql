@@ -19,7 +19,11 @@ records as (
         dstport,
         {{ client_end_by_flags() }} as client_by_flags,
         {{ client_end_by_ports() }} as client_by_ports,
-        pkt_srcaddr is not null and pkt_dstaddr is not null as has_pkt_addresses,
+        case
+            when pkt_srcaddr is not null and pkt_dstaddr is not null
+                then 'packet_addresses'
+            else 'addresses'
+        end as dedup_basis,
         nullif(pkt_srcaddr, srcaddr) as pkt_srcaddr,
         nullif(pkt_dstaddr, dstaddr) as pkt_dstaddr,
         cast(started_at as date) as started_date
@@ -49,7 +53,7 @@ oriented as (
         packets,
         started_at,
         client_by_flags,
-        has_pkt_addresses,
+        dedup_basis,
         coalesce(client_by_flags, client_by_ports) as client_end,
         case
             when
@@ -87,7 +91,7 @@ aggregated as (
         min(started_at) as first_seen_at,
         max(started_at) as last_seen_at,
         count(client_by_flags) > 0 as is_oriented_by_flags,
-        min(case when has_pkt_addresses then 1 else 0 end) = 1 as has_pkt_addresses,
+        {{ dedup_basis() }} as dedup_basis,
         {{ load_time_literal(scope.loaded_through) }} as loaded_through
     from oriented
     group by all

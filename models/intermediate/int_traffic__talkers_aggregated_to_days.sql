@@ -20,7 +20,7 @@ observed as (
             sum(packets) as packets,
             sum(records) as records,
             0 as bytes_deduplicated,
-            min(case when has_pkt_addresses then 1 else 0 end) as has_pkt_addresses
+            {{ dedup_basis() }} as dedup_basis
         from {{ sightings }}
         where {{ key }} is not null and {{ on_days(scope.days) }}
         group by all
@@ -46,7 +46,7 @@ deduplicated as (
             null as packets,
             0 as records,
             sum({{ sent }}) as bytes_deduplicated,
-            min(case when has_pkt_addresses then 1 else 0 end) as has_pkt_addresses
+            {{ dedup_basis() }} as dedup_basis
         from {{ conversations }}
         where {{ key }} is not null and {{ on_days(scope.days) }}
         group by all
@@ -76,7 +76,7 @@ aggregated as (
             when talker_type != 'interface'
                 then cast(sum(bytes_deduplicated) as bigint)
         end as bytes_deduplicated,
-        min(has_pkt_addresses) = 1 as has_pkt_addresses,
+        {{ dedup_basis() }} as dedup_basis,
         {{ load_time_literal(scope.loaded_through) }} as loaded_through
     from talkers
     group by started_date, talker_type, talker
