@@ -106,6 +106,133 @@ def test_every_mart_has_a_contract_and_every_model_a_grain(
         assert model["config"]["contract"]["enforced"] == is_mart, model["name"]
 
 
+#: Its rows are those of landing, one for one; flow_records tests their key.
+WITHOUT_KEY_TEST = {"stg_vpc_flow__flow_logs"}
+
+#: Who reads the typed view besides `flow_records`: what that one leaves out, and what
+#: must be seen before anything is left out.
+READS_STAGING = {"flow_records", "transit_gateway_records", "int_health__files"}
+
+#: Who reads the source besides the typed view: what a view under AWS's names cannot
+#: show, which is how files were loaded and which fields nobody knows.
+READS_SOURCES = {
+    "stg_vpc_flow__flow_logs",
+    *("malformed_files", "int_health__loads", "int_formats__unknown_fields_by_file"),
+}
+
+
+def models_by_layer(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    """The models, by unique id, each with its layer and the layers it reads."""
+    models = {model["unique_id"]: model for model in own(manifest["nodes"], "model")}
+    for model in models.values():
+        model["layer"] = Path(model["path"]).parts[0]
+    for model in models.values():
+        model["reads"] = {
+            models[parent]["layer"] if parent in models else parent.split(".")[0]
+            for parent in model["depends_on"]["nodes"]
+        }
+    return models
+
+
+def test_names_tell_the_layer(manifest: dict[str, Any]) -> None:
+    """`stg_` and `int_` stand in their folders; a name without either is for people."""
+    for model in models_by_layer(manifest).values():
+        name, layer = model["name"], model["layer"]
+        assert layer in ("staging", "intermediate", "marts"), name
+        assert re.fullmatch(r"[a-z][a-z0-9]*(_{1,2}[a-z0-9]+)*", name), name
+        assert name.startswith("stg_") == (layer == "staging"), name
+        assert not name.startswith("int_") or layer == "intermediate", name
+        if layer != "marts" and "__" in name:
+            assert re.match(r"(stg|int)_[a-z_]+?__", name), name
+        if layer == "marts":
+            folder = Path(model["path"]).parts[1]
+            assert model["config"]["group"] == folder, name
+            assert model["config"]["access"] == "public", name
+        for column, described in model["columns"].items():
+            kind = described.get("data_type")
+            assert column == column.lower(), (name, column)
+            assert kind != "timestamp" or column.endswith("_at"), (name, column)
+            assert kind != "boolean" or column.startswith(("is_", "has_")), (
+                name,
+                column,
+            )
+
+
+def test_layers_are_read_in_one_direction(manifest: dict[str, Any]) -> None:
+    """No fan-out around staging, and no mart that reads below the sums."""
+    models = models_by_layer(manifest)
+    readers = {
+        layer: {model["name"] for model in models.values() if layer in model["reads"]}
+        for layer in ("source", "staging", "intermediate", "marts")
+    }
+    if manifest["metadata"]["adapter_type"] == "duckdb":
+        assert readers["staging"] == READS_STAGING
+        assert readers["source"] == READS_SOURCES
+    else:
+        # There malformed files land as well, and COPY_HISTORY is no source.
+        assert readers["staging"] <= READS_STAGING
+        assert readers["source"] <= READS_SOURCES
+    for model in models.values():
+        allowed = {"marts": {"intermediate", "marts"}, "staging": {"source"}}
+        layer = model["layer"]
+        read = model["reads"] - {"macro"}
+        assert read <= allowed.get(layer, {"source", "staging", "intermediate"}), model[
+            "name"
+        ]
+        big = {"model.vpc_flow_logs.flow_records"}
+        assert layer != "marts" or not big & set(model["depends_on"]["nodes"])
+
+
+def test_every_model_has_a_test_of_its_key(manifest: dict[str, Any]) -> None:
+    """A test of just the columns that `meta.grain` declares."""
+    keys = set()
+    for test in own(manifest["nodes"], "test"):
+        metadata = test.get("test_metadata") or {}
+        if metadata.get("name") == "unique":
+            columns = [test["column_name"]]
+        elif metadata.get("name") == "unique_combination_of_columns":
+            columns = metadata["kwargs"]["combination_of_columns"]
+        else:
+            continue
+        keys.add((test["attached_node"], frozenset(columns)))
+    without = {
+        model["name"]
+        for model in own(manifest["nodes"], "model")
+        if (model["unique_id"], frozenset(model["config"]["meta"]["grain"])) not in keys
+    }
+    assert without == WITHOUT_KEY_TEST
+
+
+def test_every_mart_is_somebody_s_and_for_something(manifest: dict[str, Any]) -> None:
+    groups = {group["name"]: group for group in manifest["groups"].values()}
+    assert sorted(groups) == ["network", "operations", "security"]
+    for group in groups.values():
+        assert group["description"], group["name"]
+        assert group["owner"]["email"], group["name"]
+    exposures = own(manifest["exposures"], "exposure")
+    assert all(exposure["description"] for exposure in exposures)
+    used = {
+        parent for exposure in exposures for parent in exposure["depends_on"]["nodes"]
+    }
+    for model in own(manifest["nodes"], "model"):
+        assert model["config"]["group"] in groups, model["name"]
+        if model["path"].startswith("marts/"):
+            assert model["unique_id"] in used, f"{model['name']} is in no exposure"
+
+
+def test_every_block_of_documentation_is_used(manifest: dict[str, Any]) -> None:
+    text = "\n".join(
+        path.read_text()
+        for folder in ("models", "macros")
+        for path in (ROOT / folder).rglob("*.yml")
+    )
+    blocks = own(manifest["docs"], "doc")
+    assert len(blocks) > 50
+    for block in blocks:
+        if block["name"] != "__overview__":
+            assert f'doc("{block["name"]}")' in text, block["name"]
+
+
 def test_no_model_asks_which_engine_it_runs_on() -> None:
     for path in (ROOT / "models").rglob("*.sql"):
         assert "target." not in path.read_text(), path.name

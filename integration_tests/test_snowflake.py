@@ -27,6 +27,7 @@ import sample_logs
 from .cases import cases, readable
 from .conftest import END_DATE, ROOT, Project
 from .snowflake_project import KeyPair, SnowflakeProject
+from .test_cookbook import QUESTIONS
 from .test_main_job import assert_marts_equal
 from .test_staging import spoil, write
 
@@ -199,6 +200,11 @@ def test_every_model_has_the_same_rows_on_both_engines(
     models = [path.stem for path in (ROOT / "models").rglob("*.sql")]
     for model in models:
         assert_same_rows(snowflake, project, model)
+    for question, query in QUESTIONS.items():
+        if "reason" not in query:
+            rows = [tuple(map(plain, row)) for row in snowflake.query(query)]
+            asked = [tuple(map(plain, row)) for row in project.query(query)]
+            assert rows == asked, question
 
 
 def test_the_labelled_cases_are_right_there_too(

@@ -1,0 +1,99 @@
+"""Every question of the cookbook, asked: the output is that of the document."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+from collections.abc import Callable
+from typing import Any
+
+import duckdb
+import pytest
+import yaml
+
+import sample_logs
+
+from .conftest import END_DATE, ROOT, Project
+
+DOCUMENT = ROOT / "docs/cookbook.md"
+QUESTION = re.compile(
+    r"^### (?P<title>\d+\. .*?)$(?P<before>(?:(?!^#).)*?)"
+    r"```sql\n(?P<query>.*?)```\n(?:\n```text\n(?P<output>.*?)```\n)?",
+    flags=re.DOTALL | re.MULTILINE,
+)
+QUESTIONS = {
+    found["title"]: found["query"] for found in QUESTION.finditer(DOCUMENT.read_text())
+}
+#: A second flow log over the interfaces of the first.
+FLOW_LOG, SECOND_FLOW_LOG = "fl-46b4ab4e4db8dd629", "fl-0a1b2c3d4e5f60718"
+
+
+@pytest.fixture(scope="module")
+def project(
+    new_project: Callable[..., Project], tmp_path_factory: pytest.TempPathFactory
+) -> Project:
+    """The sample that the document describes, with the variables that it shows."""
+    folder = tmp_path_factory.mktemp("cookbook")
+    sample_logs.generate(
+        folder, end_date=END_DATE, days=5, records=10_000, incidents=True
+    )
+    for file in folder.rglob(f"*/{END_DATE:%Y/%m/%d}/*_{FLOW_LOG}_*.parquet"):
+        shutil.copy(file, str(file).replace(FLOW_LOG, SECOND_FLOW_LOG))
+    shown = re.search(r"```yaml\n(vars:.*?)```", DOCUMENT.read_text(), re.DOTALL)
+    assert shown
+    project = new_project(folder)
+    project.stage()
+    variables = yaml.safe_load(shown[1])["vars"] | {"as_of": END_DATE.isoformat()}
+    project.dbt("run", **variables)
+    return project
+
+
+def table(names: list[str], rows: list[tuple[Any, ...]]) -> str:
+    """Rows as text: columns as wide as what they hold, numbers to the right."""
+    cells = [names, *([str("" if c is None else c) for c in row] for row in rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    numeric = [
+        any(isinstance(row[at], int | float) for row in rows)
+        for at in range(len(names))
+    ]
+    cells.insert(1, ["-" * width for width in widths])
+    lines = (
+        "  ".join(
+            text.rjust(width) if right else text.ljust(width)
+            for text, width, right in zip(line, widths, numeric, strict=True)
+        ).rstrip()
+        for line in cells
+    )
+    return "\n".join(lines) + "\n"
+
+
+def answers(project: Project) -> dict[str, str]:
+    """What the built sample answers to each question."""
+    given = {}
+    with duckdb.connect(str(project.database), read_only=True) as connection:
+        for title, query in QUESTIONS.items():
+            result = connection.execute(query)
+            names = [column[0] for column in result.description]
+            given[title] = table(names, result.fetchall())
+    return given
+
+
+def test_every_question_has_the_answer_that_the_cookbook_shows(
+    project: Project,
+) -> None:
+    """`UPDATE_COOKBOOK=1` writes the answers into the document instead."""
+    given = answers(project)
+    text = DOCUMENT.read_text()
+    assert len(given) == text.count("```sql") == 15
+    assert all(answer.count("\n") > 2 for answer in given.values()), "an empty answer"
+    if os.environ.get("UPDATE_COOKBOOK"):
+
+        def with_answer(found: re.Match[str]) -> str:
+            question = found[0].split("\n```text\n")[0]
+            return f"{question}\n```text\n{given[found['title']]}```\n"
+
+        text = QUESTION.sub(with_answer, text)
+        DOCUMENT.write_text(text)
+    for found in QUESTION.finditer(text):
+        assert found["output"] == given[found["title"]], found["title"]
