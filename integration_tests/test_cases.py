@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from datetime import UTC, datetime
+from typing import Any
 
 import duckdb
 import pytest
 
+from sample_logs.scopes import scope
+
 from .cases import AS_OF, Case, Row, cases, readable
-from .conftest import Project
+from .conftest import ROOT, Project
 
 CASES = cases()
 
@@ -46,6 +51,99 @@ def rows_of(project: Project) -> Callable[[str], list[Row]]:
         return tables[model]
 
     return rows
+
+
+def test_coverage_counts_what_the_cases_hide(project: Project) -> None:
+    """From the cases' records, in Python; the window reaches back from today."""
+    models = ["eni_health", "failed_files", "admin_exposure_coverage"]
+    days = (datetime.now(UTC).date() - AS_OF).days + 30
+    project.dbt("run", "--select", *models, lookback_days=days)
+    (coverage,) = project.rows("admin_exposure_coverage", "as_of")
+    records = [r for case in CASES for file in case.files.values() for r in file]
+    in_time = [r for r in records if 1_356_998_400 <= r.get("start", 0) < 2**31]
+    assert coverage["records"] == sum("tgw_id" not in r for r in in_time)
+    assert coverage["skipdata_records"] == sum(
+        r.get("log_status") == "SKIPDATA" for r in records
+    )
+    assert coverage["records_without_time"] == sum("start" not in r for r in records)
+    assert coverage["records_with_implausible_time"] == sum(
+        "start" in r for r in records
+    ) - len(in_time)
+    assert coverage["records_between_public_addresses"] == sum(
+        r.get("action") == "ACCEPT"
+        and "flow_direction" not in r
+        and {scope(r["srcaddr"]), scope(r["dstaddr"])} == {"public"}
+        for r in in_time
+    )
+    assert coverage["records_without_ports"] == sum(
+        r.get("action", "-") != "-" and "dstport" not in r and "tgw_id" not in r
+        for r in in_time
+    )
+    assert coverage["silent_interfaces"] == len(
+        {
+            r["interface_id"]
+            for r in in_time
+            if r.get("interface_id", "-") != "-" and "tgw_id" not in r
+        }
+    )
+    assert coverage["failed_files"] == 0
+    assert all(value for name, value in coverage.items() if name != "failed_files")
+
+
+ORIGINALS = {
+    "administrative_ports": ["internal_addr", "external_addr", "port"],
+    "talkers_by_destination": ["dstaddr", "total_bytes"],
+}
+OURS = {
+    "administrative_ports": "select distinct internal_addr, external_addr, port"
+    " from admin_exposure",
+    "talkers_by_destination": "select talker, sum(bytes_deduplicated)"
+    " from int_traffic__talkers_aggregated_to_days"
+    " where talker_type = 'destination' group by all",
+}
+DOCUMENT = ROOT / "docs/cases.md"
+HEAD = """# What the original queries answer, case by case
+
+The questions as they are usually put stand in [`analyses/`](../analyses): who exchanged
+accepted traffic on SSH or RDP ports, and which destinations received most. Each case
+below is a small flow log with a labelled answer (`integration_tests/cases/`). Beside
+each other: what the original query answers on the same files, and what this project
+answers, `admin_exposure` and the deduplicated bytes. A test writes this document and
+compares it.
+"""
+
+
+def test_the_document_shows_what_the_original_queries_answer(project: Project) -> None:
+    """`UPDATE_GOLDEN=1` writes it for a new review."""
+    project.dbt("compile", "--select", "path:analyses", as_of=AS_OF.isoformat())
+    answers: dict[str, dict[str, list[tuple[Any, ...]]]] = {"theirs": {}, "ours": {}}
+    for analysis, columns in ORIGINALS.items():
+        folder = project.target / "compiled/vpc_flow_logs/analyses"
+        query = (folder / f"{analysis}.sql").read_text().replace("limit 10", "")
+        answers["theirs"][analysis] = project.query(
+            f"select {', '.join(columns)} from ({query}) order by all"
+        )
+        answers["ours"][analysis] = project.query(f"{OURS[analysis]} order by all")
+    text = HEAD
+    for case in CASES:
+        text += f"\n## {case.name}\n\n{case.reason}\n\n"
+        text += "| | original query | this project |\n|---|---|---|\n"
+        for title, analysis in zip(("exposed", "bytes to"), ORIGINALS, strict=True):
+            cells = [
+                [row for row in answers[whose][analysis] if row[0] in case.words()]
+                for whose in ("theirs", "ours")
+            ]
+            shown = ("<br>".join(map(as_text, cell)) or "none" for cell in cells)
+            text += f"| {title} | {' | '.join(shown)} |\n"
+    if os.environ.get("UPDATE_GOLDEN"):
+        DOCUMENT.write_text(text)
+    assert text == DOCUMENT.read_text()
+
+
+def as_text(row: tuple[Any, ...]) -> str:
+    if len(row) == 2:
+        return f"{row[0]}: {row[1]}"
+    return f"{row[0]} port {row[2]}, by {row[1]}"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -10,6 +10,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from sample_logs.scopes import scope
+
 from .conftest import END_DATE, ROOT, Project
 
 MARTS = {
@@ -61,6 +63,55 @@ def test_the_rollup_holds_the_accepted_bytes_of_each_day(
         (day["date"], day["accepted_records"], day["accepted_bytes"])
         for day in truth["days"]
     ]
+
+
+def test_deduplicated_bytes_are_those_of_each_day(
+    built: Project, truth: dict[str, Any]
+) -> None:
+    """Through NAT gateways and inside VPCs, as the generator sent them."""
+    expected = [(day["date"], day["deduplicated_bytes"]) for day in truth["days"]]
+    for kind in ("destination", "source"):
+        days = built.query(
+            "select cast(started_date as varchar), sum(bytes_deduplicated)"
+            " from int_traffic__talkers_aggregated_to_days"
+            " where talker_type = $kind group by all order by all",
+            kind=kind,
+        )
+        assert days == expected
+    assert all(
+        day["deduplicated_bytes"] < day["accepted_bytes"] for day in truth["days"]
+    )
+
+
+def test_rejected_requests_to_admin_ports_are_attempts(
+    built: Project, sample: Path
+) -> None:
+    """Record by record, in Python."""
+    attempts: dict[tuple[Any, ...], list[int]] = {}
+    records = duckdb.sql(
+        f"""
+        select dstaddr, srcaddr, dstport, protocol, srcport, tcp_flags, bytes,
+            flow_direction
+        from read_parquet('{sample}/**/*.parquet', union_by_name = true,
+            hive_partitioning = false)
+        where action = 'REJECT' and dstport in (22, 3389)
+        """
+    ).fetchall()
+    for dstaddr, srcaddr, port, protocol, srcport, flags, size, direction in records:
+        ours, theirs = scope(dstaddr), scope(srcaddr)
+        is_ours = ours == "internal" or (ours == "public" and direction == "ingress")
+        speaks = (6,) if port == 22 else (6, 17)
+        answers = port >= 1024 and (srcport < 1024 or (flags or 0) & 18 == 18)
+        if theirs == "public" and is_ours and protocol in speaks and not answers:
+            counts = attempts.setdefault((dstaddr, srcaddr, port, protocol), [0, 0])
+            counts[0] += 1
+            counts[1] += size
+    found = built.query(
+        "select internal_addr, external_addr, port, protocol, records, bytes"
+        " from admin_attempts"
+    )
+    assert len(found) > 100
+    assert sorted(found) == sorted((*key, *counts) for key, counts in attempts.items())
 
 
 def test_staging_gives_the_files_columns_their_types(

@@ -396,16 +396,27 @@ def test_late_and_repeated_loads_count_once(
 def test_answers_do_not_depend_on_a_time_zone(
     bucket: Bucket, small_truth: dict[str, Any]
 ) -> None:
-    """COPY and dbt in one zone, the pipe in another, both far from UTC."""
+    """COPY, the pipe and dbt each in a zone of their own, all far from UTC."""
     project = bucket.project
     bucket.put(bucket.files[0])
+    project.stand_in.clear_log()
+    project.stand_in.timezone("Pacific/Auckland")
     project.stage()
     project.stand_in.pipe_timezone("Asia/Tokyo")
     bucket.announce(*bucket.files[1:])
     project.stand_in.pipe_timezone(None)
+    project.stand_in.timezone("America/Los_Angeles")
     project.dbt("run", **AS_OF)
-    zones = {entry["timezone"] for entry in project.stand_in.log()}
-    assert zones == {"America/Los_Angeles"}
+    zones = {
+        statement: entry["timezone"]
+        for entry in project.stand_in.log()
+        for statement in ("copy into", "merge into")
+        if entry["text"].strip().startswith(statement)
+    }
+    assert zones == {
+        "copy into": "Pacific/Auckland",
+        "merge into": "America/Los_Angeles",
+    }
     assert_each_record_counts_once(project, small_truth)
 
 

@@ -157,6 +157,7 @@ class Account:
         self.log: list[dict[str, Any]] = []
         self.failures: list[Failure] = []
         self.scan_time: datetime | None = None
+        self.parameters = dict(PARAMETERS)
         self.pipe_timezone: str | None = None
         self.last_modified: dict[str, datetime] = {}
         self.fs = fakesnow.instance.FakeSnow(False, False)

@@ -117,6 +117,10 @@ class StandIn:
         """End a pipe's load history; returns how many files it had."""
         return int(self._do("lapse", name=name))
 
+    def timezone(self, timezone: str) -> None:
+        """Give new sessions a time zone, as the account's parameter does."""
+        self._do("timezone", timezone=timezone)
+
     def pipe_timezone(self, timezone: str | None) -> None:
         """Run pipes in a time zone (``None``: the account's)."""
         self._do("pipe-timezone", timezone=timezone)

@@ -256,6 +256,9 @@ class Server:
         known.clear()
         return count
 
+    def _do_timezone(self, timezone: str) -> None:
+        self.account.parameters["TIMEZONE"] = timezone
+
     def _do_pipe_timezone(self, timezone: str | None) -> None:
         self.account.pipe_timezone = timezone
 

@@ -106,7 +106,7 @@ class Session:
 
     def parameter(self, name: str) -> str:
         """A parameter as this session sees it."""
-        return self.parameters.get(name, PARAMETERS[name])
+        return self.parameters.get(name, self.account.parameters[name])
 
     def set_parameter(self, name: str, value: str) -> None:
         """ALTER SESSION SET one parameter."""
