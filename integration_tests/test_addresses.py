@@ -7,6 +7,7 @@ import random
 from collections.abc import Callable
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from pathlib import Path
+from typing import Any
 
 import duckdb
 import pytest
@@ -109,6 +110,54 @@ def random_addresses(count: int) -> list[str]:
     return texts
 
 
+#: What the macros say of the addresses in `addresses`.
+QUERY = """
+with formed as (
+    select
+        address,
+        {{ ipv6_colon_form('address') }} as colon_form,
+        {{ ipv4_is_internal('address') }} as is_internal
+    from addresses
+),
+grouped as (select *, {{ ipv6_groups('colon_form') }} as groups from formed),
+hexadecimal as (select *, {{ ipv6_to_hex('groups') }} as hex from grouped),
+numbered as (
+    select *, {{ address_to_ipv4_integer('address', 'hex') }} as ipv4
+    from hexadecimal
+)
+select address, is_internal, {{ address_scope('address', 'hex', 'ipv4') }}
+from numbered
+"""
+
+
+def all_addresses(own: list[IPv4Network | IPv6Network]) -> list[str | None]:
+    """100,000 random ones, the edges of every range, and what is no address."""
+    addresses: list[str | None] = [None, *TEXTS, *SPACED, *random_addresses(100_000)]
+    for network in [
+        *(network for _, network in NETWORKS),
+        *own,
+        *map(ipaddress.ip_network, EMBEDDED),
+    ]:
+        addresses += edges(network)
+    return addresses
+
+
+def assert_python_agrees(
+    found: list[tuple[Any, ...]], own: list[IPv4Network | IPv6Network]
+) -> None:
+    """Rows of QUERY: the address, whether it is internal, its scope."""
+    assert len(found) > 100_000
+    expected = [(text, is_internal(text), scope_of(text, own)) for text, *_ in found]
+    wrong = [pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1]]
+    assert wrong[:10] == []
+    # Neither answer is always the same.
+    assert {scope for *_, scope in expected} >= {scope for scope, _ in SCOPES} | {
+        "none",
+        "invalid",
+    }
+    assert {internal for _, internal, _ in expected} == {True, False}
+
+
 @pytest.fixture(scope="module", params=["", "100.64.0.0/12 2600:1f14::/36 8.8.8.8/32"])
 def own(request: pytest.FixtureRequest) -> list[IPv4Network | IPv6Network]:
     return [ipaddress.ip_network(cidr) for cidr in request.param.split()]
@@ -119,47 +168,16 @@ def test_scopes_and_ipv4_is_internal_agree_with_python(
     tmp_path: Path,
     own: list[IPv4Network | IPv6Network],
 ) -> None:
-    query = """
-        with formed as (
-            select
-                address,
-                {{ ipv6_colon_form('address') }} as colon_form,
-                {{ ipv4_is_internal('address') }} as is_internal
-            from addresses
-        ),
-        grouped as (select *, {{ ipv6_groups('colon_form') }} as groups from formed),
-        hexadecimal as (select *, {{ ipv6_to_hex('groups') }} as hex from grouped),
-        numbered as (
-            select *, {{ address_to_ipv4_integer('address', 'hex') }} as ipv4
-            from hexadecimal
-        )
-        select address, is_internal, {{ address_scope('address', 'hex', 'ipv4') }}
-        from numbered
-    """
     rendered = new_project(tmp_path).dbt(
-        "--quiet", "compile", "--inline", query, internal_cidrs=[str(n) for n in own]
+        "--quiet", "compile", "--inline", QUERY, internal_cidrs=[str(n) for n in own]
     )
-    addresses: list[str | None] = [None, *TEXTS, *SPACED, *random_addresses(100_000)]
-    for network in [
-        *(network for _, network in NETWORKS),
-        *own,
-        *map(ipaddress.ip_network, EMBEDDED),
-    ]:
-        addresses += edges(network)
+    addresses = all_addresses(own)
     with duckdb.connect() as connection:
         connection.execute("create table addresses (address varchar)")
         connection.execute("insert into addresses select unnest($1)", [addresses])
         found = connection.execute(rendered).fetchall()
-    assert len(found) == len(addresses) > 100_000
-    expected = [(text, is_internal(text), scope_of(text, own)) for text, *_ in found]
-    wrong = [pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1]]
-    assert wrong[:10] == []
-    # Neither answer is always the same.
-    assert {scope for *_, scope in expected} >= {scope for scope, _ in SCOPES} | {
-        "none",
-        "invalid",
-    }
-    assert {internal for _, internal, _ in expected} == {True, False}
+    assert len(found) == len(addresses)
+    assert_python_agrees(found, own)
 
 
 @pytest.mark.parametrize(

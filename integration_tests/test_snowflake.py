@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import shutil
@@ -27,6 +28,7 @@ import sample_logs
 from .cases import cases, readable
 from .conftest import END_DATE, ROOT, Project
 from .snowflake_project import KeyPair, SnowflakeProject
+from .test_addresses import QUERY, all_addresses, assert_python_agrees
 from .test_cookbook import QUESTIONS
 from .test_main_job import assert_marts_equal
 from .test_staging import spoil, write
@@ -223,6 +225,27 @@ def test_the_labelled_cases_are_right_there_too(
     assert [line for case in cases() for line in case.differences(rows_of)] == []
 
 
+def test_address_macros_agree_with_python_there_too(
+    snowflake: SnowflakeProject, tmp_path: Path
+) -> None:
+    own = [ipaddress.ip_network(cidr) for cidr in ("100.64.0.0/12", "2600:1f14::/36")]
+    addresses = all_addresses(own)
+    file = write(tmp_path / "addresses.parquet", srcaddr=addresses)
+    bucket = Bucket(snowflake, tmp_path)
+    bucket.put(file)
+    snowflake.stage()
+    rendered = snowflake.dbt(
+        *("--quiet", "compile", "--inline", QUERY), internal_cidrs=list(map(str, own))
+    )
+    landed = "select cast(value['srcaddr'] as varchar) as address"
+    found = snowflake.query(
+        f"with addresses as ({landed} from flow.landing.flow_logs),"
+        + rendered.strip().removeprefix("with")
+    )
+    assert len(found) == len(addresses)
+    assert_python_agrees(found, own)
+
+
 def test_all_compiled_sql_parses_in_snowflakes_dialect(
     snowflake: SnowflakeProject, compared: Path
 ) -> None:
@@ -410,12 +433,12 @@ def test_answers_do_not_depend_on_a_time_zone(
     zones = {
         statement: entry["timezone"]
         for entry in project.stand_in.log()
-        for statement in ("copy into", "merge into")
+        for statement in ("copy into", "create or replace")
         if entry["text"].strip().startswith(statement)
     }
     assert zones == {
         "copy into": "Pacific/Auckland",
-        "merge into": "America/Los_Angeles",
+        "create or replace": "America/Los_Angeles",
     }
     assert_each_record_counts_once(project, small_truth)
 
