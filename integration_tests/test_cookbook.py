@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from typing import Any
 
 import duckdb
 import pytest
 import yaml
-
-import sample_logs
 
 from .conftest import END_DATE, ROOT, Project
 
@@ -35,9 +36,13 @@ def project(
 ) -> Project:
     """The sample that the document describes, with the variables that it shows."""
     folder = tmp_path_factory.mktemp("cookbook")
-    sample_logs.generate(
-        folder, end_date=END_DATE, days=5, records=10_000, incidents=True
+    generate = re.search(
+        r"```sh\n(python -m sample_logs .*?)```", DOCUMENT.read_text(), re.DOTALL
     )
+    assert generate
+    words = shlex.split(generate[1].replace("\\\n", " "))
+    words = [str(folder) if word == "cookbook_sample" else word for word in words]
+    subprocess.run([sys.executable, *words[1:]], cwd=ROOT, check=True)
     for file in folder.rglob(f"*/{END_DATE:%Y/%m/%d}/*_{FLOW_LOG}_*.parquet"):
         shutil.copy(file, str(file).replace(FLOW_LOG, SECOND_FLOW_LOG))
     shown = re.search(r"```yaml\n(vars:.*?)```", DOCUMENT.read_text(), re.DOTALL)

@@ -13,6 +13,13 @@ from .generation import generate
 from .target import TRUTH_FILE
 
 LOCATION = "sample_data/"
+#: What fits on a screen of a mart that has more columns.
+COLUMNS = {
+    "admin_exposure": (
+        "internal_addr, external_addr, port, protocol, evidence, is_refused, records,"
+        " first_seen_at, last_seen_at"
+    )
+}
 QUESTIONS = {
     "admin_exposure": "Who is exposed on administrative ports?",
     "top_talkers_by_destination": "Which destinations receive most?",
@@ -92,7 +99,8 @@ def _show_answers(database: Path) -> None:
     with duckdb.connect(str(database), read_only=True) as connection:
         for mart, question in QUESTIONS.items():
             print(f"\n{question}  ({mart})")
-            connection.table(mart).order("all").show(max_width=140, max_rows=30)
+            rows = connection.table(mart).project(COLUMNS.get(mart, "*")).order("all")
+            rows.show(max_width=140, max_rows=30)
     print(f"\nThe marts are tables of {database}: query them with DuckDB, or with")
     dbt = Path(sys.executable).with_name("dbt")
     print(f"  {os.path.relpath(dbt)} show --select admin_exposure")
