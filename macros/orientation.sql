@@ -108,9 +108,15 @@
 {# The surest method among a group of rows that hold one each. #}
 {% macro strongest_orientation() -%}
     case
+        min(
+            case orientation_method
+                {%- for method in orientation_methods() %}
+                when '{{ method }}' then {{ loop.index }}
+                {%- endfor %}
+            end
+        )
         {%- for method in orientation_methods() %}
-        when count(case when orientation_method = '{{ method }}' then 1 end) > 0
-            then '{{ method }}'
+        when {{ loop.index }} then '{{ method }}'
         {%- endfor %}
     end
 {%- endmacro %}

@@ -47,59 +47,66 @@ records as (
 
 ),
 
-{{ with_address_scopes('records', {
-    'real_srcaddr': 'src_scope',
-    'real_dstaddr': 'dst_scope',
-}) }},
+directions as (
 
-requests as (
+    select 'request' as direction
+    union all
+    select 'reply' as direction
+
+),
+
+{# A record between two administrative ports is both. All of it streams: read twice,
+   the records would have to be kept in memory. #}
+flows as (
 
     select
-        *,
-        real_dstaddr as internal_addr,
-        real_srcaddr as external_addr,
-        dst_scope as internal_scope,
-        src_scope as external_scope,
-        dstport as port,
-        'request' as direction,
-        hop_addr is null and flow_direction = 'ingress' as is_our_interface
-    from scoped
+        records.*,
+        directions.direction,
+        case
+            when directions.direction = 'request' then records.real_dstaddr
+            else records.real_srcaddr
+        end as internal_addr,
+        case
+            when directions.direction = 'request' then records.real_srcaddr
+            else records.real_dstaddr
+        end as external_addr,
+        case
+            when directions.direction = 'request' then records.dstport
+            else records.srcport
+        end as port,
+        records.hop_addr is null
+        and records.flow_direction
+        = case when directions.direction = 'request' then 'ingress' else 'egress' end
+            as is_our_interface
+    from records
+    cross join directions
     where
-        {{ is_admin_port('dstport', 'protocol') }}
-        {# A NAT gateway may take 3389 as its own port; then 443 is the other's. #}
-        and (
-            dstport < 1024
-            or (
-                srcport >= 1024
-                and not coalesce({{ has_tcp_flags('tcp_flags', 18) }}, false)
+        (
+            directions.direction = 'request'
+            and {{ is_admin_port('records.dstport', 'records.protocol') }}
+            {# A NAT gateway may take 3389 as its own port; then 443 is the other's. #}
+            and (
+                records.dstport < 1024
+                or (
+                    records.srcport >= 1024
+                    and not coalesce(
+                        {{ has_tcp_flags('records.tcp_flags', 18) }}, false
+                    )
+                )
             )
+        )
+        or (
+            directions.direction = 'reply'
+            and records.action = 'ACCEPT'
+            and {{ is_admin_port('records.srcport', 'records.protocol') }}
         )
 
 ),
 
-replies as (
-
-    select
-        *,
-        real_srcaddr as internal_addr,
-        real_dstaddr as external_addr,
-        src_scope as internal_scope,
-        dst_scope as external_scope,
-        srcport as port,
-        'reply' as direction,
-        hop_addr is null and flow_direction = 'egress' as is_our_interface
-    from scoped
-    where action = 'ACCEPT' and {{ is_admin_port('srcport', 'protocol') }}
-
-),
-
-flows as (
-
-    select * from requests
-    union all
-    select * from replies
-
-),
+{{ with_address_scopes('flows', {
+    'internal_addr': 'internal_scope',
+    'external_addr': 'external_scope',
+}) }},
 
 aggregated as (
 
@@ -128,7 +135,7 @@ aggregated as (
         min(internal_scope) as internal_scope,
         min(external_scope) as external_scope,
         max(case when is_our_interface then 1 else 0 end) = 1 as is_our_interface
-    from flows
+    from scoped
     group by all
 
 ),

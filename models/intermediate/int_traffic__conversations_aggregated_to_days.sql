@@ -5,6 +5,7 @@
 
 with
 
+{# Read here and again below: a CTE that is read twice is kept in memory as a whole. #}
 sightings as (
 
     select
@@ -13,6 +14,17 @@ sightings as (
         coalesce(pkt_dstaddr, dstaddr) as real_dstaddr
     from {{ sightings }}
     where {{ on_days(scope.days) }}
+
+),
+
+with_both_ports as (
+
+    select
+        *,
+        coalesce(pkt_srcaddr, srcaddr) as real_srcaddr,
+        coalesce(pkt_dstaddr, dstaddr) as real_dstaddr
+    from {{ sightings }}
+    where {{ has_both_ports() }} and {{ on_days(scope.days) }}
 
 ),
 
@@ -98,8 +110,7 @@ undecided as (
             when flow_direction = 'ingress' and {{ ipv4_is_internal('dstaddr') }}
                 then {{ flow_end('dst') }}
         end as own_end
-    from sightings
-    where {{ has_both_ports() }}
+    from with_both_ports
 
 ),
 
