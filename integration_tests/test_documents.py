@@ -9,6 +9,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -34,20 +35,20 @@ RUN_BY = {
     "make demo": HERE + "gets_the_demo_that_the_readme_shows",
     "make test": ".ci/run::make test",
     "python -m sample_logs --out my_sample --records 1000000 --days 30 --seed 1": (
-        HERE + "loads_files_of_a_folder"
+        HERE + "loads_a_bucket"
     ),
     "python -m sample_logs --out cookbook_sample --end-date 2026-03-31 --days 5"
     " --records 10000 --incidents": (
         "integration_tests/test_cookbook.py::"
         "test_every_question_has_the_answer_that_the_cookbook_shows"
     ),
-    "dbt run-operation stage_external_sources": HERE + "loads_files_of_a_folder",
-    "dbt build": HERE + "loads_files_of_a_folder",
-    "dbt show --select admin_exposure": HERE + "loads_files_of_a_folder",
-    "dbt show --select flow_log_health": HERE + "loads_files_of_a_folder",
-    "dbt show --select admin_exposure_coverage": HERE + "loads_files_of_a_folder",
+    "dbt run-operation stage_external_sources": HERE + "loads_a_bucket",
+    "dbt build": HERE + "loads_a_bucket",
+    "dbt show --select admin_exposure": HERE + "loads_a_bucket",
+    "dbt show --select flow_log_health": HERE + "loads_a_bucket",
+    "dbt show --select admin_exposure_coverage": HERE + "loads_a_bucket",
     "dbt build --full-refresh --select int_traffic__sightings_aggregated_to_days+": (
-        HERE + "loads_files_of_a_folder"
+        HERE + "loads_a_bucket"
     ),
     "dbt build --full-refresh": "integration_tests/test_guards.py::"
     "test_the_named_command_rebuilds_under_the_new_settings",
@@ -175,13 +176,14 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-def shell(folder: Path, script: str) -> str:
+def shell(folder: Path, script: str, **variables: str) -> str:
     """What a script prints that a user runs in the activated environment."""
     environment = {
         name: value
         for name, value in os.environ.items()
         if not name.startswith(("VPC_FLOW", "DBT_", "MAKE"))
     }
+    environment |= variables
     environment["PATH"] = f"{folder / '.venv/bin'}:{environment['PATH']}"
     run = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", script],
@@ -214,17 +216,29 @@ def test_a_new_user_gets_the_demo_that_the_readme_shows(checkout: Path) -> None:
     assert any("dbt show --select admin_exposure" in line for line in printed)
 
 
-def test_a_new_user_loads_files_of_a_folder(checkout: Path) -> None:
-    """The README's words as they are, with a folder in place of the bucket."""
+def test_a_new_user_loads_a_bucket(checkout: Path, emulated_s3: Any) -> None:
+    """The words of the README and of the documents, as they are."""
+    server = {
+        "AWS_ENDPOINT_URL": emulated_s3.meta.endpoint_url,
+        "AWS_ACCESS_KEY_ID": "a-key",
+        "AWS_SECRET_ACCESS_KEY": "a-secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }
     blocks = BLOCK.findall((ROOT / "README.md").read_text())
     (generate,) = (block for block in blocks if "sample_logs --out" in block)
     (own,) = (block for block in blocks if "VPC_FLOW_LOGS_LOCATION" in block)
-    assert "--records 1000000" in generate
-    printed = shell(
-        checkout,
-        generate.replace("1000000", "4000").replace("--days 30", "--days 2")
-        + own.replace("s3://my-bucket/prefix/", "my_sample"),
-    )
+    assert "--records 1000000 --days 30" in generate
+    shell(checkout, generate.replace("1000000 --days 30", "4000 --days 2"))
+    emulated_s3.create_bucket(Bucket="my-bucket")
+    sample = checkout / "my_sample"
+    for file in sample.rglob("*.parquet"):
+        key = f"prefix/{file.relative_to(sample)}"
+        emulated_s3.upload_file(str(file), "my-bucket", key)
+
+    printed = shell(checkout, own, **server)
+    assert "files under s3://my-bucket/prefix/" in printed
     assert "loaded (4,000 records), 0 already loaded, 0 quarantined" in printed
     assert "ERROR=0" in printed
     assert "| internal_addr" in printed
@@ -234,18 +248,12 @@ def test_a_new_user_loads_files_of_a_folder(checkout: Path) -> None:
         for block in BLOCK.findall((ROOT / "docs/upgrading.md").read_text())
         if "--select" in block
     )
-    shows = "".join(
-        f"dbt show --select {model}\n"
-        for model in ("flow_log_health", "admin_exposure_coverage")
+    shows = re.findall(
+        r"dbt show --select .*health\n.*coverage\n",
+        (ROOT / "docs/guide.md").read_text(),
     )
     environment = "\n".join(re.findall("^export .*$", own, re.M))
-    printed = shell(
-        checkout,
-        environment.replace("s3://my-bucket/prefix/", "my_sample")
-        + "\n"
-        + rebuild
-        + shows,
-    )
+    printed = shell(checkout, f"{environment}\n{rebuild}\n{shows[0]}", **server)
     assert "int_traffic__sightings_aggregated_to_days" in printed
     assert "| flow_log_id" in printed
     assert re.search(r"\| +4000 \|", printed)
