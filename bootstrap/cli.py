@@ -18,8 +18,9 @@ from bootstrap import steps, verify
 from bootstrap.aws import Accounts
 from bootstrap.changes import Change, any_pending
 from bootstrap.deployment import Deployment
-from bootstrap.errors import BootstrapError, explain
+from bootstrap.errors import BootstrapError, explain, explain_failure
 from bootstrap.hand_over import closing_words, hand_over
+from bootstrap.handshake import PIPE
 from bootstrap.loading import load
 from bootstrap.notify import Snowpipe
 from bootstrap.notify import notify as hand_over_files
@@ -29,6 +30,9 @@ from bootstrap.through_dbt import Dbt
 
 PENDING = 2
 FAILED = 1
+
+# Once one of these is made, files begin to come: something is left to do.
+EVENTS_FLOW = (PIPE, "event notifications")
 
 COLOURS = {"create": "green", "update": "yellow", "delete": "red", "run": "cyan"}
 
@@ -125,7 +129,7 @@ def plan_command(
         sys.exit(PENDING)
 
 
-@cli.command("apply")
+@cli.command("apply", short_help="Show it, ask, and do it.")
 @_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--replace-flow-logs", is_flag=True, help="Replace those that differ.")
@@ -140,7 +144,7 @@ def apply_command(
     text = hand_over(d)
     if text:
         click.echo(text)
-    elif any(change.resource.startswith("event notifications") for change in done):
+    elif any(change.resource.startswith(EVENTS_FLOW) for change in done):
         click.echo(closing_words(d))
 
 
@@ -148,7 +152,7 @@ def apply_command(
 @_options
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @click.option("--delete-data", is_flag=True, help="Also delete what was delivered.")
-@click.option("--with-snowflake", is_flag=True, help="Also drop pipe and integration.")
+@click.option("--with-snowflake", is_flag=True, help="Also drop what it made there.")
 def destroy_command(
     config: Path,
     overrides: tuple[str, ...],
@@ -172,7 +176,9 @@ def _confirm_and_do(
     if not yes:
         if not sys.stdin.isatty():
             raise BootstrapError("nobody to ask: give --yes")
-        click.confirm("Do this?", abort=True, err=True)
+        if not click.confirm("Do this?", err=True):
+            say("nothing was changed")
+            sys.exit(FAILED)
     done = []
     for change in steps.apply(d, order):
         verb = "done" if change.pending else change.verb
@@ -201,7 +207,7 @@ def verify_command(config: Path, overrides: tuple[str, ...], as_json: bool) -> N
         sys.exit(FAILED)
 
 
-@cli.command("notify")
+@cli.command("notify", short_help="Hand files to a pipe that no event can reach.")
 @_options
 def notify_command(config: Path, overrides: tuple[str, ...]) -> None:
     """Hand new files to Snowpipe by REST, where no event can reach the pipe."""
@@ -230,6 +236,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         say(f"error: {explain(error, 'AWS')}")
         sys.exit(FAILED)
     except BotoCoreError as error:
+        say(f"error: {explain_failure(error, 'AWS')}")
+        sys.exit(FAILED)
+    except OSError as error:
+        # Such as a folder for `state_dir` that cannot be written to.
         say(f"error: {error}")
         sys.exit(FAILED)
     except click.UsageError as error:

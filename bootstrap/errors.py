@@ -5,7 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TypeVar
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    NoCredentialsError,
+    ProfileNotFound,
+)
 
 from bootstrap.permissions import actions_of
 
@@ -80,4 +85,20 @@ def explain(error: ClientError, resource: str) -> BootstrapError:
         )
         if operation == "HeadBucket":
             text += "\n  The same answer comes if the bucket is another account's."
+    return BootstrapError(text)
+
+
+def explain_failure(error: BotoCoreError, what: str) -> BootstrapError:
+    """Turn a call that AWS never answered into a sentence.
+
+    Args:
+        error: What botocore raised.
+        what: What the call was about, in words.
+    """
+    text = f"{what}: {error}"
+    if isinstance(error, NoCredentialsError | ProfileNotFound):
+        text += (
+            "\n  Log in as for the AWS command line (`aws configure`, `aws sso login`, "
+            "or its\n  environment variables), and name another profile with `profile`."
+        )
     return BootstrapError(text)

@@ -15,6 +15,8 @@ from bootstrap.through_dbt import (
     TOPIC_VARIABLE,
 )
 
+SCHEDULE = "No event reaches the pipe: schedule `python -m bootstrap notify`"
+
 
 def hand_over(d: Deployment) -> str:
     """Return what the Snowflake administrator must run now; empty if nothing.
@@ -36,7 +38,7 @@ def hand_over(d: Deployment) -> str:
         f"{_command(d, STAGE, **more)}"
     )
     if route.kind == "none":
-        return f"{text}\nOnce that is done, schedule `python -m bootstrap notify`.\n"
+        return f"{text}\nOnce that is done: {SCHEDULE}.\n"
     return (
         f"{text}{_command(d, DESCRIBE_PIPE)}\n"
         "Send back notification_channel; it goes into bootstrap.yml as\n"
@@ -51,6 +53,8 @@ def closing_words(d: Deployment) -> str:
     files that came before it: Snowflake, "Managing Snowpipe", loading historic data.
     """
     target = d.settings.snowflake.dbt.target
+    if d.settings.events.route == "none":
+        return f"{SCHEDULE}, and `dbt build --target {target}` after it.\n"
     return (
         "Events flow in about five minutes. Once the first file was announced, and "
         "within seven\ndays, stage once more: it refreshes the pipe, so that files "

@@ -13,6 +13,8 @@ from bootstrap.through_dbt import (
     TOPIC_VARIABLE,
 )
 
+PIPE = "landing table and pipe"
+
 
 def plan_integration(d: Deployment) -> list[Change]:
     """Compare the storage integration with the role and the location.
@@ -58,7 +60,7 @@ def plan_pipe(d: Deployment) -> list[Change]:
     Raises:
         BootstrapError: The pipe listens to another topic and must be made anew.
     """
-    resource = "landing table and pipe"
+    resource = PIPE
     pipe = d.snowflake.pipe()
     route = routes.choose(d, notifications.read(d))
     if pipe is None:

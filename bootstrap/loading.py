@@ -36,17 +36,17 @@ def load(
     for variable, value in sorted((environment or {}).items()):
         if variable.startswith(ENVIRONMENT_PREFIX):
             keys = variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
-            _put(document, keys, _value(value), variable)
+            _put(document, keys, _value(value, variable), variable)
     for override in overrides:
         dotted, equals, value = override.partition("=")
-        if not equals:
+        keys, at = dotted.split("."), f"--set {dotted}"
+        if not equals or not all(keys):
             raise BootstrapError(f"--set {override}: write it as key=value")
-        _put(document, dotted.split("."), _value(value), f"--set {dotted}")
+        _put(document, keys, _value(value, at), at)
     try:
         return Settings.model_validate(document)
     except ValidationError as error:
-        problems = [_sentence(dict(item)) for item in error.errors()]
-        lines = "\n".join(f"  {problem}" for problem in problems)
+        lines = "\n".join(f"  {problem}" for problem in _sentences(error))
         if not path.exists():
             lines += "\n  (there is no such file: copy bootstrap.yml.example to it)"
         raise BootstrapError(f"{path} is not right:\n{lines}") from None
@@ -57,6 +57,8 @@ def _read(path: Path) -> dict[str, object]:
         return {}
     try:
         document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BootstrapError(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
         raise BootstrapError(f"{path} is no YAML: {error}") from None
     if document is None:
@@ -66,10 +68,16 @@ def _read(path: Path) -> dict[str, object]:
     return document
 
 
-def _value(text: str) -> object:
+def _value(text: str, at: str) -> object:
     # Lists and mappings are written as in YAML; all else stays text, so that an
     # account id keeps its leading zeros. The model turns text into numbers.
-    return yaml.safe_load(text) if text[:1] in ("[", "{") else text
+    if text[:1] not in ("[", "{"):
+        return text
+    try:
+        value: object = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BootstrapError(f"{at}: {text} is no YAML: {error}") from None
+    return value
 
 
 def _put(document: dict[str, object], keys: list[str], value: object, at: str) -> None:
@@ -83,25 +91,47 @@ def _put(document: dict[str, object], keys: list[str], value: object, at: str) -
     here[last] = value
 
 
+# What pydantic says of these is about Python.
+WORDS = {
+    "tuple_type": "it must be a list, such as [a, b]",
+    "dict_type": "it must be a mapping of keys",
+    "model_type": "it must be a mapping of keys",
+    "missing": "missing",
+}
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    # A list whose items are wrong is said to be empty, too.
+    return [
+        _sentence(problem)
+        for problem in map(dict, error.errors())
+        if problem["type"] != "too_short" or not problem["input"]
+    ]
+
+
 def _sentence(problem: dict[str, object]) -> str:
     location = problem["loc"]
     assert isinstance(location, tuple)
-    where = ".".join(str(part) for part in location) or "bootstrap.yml"
+    message = WORDS.get(
+        str(problem["type"]), str(problem["msg"]).removeprefix("Value error, ")
+    )
+    given = problem.get("input")
     if problem["type"] == "extra_forbidden":
         close = difflib.get_close_matches(
             str(location[-1]), _keys_beside(location), n=1
         )
-        hint = f"; did you mean `{close[0]}`?" if close else ""
-        return f"{where}: unknown key{hint}"
-    if problem["type"] == "missing":
-        return f"{where}: missing"
-    message = str(problem["msg"]).removeprefix("Value error, ")
-    given = problem.get("input")
-    if problem["type"] == "string_type" and isinstance(given, int):
-        return f"{where}: quote it, or YAML reads a number and drops zeros"
-    if isinstance(given, str | int | float) and "external_id" not in location:
-        return f"{where}: {message} (given: {given!r})"
-    return f"{where}: {message}"
+        message = "unknown key" + (f"; did you mean `{close[0]}`?" if close else "")
+    elif problem["type"] == "string_type" and isinstance(given, int):
+        message = "quote it, or YAML reads a number and drops zeros"
+    elif isinstance(given, str | int | float) and "external_id" not in location:
+        message += f" (given: {given!r})"
+    # The last part may be pydantic's name of an alternative.
+    where = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}"
+        for part in location
+        if "[" not in str(part)
+    )
+    return f"{where.removeprefix('.')}: {message}" if where else message
 
 
 def _keys_beside(location: tuple[object, ...]) -> list[str]:

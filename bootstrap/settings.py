@@ -10,23 +10,75 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validat
 
 from bootstrap import fields as flow_log_fields
 
-AccountId = Annotated[str, Field(pattern=r"^\d{12}$")]
-Region = Annotated[str, Field(pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")]
-RoleArn = Annotated[str, Field(pattern=r"^arn:aws(-us-gov|-cn)?:iam::\d{12}:role/.+$")]
+
+def _like(pattern: str, words: str) -> AfterValidator:
+    """Return a check that says in words, and not as a pattern, what is wrong."""
+
+    def check(text: str) -> str:
+        if not re.fullmatch(pattern, text, re.ASCII):
+            raise ValueError(words)
+        return text
+
+    return AfterValidator(check)
+
+
+def _arn(service: str, rest: str, words: str) -> AfterValidator:
+    return _like(f"arn:aws(-us-gov|-cn)?:{service}:{rest}", words)
+
+
+AccountId = Annotated[str, _like(r"\d{12}", "an account id has twelve digits")]
+Region = Annotated[
+    str, _like(r"[a-z]{2}(-[a-z]+)+-\d", "a region is written like eu-west-1")
+]
+RoleArn = Annotated[str, _arn("iam", r":\d{12}:role/.+", "it must be a role's ARN")]
 KeyArn = Annotated[
-    str, Field(pattern=r"^arn:aws(-us-gov|-cn)?:kms:[a-z0-9-]+:\d{12}:key/[\w-]+$")
+    str,
+    # With a key id, log delivery says "LogDestination undeliverable".
+    _arn("kms", r"[a-z0-9-]+:\d{12}:key/[\w-]+", "it must be the key's whole ARN"),
 ]
 TopicArn = Annotated[
-    str, Field(pattern=r"^arn:aws(-us-gov|-cn)?:sns:[a-z0-9-]+:\d{12}:[\w-]+$")
+    str, _arn("sns", r"[a-z0-9-]+:\d{12}:[\w-]+", "it must be a topic's ARN")
 ]
-UserArn = Annotated[str, Field(pattern=r"^arn:aws(-us-gov|-cn)?:iam::\d{12}:user/.+$")]
+UserArn = Annotated[
+    str, _arn("iam", r":\d{12}:user/.+", "it must be STORAGE_AWS_IAM_USER_ARN")
+]
 TagKeys = Annotated[tuple[str, ...], Field(min_length=1, max_length=2)]
-Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_$]*$")]
-BucketName = Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]$")]
+Identifier = Annotated[
+    str,
+    _like(
+        r"[A-Za-z_][A-Za-z0-9_$]*",
+        "a Snowflake name has letters, digits, _ and $, and starts with no digit",
+    ),
+]
+BucketName = Annotated[
+    str,
+    _like(
+        r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
+        "a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens",
+    ),
+]
 # A hyphen stands before a letter only: statement ids drop the hyphens, and two
 # names must never become one id.
 Name = Annotated[
-    str, Field(pattern=r"^[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*$", max_length=32)
+    str,
+    _like(
+        r"(?=.{1,32}$)[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*",
+        "at most 32 lower-case letters, digits and hyphens, a letter first and after "
+        "every hyphen",
+    ),
+]
+# IAM User Guide, "IAM and AWS STS quotas".
+RoleName = Annotated[
+    str,
+    _like(
+        r"[\w+=,.@-]{1,64}", "a role's name has at most 64 letters, digits and +=,.@_-"
+    ),
+]
+SnowflakeRegion = Annotated[
+    str, _like(r"[A-Za-z0-9_.-]+", "it is written like AWS_EU_WEST_1")
+]
+PipeName = Annotated[
+    str, _like(r"[^.\s]+\.[^.\s]+\.[^.\s]+", "it is written as DB.SCHEMA.PIPE")
 ]
 
 
@@ -60,7 +112,6 @@ class Encryption(Section):
 
     @model_validator(mode="after")
     def _key_goes_with_kms(self) -> Self:
-        # A key id instead of the ARN gives "LogDestination undeliverable".
         if (self.type == "sse-kms") != (self.key_arn is not None):
             raise ValueError("key_arn is needed with type: sse-kms, and only there")
         return self
@@ -141,9 +192,9 @@ class Snowflake(Section):
     handshake: Literal["dbt", "manual"] = "dbt"
     integration: Identifier = "vpc_flow_logs"
     setup_role: Identifier | None = None
-    role_name: Annotated[str, Field(pattern=r"^[\w+=,.@-]{1,64}$")] | None = None
+    role_name: RoleName | None = None
     allow_unload: bool = False
-    region: Annotated[str, Field(pattern=r"^[A-Za-z0-9_.-]+$")] | None = None
+    region: SnowflakeRegion | None = None
     iam_user_arn: UserArn | None = None
     external_id: str | None = Field(
         default=None, min_length=2, max_length=1224, repr=False
@@ -181,7 +232,7 @@ class Notify(Section):
 
     account: str
     user: str
-    pipe: Annotated[str, Field(pattern=r"^[^.\s]+\.[^.\s]+\.[^.\s]+$")]
+    pipe: PipeName
     private_key_path: Path
     host: str | None = None
     port: int = 443

@@ -20,7 +20,7 @@ from bootstrap import (
 )
 from bootstrap.changes import Change
 from bootstrap.deployment import Deployment
-from bootstrap.errors import BootstrapError, explain
+from bootstrap.errors import explain, explain_failure
 
 
 @dataclass(frozen=True)
@@ -122,4 +122,4 @@ def _guard(d: Deployment, what: str, call: Callable[[], object]) -> None:
         resource = f"{named} ({what})" if named else what
         raise explain(error, resource) from error
     except BotoCoreError as error:
-        raise BootstrapError(f"{what}: {error}") from error
+        raise explain_failure(error, what) from error

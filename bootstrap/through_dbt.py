@@ -159,7 +159,6 @@ class Dbt:
         arguments: Mapping[str, Any] | None = None,
         variables: Mapping[str, Any] | None = None,
     ) -> None:
-        self._say(f"dbt run-operation {operation}")
         try:
             self._call("--no-use-colors", operation, arguments, variables or {})
         finally:
@@ -187,6 +186,7 @@ class Dbt:
         command += ["--args", json.dumps(arguments)] if arguments else []
         command += ["--target", self._dbt.target]
         printed = []
+        self._say(f"dbt run-operation {operation}")
         try:
             process = subprocess.Popen(
                 command,

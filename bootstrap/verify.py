@@ -22,7 +22,7 @@ from bootstrap import (
 )
 from bootstrap.changes import Change
 from bootstrap.deployment import Deployment
-from bootstrap.errors import BootstrapError, explain
+from bootstrap.errors import BootstrapError, explain, explain_failure
 from bootstrap.folders import day_prefixes
 from bootstrap.targets import chosen_ids
 
@@ -64,7 +64,10 @@ def check(d: Deployment) -> Iterator[Link]:
         except ClientError as error:
             said = str(explain(error, d.accounts.last_resource or name))
             yield Link(name, "broken", *_first_and_rest(said))
-        except (BootstrapError, BotoCoreError) as error:
+        except BotoCoreError as error:
+            said = str(explain_failure(error, name))
+            yield Link(name, "broken", *_first_and_rest(said))
+        except BootstrapError as error:
             yield Link(name, "broken", *_first_and_rest(str(error)))
 
 

@@ -101,7 +101,7 @@ def project(stand_in: StandIn, new_project: Callable[..., Project]) -> Project:
 
 @pytest.fixture(scope="module")
 def bootstrap(project: Project) -> Callable[..., str]:
-    """Runs the program as an administrator does."""
+    """Runs the program as an administrator does, and returns its standard output."""
     config = project.target / "bootstrap.yml"
     document = {
         "bucket": {
@@ -132,9 +132,8 @@ def bootstrap(project: Project) -> Callable[..., str]:
             timeout=600,
             check=False,
         )
-        printed = finished.stdout + finished.stderr
-        assert finished.returncode == exit_code, printed
-        return printed
+        assert finished.returncode == exit_code, finished.stdout + finished.stderr
+        return finished.stdout
 
     return run
 

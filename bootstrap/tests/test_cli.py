@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -161,6 +162,47 @@ def test_nobody_to_ask_is_an_error(run: Run, tmp_path: Path) -> None:
     )
 
 
+class Terminal(io.StringIO):
+    """A person who answers."""
+
+    def isatty(self) -> bool:
+        """Return that somebody is there."""
+        return True
+
+
+def test_a_person_is_asked_and_no_is_no(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world = World(tmp_path / "other", own_clients=True)
+    before = snapshot(world)
+
+    monkeypatch.setattr("sys.stdin", Terminal("n\n"))
+    code, out, err = run("apply")
+
+    assert code == 1
+    assert "9 to create" in out
+    assert "Do this? [y/N]" in err
+    assert "nothing was changed" in err
+    assert snapshot(world) == before
+
+    monkeypatch.setattr("sys.stdin", Terminal("y\n"))
+    assert run("apply")[0] == 0
+    assert run("plan", "--check")[0] == 0
+
+
+def test_what_dbt_is_asked_is_shown_as_progress(run: Run) -> None:
+    _, out, err = run("plan")
+
+    assert "dbt run-operation describe_integration" in err
+    assert "describe_integration" not in out
+
+
+def test_without_events_it_says_to_schedule_notify(run: Run) -> None:
+    _, out, _ = run("apply", "--yes", "--set", "events.route=none")
+
+    assert "schedule `python -m bootstrap notify`" in out
+
+
 def test_the_flag_and_the_environment_win(
     run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -187,6 +229,7 @@ def test_the_other_administrators_text_is_printed(run: Run) -> None:
         ("bucket.account_id=210987654321", f"act in account {HOME}"),
         ("snowflake.dbt.executable=no-such-dbt", "was not found"),
         ("novalue", "write it as key=value"),
+        ("profile=nobody", "Log in as for the AWS command line"),
     ],
 )
 def test_failures_end_with_one_and_a_message(run: Run, change: str, words: str) -> None:
@@ -195,6 +238,31 @@ def test_failures_end_with_one_and_a_message(run: Run, change: str, words: str) 
     assert code == 1
     assert words in err
     assert "Traceback" not in out + err
+
+
+def test_nobody_logged_in_is_said_with_what_to_do(
+    run: Run, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / "none"))
+
+    code, _, err = run("plan")
+
+    assert code == 1
+    assert "Unable to locate credentials" in err
+    assert "`aws sso login`" in err
+
+
+def test_a_folder_that_cannot_be_written_to_is_said(run: Run, tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+
+    code, _, err = run("apply", "--yes", "--set", f"state_dir={tmp_path}/file/state")
+
+    assert code == 1
+    assert err.splitlines()[-1].startswith("error: [Errno")
 
 
 def test_an_unknown_flag_is_a_failure_and_not_pending(run: Run) -> None:

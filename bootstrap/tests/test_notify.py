@@ -15,10 +15,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import jwt
 import pytest
+import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from moto.s3.models import s3_backends
 
+from bootstrap.cli import main
 from bootstrap.deployment import Deployment
 from bootstrap.errors import BootstrapError
 from bootstrap.ledger import only_one
@@ -278,6 +280,45 @@ def test_the_library_hands_files_over_with_a_signed_token(
 
     assert stand_in.files == [{"path": path, "size": 5} for path in paths]
     assert len(set(stand_in.request_ids)) == 1
+
+
+def test_the_command_hands_over_and_prints_what_it_did(
+    world: World,
+    stand_in: StandIn,
+    key: rsa.RSAPrivateKey,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    _deployment(world)
+    document = base_settings()
+    document["notify"] = _notify(
+        private_key_path=str(_write(tmp_path / "key.pem", key)),
+        scheme="http",
+        host="127.0.0.1",
+        port=stand_in.server_address[1],
+    )
+    config = tmp_path / "bootstrap.yml"
+    config.write_text(yaml.safe_dump(document), "utf-8")
+    path = _deliver(1)
+
+    main(["notify", "--config", str(config)])
+    main(["notify", "--config", str(config)])
+
+    streams = capsys.readouterr()
+    assert [json.loads(line) for line in streams.out.splitlines()] == [
+        {"handed_over": 1, "left": False},
+        {"handed_over": 0, "left": False},
+    ]
+    assert stand_in.files == [{"path": path, "size": 5}]
+    # Beside the file, wherever a scheduler starts the program.
+    assert (tmp_path / ".bootstrap" / "vpc-flow-logs.sqlite").exists()
+    _deliver(2)
+    with pytest.raises(SystemExit) as end:
+        main(["notify", "--config", str(config), "--set", "notify.user=nobody"])
+    assert end.value.code == 1
+    said = capsys.readouterr().err
+    assert "error: Snowpipe did not take the files" in said
+    assert "PRIVATE KEY" not in said
 
 
 def test_a_busy_snowpipe_is_waited_for(

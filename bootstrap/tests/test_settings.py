@@ -73,8 +73,25 @@ WRONG = [
     (_changed(bukcet={}), "bukcet: unknown key; did you mean `bucket`?"),
     (_changed(bucket={"nmae": "x"}), "bucket.nmae: unknown key; did you mean `name`?"),
     (_changed(bucket={"account_id": 12345}), "bucket.account_id: quote it"),
-    (_changed(bucket={"name": "Not_A_Bucket"}), "bucket.name:"),
-    (_changed(bucket={"region": "ireland"}), "bucket.region:"),
+    (
+        _changed(bucket={"name": "Not_A_Bucket"}),
+        "bucket.name: a bucket's name has 3 to 63 lower-case letters, digits, dots and "
+        "hyphens (given: 'Not_A_Bucket')",
+    ),
+    (
+        _changed(bucket={"region": "ireland"}),
+        "bucket.region: a region is written like eu-west-1 (given: 'ireland')",
+    ),
+    (
+        _changed(sources=[{**SOURCE, "all": True, "regions": REGION}]),
+        "sources[0].regions: it must be a list, such as [a, b]",
+    ),
+    (_changed(sources={"all": True}), "sources: it must be a list"),
+    (_changed(bucket=3), "bucket: it must be a mapping of keys"),
+    (
+        _changed(flow_logs={"fields": "extendd"}),
+        "flow_logs.fields: Input should be 'default' or 'extended' (given: 'extendd')",
+    ),
     (_changed(bucket={"prefix": "a/AWSLogs/b"}), "AWS adds `AWSLogs` itself"),
     (_changed(bucket={"prefix": "day=1"}), "work in event filters"),
     (_changed(bucket={"encryption": {"type": "sse-kms"}}), "key_arn is needed"),
@@ -144,6 +161,38 @@ def test_all_problems_are_named_at_once(tmp_path: Path) -> None:
 
     for words in ("bucket.region: missing", "sources: missing", "colour: unknown key"):
         assert words in str(caught.value)
+
+
+def test_a_list_of_wrong_items_is_not_called_empty_too(tmp_path: Path) -> None:
+    with pytest.raises(BootstrapError) as caught:
+        _load(tmp_path, _changed(sources=[{**SOURCE, "account_id": 1}]))
+
+    problems = str(caught.value).splitlines()[1:]
+    assert problems == [
+        "  sources[0].account_id: quote it, or YAML reads a number and drops zeros"
+    ]
+
+
+@pytest.mark.parametrize("override", ["sources=[{", "=x", "bucket.=x", "bucket.name"])
+def test_an_override_that_cannot_be_read_is_named(
+    tmp_path: Path, override: str
+) -> None:
+    with pytest.raises(
+        BootstrapError, match=r"^--set (sources: \[\{ is no YAML|.*key=)"
+    ):
+        _load(tmp_path, base_settings(), override)
+
+
+@pytest.mark.parametrize("kind", ["folder", "not text"])
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "bootstrap.yml"
+    if kind == "folder":
+        path.mkdir()
+    else:
+        path.write_bytes(b"name: \xff\xfe")
+
+    with pytest.raises(BootstrapError, match=r"bootstrap\.yml cannot be read"):
+        load(path)
 
 
 def test_a_wrong_external_id_is_not_repeated(tmp_path: Path) -> None:
