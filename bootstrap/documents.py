@@ -98,20 +98,52 @@ def _scalar(value: Any) -> str:
 
 
 def render_like(text: str | None, document: Document) -> str:
-    """Return the document as text, in the style of the text it replaces.
+    """Return the document as text; statements that stay keep their bytes.
 
-    Taking our part out of a document then gives back its earlier bytes, whichever of
-    the usual styles its owner wrote it in.
+    So does everything around them: taking our part out of a document gives back its
+    earlier text, in whatever way its owner wrote it.
+
+    Args:
+        text: What the document replaces, or None.
+        document: The same, with other statements.
     """
-    styles: list[dict[str, Any]] = [
-        {"separators": (",", ":")},
-        {},
-        {"indent": 2},
-        {"indent": 4},
-    ]
-    if text is not None:
-        parsed = json.loads(text)
-        for style in styles:
-            if json.dumps(parsed, **style) == text.strip():
-                return json.dumps(document, **style)
-    return json.dumps(document, **styles[0])
+    spans = _spans(text) if text is not None else []
+    if text is None or not spans:
+        return json.dumps(document, separators=(",", ":"))
+    written, position = "", 0
+    for statement in statements(document):
+        piece, between = json.dumps(statement, separators=(",", ":")), ","
+        for number in range(position, len(spans)):
+            start, end = spans[number]
+            if json.loads(text[start:end]) == statement:
+                piece, position = text[start:end], number + 1
+                between = text[spans[number - 1][1] : start] if number else ","
+                break
+        written += between + piece if written else piece
+    return text[: spans[0][0]] + written + text[spans[-1][1] :]
+
+
+def _spans(text: str) -> list[tuple[int, int]]:
+    """Return where each statement stands in a policy's text; empty without a list."""
+    decode = json.JSONDecoder().raw_decode
+
+    def skip(position: int, past: str = "") -> int:
+        """Return where the next token begins, past one that may stand there."""
+        while text[position] in " \t\r\n":
+            position += 1
+        return skip(position + 1) if past and text[position] == past else position
+
+    position = skip(0, "{")
+    while text[position] != "}":
+        key, end = decode(text, position)
+        position = skip(end, ":")
+        if key == "Statement" and text[position] == "[":
+            position, spans = skip(position, "["), []
+            while text[position] != "]":
+                _, end = decode(text, position)
+                spans.append((position, end))
+                position = skip(end, ",")
+            return spans
+        _, end = decode(text, position)
+        position = skip(end, ",")
+    return []

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from bootstrap import documents, naming
 from bootstrap.naming import Names
@@ -223,25 +226,68 @@ THEIRS: dict[str, Any] = {
         {"Sid": "VpcFlowLogs", "Effect": "Deny", "Principal": "*", "Action": "s3:*"},
     ],
 }
-STYLES: list[dict[str, Any]] = [
-    {"separators": (",", ":")},
-    {},
-    {"indent": 2},
-    {"indent": 4},
-]
 
 
-@pytest.mark.parametrize("style", STYLES)
-def test_taking_ours_out_gives_back_their_bytes(style: dict[str, Any]) -> None:
-    text = json.dumps(THEIRS, **style)
+def _written(value: Any, draw: Callable[[], str]) -> str:
+    """Return JSON text with any blanks between its tokens."""
+    if isinstance(value, dict):
+        pairs = [
+            f"{draw()}{json.dumps(key)}{draw()}:{draw()}{_written(below, draw)}{draw()}"
+            for key, below in value.items()
+        ]
+        return "{" + (",".join(pairs) or draw()) + "}"
+    if isinstance(value, list):
+        items = [f"{draw()}{_written(item, draw)}{draw()}" for item in value]
+        return "[" + (",".join(items) or draw()) + "]"
+    return json.dumps(value, ensure_ascii=draw() == "")
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.data())
+def test_taking_ours_out_gives_back_their_bytes(data: st.DataObject) -> None:
+    blanks = st.sampled_from(["", "", " ", "\n", "\r\n  ", "\t"])
+
+    def draw() -> str:
+        return data.draw(blanks)
+
+    sids = st.sampled_from(["a", "b", "Zürich ]},{", NAMES.sid("Other"), None])
+    theirs = data.draw(st.lists(sids, min_size=1, max_size=4))
+    rest: dict[str, Any] = {"Version": "2008-10-17", "Id": "their's \\\" é"}
+    found: Any = [{"Sid": sid, "Action": ["s3:Get*"], "Condition": {}} for sid in theirs]
+    keys = data.draw(st.permutations([*rest, "Statement"]))
+    document = {key: rest.get(key, found) for key in keys}
+    text = draw() + _written(document, draw) + draw()
     ours = delivery_statements(NAMES, PLACE, [(HOME, "eu-west-1")])
+    later = {"Sid": "later", "Effect": "Deny"}
+
     merged = documents.merge(json.loads(text), ours, NAMES.sids)
     merged_text = documents.render_like(text, merged)
+    assert json.loads(merged_text) == merged
+    # Its owner may change it while ours is in it, and another account may join.
+    more = documents.merge(
+        {**merged, "Statement": [*merged["Statement"], later]},
+        delivery_statements(NAMES, PLACE, [(HOME, "eu-west-1"), (OTHER, "eu-west-1")]),
+        NAMES.sids,
+    )
+    more_text = documents.render_like(merged_text, more)
+    assert json.loads(more_text) == more
+    less = documents.without(more, [*NAMES.sids, "later"])
 
-    left = documents.without(json.loads(merged_text), NAMES.sids)
-
+    assert less is not None
+    assert documents.render_like(more_text, less) == text
+    left = documents.without(merged, NAMES.sids)
     assert left is not None
     assert documents.render_like(merged_text, left) == text
+
+
+@pytest.mark.parametrize(
+    "text", [None, "{}", '{"Statement": [ ]}', '{"Statement": {"Sid": "theirs"}}']
+)
+def test_a_text_without_a_list_of_statements_is_written_anew(text: str | None) -> None:
+    ours = delivery_statements(NAMES, PLACE, [(HOME, "eu-west-1")])
+    merged = documents.merge(json.loads(text) if text else None, ours, NAMES.sids)
+
+    assert json.loads(documents.render_like(text, merged)) == merged
 
 
 def test_merging_twice_changes_nothing_and_keeps_the_order() -> None:
