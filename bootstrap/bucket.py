@@ -128,7 +128,7 @@ def whole_policy(
         The text whose style to keep, and the document.
     """
     current = json.loads(text) if text else None
-    earlier_text = d.journal.read(d.settings.bucket.name)
+    earlier_text = d.journal.read()
     if earlier_text is None:
         return text, current
     earlier = json.loads(earlier_text)
@@ -144,7 +144,9 @@ def whole_policy(
 
 def _says_the_same(d: Deployment, statement: documents.Document) -> bool:
     """Return whether AWS wrote this statement for deliveries that ours allow."""
-    if not re.fullmatch(r"AWSLogDelivery(Write|AclCheck)\d*", statement.get("Sid", "")):
+    if not re.fullmatch(
+        r"AWSLogDelivery(Write|(Acl)?Check)\d*", statement.get("Sid", "")
+    ):
         return False
     ours = delivery_statements(d.names, d.place, d.source_pairs())
     accounts = documents.as_list(

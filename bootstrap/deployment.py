@@ -71,7 +71,8 @@ class Deployment:
     @property
     def journal(self) -> Journal:
         """What must not be lost when the program is interrupted."""
-        return Journal(self.settings.state_dir / f"{self.settings.name}.policy.json")
+        name = f"{self.settings.name}.{self.settings.bucket.name}.policy.json"
+        return Journal(self.settings.state_dir / name)
 
     @property
     def role_arn(self) -> str:

@@ -106,16 +106,15 @@ def plan_policy(d: Deployment) -> list[Change]:
         d.journal.clear()
         return []
     if left is None:
-        return [
-            Change(
-                "delete",
-                resource,
-                "all its statements are ours",
-                current,
-                None,
-                lambda: d.home.s3.delete_bucket_policy(**d.bucket),
-            )
-        ]
+        deletion = Change(
+            "delete",
+            resource,
+            "all its statements are ours",
+            current,
+            None,
+            lambda: d.home.s3.delete_bucket_policy(**d.bucket),
+        )
+        return [then(deletion, d.journal.clear)]
     new_text = documents.render_like(style, left)
     change = Change(
         "update",

@@ -131,7 +131,7 @@ def _creation(
     }
 
     def create() -> None:
-        d.journal.save(d.settings.bucket.name, read_policy_text(d))
+        d.journal.save(read_policy_text(d))
         answer: Any = account.ec2.create_flow_logs(**request)
         raise_unsuccessful(answer, "CreateFlowLogs", ignore=ALREADY_THERE)
 

@@ -8,7 +8,6 @@ people's statements would be gone; the next run finds them here.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,12 +18,12 @@ class Journal:
     """The policy as it was before flow logs were created, until that is checked.
 
     Args:
-        path: Where it is kept.
+        path: Where it is kept; one for each bucket.
     """
 
     path: Path
 
-    def save(self, bucket: str, policy: str | None) -> None:
+    def save(self, policy: str | None) -> None:
         """Keep a policy's text; one that is already kept is older, and stays."""
         if self.path.exists() or policy is None:
             return
@@ -33,15 +32,12 @@ class Journal:
         # Nothing here belongs into a repository.
         (folder / ".gitignore").write_text("*\n", encoding="utf-8")
         waiting = self.path.with_suffix(".new")
-        waiting.write_text(json.dumps({"bucket": bucket, "policy": policy}), "utf-8")
+        waiting.write_text(policy, "utf-8")
         os.replace(waiting, self.path)
 
-    def read(self, bucket: str) -> str | None:
-        """Return the kept policy of this bucket, if there is one."""
-        if not self.path.exists():
-            return None
-        kept = json.loads(self.path.read_text("utf-8"))
-        return str(kept["policy"]) if kept["bucket"] == bucket else None
+    def read(self) -> str | None:
+        """Return the kept policy, if there is one."""
+        return self.path.read_text("utf-8") if self.path.exists() else None
 
     def clear(self) -> None:
         """Forget it."""

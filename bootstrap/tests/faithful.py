@@ -12,7 +12,7 @@ import json
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 from unittest.mock import patch
 from xml.etree import ElementTree
 
@@ -43,13 +43,14 @@ class Aws:
     Args:
         principals: Users of other accounts that IAM can find.
         unseen: How many times a principal is still "invalid" before IAM sees it.
-        overwrites_policy: Whether creating a flow log replaces the bucket's policy.
+        policy: What creating a flow log does to the bucket's policy; AWS's guides say
+            both that it is overwritten and that statements are appended.
         fails: Resource ids whose flow log is refused, with a code.
     """
 
     principals: set[str] = field(default_factory=set)
     unseen: int = 0
-    overwrites_policy: bool = False
+    policy: Literal["kept", "overwritten", "appended to"] = "kept"
     fails: dict[str, str] = field(default_factory=dict)
 
     def check_principal(self, policy: str) -> None:
@@ -184,10 +185,15 @@ def _create_flow_logs(aws: Aws) -> Any:
                 if tag_fields:
                     vars(log)["tag_field_specifications"] = tag_fields
                 made.append(log.id)
-        if made and aws.overwrites_policy:
-            bucket.policy = _policy_of_aws(
+        if made and aws.policy != "kept":
+            policy = _policy_of_aws(
                 bucket_name, prefix, backend.account_id, backend.region_name
             )
+            if aws.policy == "appended to":
+                added = policy["Statement"]
+                policy = json.loads(bucket.policy)
+                policy["Statement"] += added
+            bucket.policy = json.dumps(policy, separators=(",", ":")).encode()
         return ActionResult({"FlowLogIds": made, "Unsuccessful": failed})
 
     return create_flow_logs
@@ -218,14 +224,16 @@ def _may_deliver(bucket: Any, prefix: str, account: str) -> bool:
     )
 
 
-def _policy_of_aws(bucket: str, prefix: str, account: str, region: str) -> bytes:
+def _policy_of_aws(
+    bucket: str, prefix: str, account: str, region: str
+) -> dict[str, Any]:
     arn = f"arn:aws:s3:::{bucket}"
     folder = f"{arn}/{prefix.rstrip('/')}" if prefix else arn
     condition = {
         "StringEquals": {"aws:SourceAccount": account},
         "ArnLike": {"aws:SourceArn": f"arn:aws:logs:{region}:{account}:*"},
     }
-    policy = {
+    return {
         "Version": "2012-10-17",
         "Id": "AWSLogDeliveryWrite20150319",
         "Statement": [
@@ -247,7 +255,6 @@ def _policy_of_aws(bucket: str, prefix: str, account: str, region: str) -> bytes
             },
         ],
     }
-    return json.dumps(policy, separators=(",", ":")).encode()
 
 
 def _delete_bucket(original: Any) -> Any:

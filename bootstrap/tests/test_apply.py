@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, Literal, get_args
 
 import pytest
 from botocore.exceptions import ClientError
 
 from bootstrap import steps
+from bootstrap.deployment import Deployment
 from bootstrap.errors import Blocked, BootstrapError
 from bootstrap.policies import trust_policy
 from bootstrap.tests.faithful import Aws
@@ -143,28 +144,48 @@ def test_settings_of_our_bucket_that_were_changed_come_back(world: World) -> Non
     assert [c.resource for c in changes] == [f"versioning of bucket {BUCKET}"]
 
 
-def _overwritten(world: World, aws: Aws) -> Any:
+Change = Literal["overwritten", "appended to"]
+
+
+def _changed_by_aws(world: World, aws: Aws, how: Change) -> Deployment:
     their_bucket(world)
-    aws.overwrites_policy = True
+    aws.policy = how
     return world.deployment(base_settings(create=False))
 
 
-def test_statements_that_aws_overwrote_are_put_back(world: World, aws: Aws) -> None:
-    d = _overwritten(world, aws)
-    before = snapshot(world)["buckets"][BUCKET]["get_bucket_policy"]["Policy"]
+def _policy(world: World) -> str:
+    text: str = world.aws.s3.get_bucket_policy(Bucket=BUCKET)["Policy"]
+    return text
 
-    list(steps.apply(d))
-    after = snapshot(world)["buckets"][BUCKET]["get_bucket_policy"]["Policy"]
 
+@pytest.mark.parametrize("how", get_args(Change))
+def test_a_policy_that_aws_changed_is_mended(
+    world: World, aws: Aws, how: Change
+) -> None:
+    d = _changed_by_aws(world, aws, how)
+    before = _policy(world)
+    for change in steps.apply(d):
+        if change.resource.startswith("flow logs"):
+            changed = _policy(world)
+    after = _policy(world)
+
+    assert "AWSLogDeliveryWrite1" in changed
+    assert ("TheirReaders" in changed) is (how == "appended to")
     theirs, ours = json.loads(before), json.loads(after)
     assert ours["Statement"][:2] == theirs["Statement"]
     sids = [statement.get("Sid") for statement in ours["Statement"][2:]]
     assert sids == ["VpcFlowLogsDeliveryWrite", "VpcFlowLogsDeliveryCheck"]
     assert not d.journal.path.exists()
+    assert steps.plan(d) == []
+
+    list(steps.apply(d, steps.destroy_steps(False, True)))
+
+    assert _policy(world) == before
 
 
-def test_they_are_put_back_after_a_crash_too(world: World, aws: Aws) -> None:
-    d = _overwritten(world, aws)
+@pytest.mark.parametrize("how", get_args(Change))
+def test_it_is_mended_after_a_crash_too(world: World, aws: Aws, how: Change) -> None:
+    d = _changed_by_aws(world, aws, how)
     before = snapshot(world)
     assert d.home.account_id
     world.recorder.start()
@@ -175,8 +196,7 @@ def test_they_are_put_back_after_a_crash_too(world: World, aws: Aws) -> None:
     with pytest.raises(Crash):
         list(steps.apply(d))
     world.recorder.start()
-    lost = snapshot(world)["buckets"][BUCKET]["get_bucket_policy"]["Policy"]
-    assert "TheirReaders" not in lost
+    assert "AWSLogDeliveryWrite1" in _policy(world)
     # The next run may be on another day: only what is on disk is left.
     again = world.deployment(base_settings(create=False))
 
@@ -184,6 +204,17 @@ def test_they_are_put_back_after_a_crash_too(world: World, aws: Aws) -> None:
     list(steps.apply(again, steps.destroy_steps(True, True)))
 
     assert snapshot(world) == before
+
+
+def test_what_is_kept_of_one_bucket_says_nothing_of_another(world: World) -> None:
+    one = world.deployment(base_settings())
+    other = world.deployment(base_settings(name="another-bucket"))
+
+    one.journal.save("one")
+    other.journal.save("other")
+    one.journal.save("later")
+
+    assert (one.journal.read(), other.journal.read()) == ("one", "other")
 
 
 def test_a_user_that_iam_does_not_see_yet_is_waited_for(world: World, aws: Aws) -> None:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from moto import mock_aws
@@ -123,6 +123,11 @@ MAKERS: dict[str, Callable[[World], Scenario]] = {
     "role": _assumed_role,
 }
 
+POLICIES: dict[str, Literal["overwritten", "appended to"]] = {
+    "bridge": "overwritten",
+    "topic": "appended to",
+}
+
 
 @contextmanager
 def _account(name: str) -> Iterator[Scenario]:
@@ -135,8 +140,8 @@ def _account(name: str) -> Iterator[Scenario]:
         patch.setenv("AWS_ACCESS_KEY_ID", "testing")
         patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
         aws.principals.add(USER)
-        # Creating a flow log may replace the policy: the harder of AWS's two answers.
-        aws.overwrites_policy = name == "bridge"
+        # Creating a flow log may change the policy, in one of two ways.
+        aws.policy = POLICIES.get(name, "kept")
         yield MAKERS[name](World(Path(folder)))
 
 
