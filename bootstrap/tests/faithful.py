@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import fnmatch
 import json
+import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -339,6 +340,7 @@ def _get_notification(original: Any) -> Any:
         found = self.backend.get_bucket_notification_configuration(self.bucket_name)
         if found is not None and found.event_bridge is not None:
             text = body.decode() if isinstance(body, bytes) else body
+            text = re.sub(r"<(\w+)([^<>]*?)\s*/>\s*$", r"<\1\2></\1>", text)
             # The element is empty; that it stands there is what it says.
             end = text.rindex("</")
             body = f"{text[:end]}<EventBridgeConfiguration/>{text[end:]}"

@@ -6,6 +6,7 @@ import json
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from bootstrap import notifications, steps
 from bootstrap.errors import Blocked, BootstrapError
@@ -87,10 +88,11 @@ def test_a_topic_in_the_way_is_what_the_pipe_subscribes_to(world: World) -> None
     assert _read(world) == before
 
 
-def test_a_queue_in_the_way_leads_to_eventbridge_which_destroy_takes_back(
-    world: World,
+@pytest.mark.parametrize("conflicting", ["queue", "function", "part of a topic"])
+def test_what_is_in_the_way_leads_to_eventbridge_which_destroy_takes_back(
+    world: World, conflicting: str
 ) -> None:
-    their_bucket(world, conflicting="queue")
+    their_bucket(world, conflicting=conflicting)
     before = _read(world)
     d = world.deployment(base_settings(create=False))
     list(steps.apply(d))
@@ -143,18 +145,131 @@ def test_eventbridge_that_others_came_to_use_stays_on(world: World) -> None:
     assert any("these rules need it: theirs" in change.reason for change in done)
 
 
+@pytest.mark.parametrize("kind", ["queue", "function"])
+@pytest.mark.parametrize("events", [{"on_conflict": "stop"}, {"route": "queue"}])
 def test_stopping_names_the_notification_and_what_its_owner_must_change(
-    world: World,
+    world: World, kind: str, events: dict[str, str]
 ) -> None:
-    their_bucket(world, conflicting="queue")
+    their_bucket(world, conflicting=kind)
     document = base_settings(create=False)
-    document["events"] = {"on_conflict": "stop"}
+    document["events"] = events
 
     with pytest.raises(Blocked) as caught:
         steps.plan(world.deployment(document))
 
-    for words in ("`their-queue`", f"arn:aws:sqs:{REGION}:{HOME}:theirs", "Its owner"):
+    service = {"queue": "sqs", "function": "lambda"}[kind]
+    for words in (f"`their-{kind}`", f"arn:aws:{service}:{REGION}:", "Its owner must"):
         assert words in str(caught.value)
+
+
+def test_a_topic_may_be_named(world: World) -> None:
+    topic = their_bucket(world, conflicting="topic")["topic"]
+    document = base_settings(create=False)
+    document["events"] = {"route": "topic", "topic_arn": topic}
+    list(steps.apply(world.deployment(document)))
+    assert ("stage", (topic, True)) in world.snowflake.calls
+
+    document["events"]["topic_arn"] = f"{topic}-2"
+    with pytest.raises(Blocked, match="the topic's owner must add that notification"):
+        steps.plan(world.deployment(document))
+
+
+def test_a_topic_that_hears_of_some_files_only_is_not_enough(world: World) -> None:
+    their_bucket(world, conflicting="part of a topic")
+    document = base_settings(create=False)
+    document["events"] = {"route": "topic"}
+
+    with pytest.raises(Blocked, match="the topic's owner must add that notification"):
+        steps.plan(world.deployment(document))
+
+
+def test_eventbridge_may_be_chosen_where_nothing_is_in_the_way(world: World) -> None:
+    document = base_settings()
+    document["events"] = {"route": "eventbridge"}
+    list(steps.apply(world.deployment(document)))
+
+    assert _read(world) == {"EventBridgeConfiguration": {}}
+    assert steps.plan(world.deployment(document)) == []
+
+
+def test_the_owner_of_a_topic_elsewhere_is_told_the_statement(world: World) -> None:
+    their_bucket(world, conflicting="topic")
+    topic = f"arn:aws:sns:{REGION}:999900001111:theirs"
+    configuration = _read(world)
+    configuration["TopicConfigurations"][0]["TopicArn"] = topic
+    world.aws.s3.put_bucket_notification_configuration(
+        Bucket=BUCKET,
+        NotificationConfiguration=configuration,  # type: ignore[arg-type]
+    )
+    d = world.deployment(base_settings(create=False))
+    list(steps.apply(d))
+
+    (note,) = steps.plan(d)
+
+    assert (note.verb, note.pending) == ("note", False)
+    assert note.resource == f"policy of topic {topic}"
+    assert "its owner must merge these statements" in note.reason
+    (statement,) = note.after
+    assert statement["Principal"] == {"AWS": USER}
+    assert statement["Resource"] == topic
+
+
+def test_a_destination_that_refuses_is_waited_for_and_then_named(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    their_bucket(world)
+    d = world.deployment(base_settings(create=False))
+    message = "Unable to validate the following destination configurations"
+    error = ClientError(
+        {"Error": {"Code": "InvalidArgument", "Message": message}},
+        "PutBucketNotificationConfiguration",
+    )
+
+    def refuse(**_: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch, pytest.raises(Blocked) as caught:
+        patch.setattr(d.home.s3, "put_bucket_notification_configuration", refuse)
+        list(steps.apply(d))
+
+    for words in (message, QUEUE, "`their-queue`", "`their-topic`", "s3.amazonaws.com"):
+        assert words in str(caught.value)
+    assert sum(world.slept) == 300
+    list(steps.apply(d))
+    assert steps.plan(d) == []
+
+
+def test_a_pipe_on_another_topic_is_not_made_anew_silently(world: World) -> None:
+    their_bucket(world, conflicting="topic")
+    d = world.deployment(base_settings(create=False))
+    list(steps.apply(d))
+    other = f"arn:aws:sns:{REGION}:{HOME}:other"
+    world.snowflake.pipe_ = Pipe("DB.S.P", other, "RUNNING")
+
+    with pytest.raises(BootstrapError, match=f"listens to {other}"):
+        steps.plan(d)
+
+
+def test_a_rule_of_our_name_that_is_not_ours_is_not_touched(world: World) -> None:
+    their_bucket(world, conflicting="queue")
+    world.aws.events.put_rule(
+        Name="vpc-flow-logs-snowpipe", ScheduleExpression="rate(1 day)"
+    )
+
+    with pytest.raises(Blocked, match="exists and is not ours"):
+        steps.plan(world.deployment(base_settings(create=False)))
+
+
+def test_a_rule_that_was_disabled_is_enabled_again(world: World) -> None:
+    their_bucket(world, conflicting="queue")
+    d = world.deployment(base_settings(create=False))
+    list(steps.apply(d))
+    world.aws.events.disable_rule(Name="vpc-flow-logs-snowpipe")
+
+    (change,) = steps.apply(d)
+
+    assert change.resource == "EventBridge rule vpc-flow-logs-snowpipe"
+    assert steps.plan(d) == []
 
 
 def test_the_pipes_queue_must_be_in_the_buckets_region(world: World) -> None:

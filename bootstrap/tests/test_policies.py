@@ -253,7 +253,9 @@ def test_taking_ours_out_gives_back_their_bytes(data: st.DataObject) -> None:
     sids = st.sampled_from(["a", "b", "Zürich ]},{", NAMES.sid("Other"), None])
     theirs = data.draw(st.lists(sids, min_size=1, max_size=4))
     rest: dict[str, Any] = {"Version": "2008-10-17", "Id": "their's \\\" é"}
-    found: Any = [{"Sid": sid, "Action": ["s3:Get*"], "Condition": {}} for sid in theirs]
+    found: Any = [
+        {"Sid": sid, "Action": ["s3:Get*"], "Condition": {}} for sid in theirs
+    ]
     keys = data.draw(st.permutations([*rest, "Statement"]))
     document = {key: rest.get(key, found) for key in keys}
     text = draw() + _written(document, draw) + draw()

@@ -235,8 +235,9 @@ def their_bucket(world: World, conflicting: str | None = None) -> dict[str, str]
 
     Args:
         world: The account.
-        conflicting: ``queue`` or ``topic``: one of the notifications then takes
-            every new object, which overlaps with ours.
+        conflicting: ``queue``, ``topic`` or ``function``: that notification then takes
+            every new object, which overlaps with ours; ``part of a topic`` takes
+            those of one account.
     """
     s3, sns = world.aws.s3, world.aws.sns
     sqs: Any = world.session.client("sqs", region_name=REGION)
@@ -285,42 +286,30 @@ def their_bucket(world: World, conflicting: str | None = None) -> dict[str, str]
         filters = [{"Name": "prefix", "Value": prefix}]
         return {"Filter": {"Key": {"FilterRules": filters}}}
 
-    created = ["s3:ObjectCreated:*"]
+    def sends(kind: str, arn_key: str, arn: str, **usually: Any) -> list[Any]:
+        created: dict[str, Any] = {"Events": ["s3:ObjectCreated:*"]}
+        if conflicting == "part of a topic":
+            created |= only(f"vpc/AWSLogs/{HOME}/")
+        found = created if str(conflicting).endswith(kind) else usually
+        return [{"Id": f"their-{kind}", arn_key: arn, **found}]
+
+    put = "s3:ObjectRestore:*" if conflicting else "s3:ObjectCreated:Put"
+    tagging, removed = ["s3:ObjectTagging:*"], ["s3:ObjectRemoved:*"]
     configuration: Any = {
-        "QueueConfigurations": [
-            {
-                "Id": "their-queue",
-                "QueueArn": queue_arn,
-                "Events": ["s3:ObjectCreated:Put"],
-                **({} if conflicting == "queue" else only("reports/")),
-            }
-        ],
-        "TopicConfigurations": [
-            {
-                "Id": "their-topic",
-                "TopicArn": topic,
-                "Events": created if conflicting == "topic" else ["s3:ObjectRemoved:*"],
-            }
-        ],
-        "LambdaFunctionConfigurations": [
-            {
-                "Id": "their-function",
-                "LambdaFunctionArn": function_arn,
-                "Events": ["s3:ObjectRemoved:*"]
-                if conflicting == "topic"
-                else ["s3:ObjectTagging:*"],
-                **only("images/"),
-            }
-        ],
-        "EventBridgeConfiguration": {},
+        "QueueConfigurations": sends(
+            "queue", "QueueArn", queue_arn, Events=[put], **only("reports/")
+        ),
+        "TopicConfigurations": sends("topic", "TopicArn", topic, Events=removed),
+        "LambdaFunctionConfigurations": sends(
+            "function",
+            "LambdaFunctionArn",
+            function_arn,
+            Events=tagging,
+            **only("images/"),
+        ),
     }
-    if conflicting == "topic":
-        configuration["QueueConfigurations"][0]["Events"] = ["s3:ObjectRemoved:*"]
-        configuration["LambdaFunctionConfigurations"][0]["Events"] = [
-            "s3:ObjectTagging:*"
-        ]
-    if conflicting == "queue":
-        del configuration["EventBridgeConfiguration"]
+    if conflicting in (None, "topic"):
+        configuration["EventBridgeConfiguration"] = {}
     s3.put_bucket_notification_configuration(
         Bucket=BUCKET, NotificationConfiguration=configuration
     )
