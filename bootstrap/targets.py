@@ -48,7 +48,13 @@ def chosen_ids(account: Account, source: Source) -> list[str]:
     filters.append({"Name": owner, "Values": [source.account_id]})
     client: Any = account.ec2
     pages = client.get_paginator(call).paginate(Filters=filters)
-    found = sorted(item[name] for page in pages for item in page[key])
+    # A transit gateway that was deleted is shown for an hour more.
+    found = sorted(
+        item[name]
+        for page in pages
+        for item in page[key]
+        if item.get("State") not in ("deleting", "deleted")
+    )
     if not found:
         tags = ", ".join(f"{tag}={value}" for tag, value in source.tags.items())
         how = f"with tags {tags}" if tags else "at all"

@@ -9,6 +9,7 @@ import boto3
 import jinja2
 import pytest
 from botocore.stub import ANY, Stubber
+from moto.ec2.models import ec2_backends
 
 from bootstrap import flow_logs, steps
 from bootstrap.errors import BootstrapError
@@ -100,6 +101,21 @@ def test_resources_are_chosen_by_tag(world: World, resource_type: str) -> None:
 
     assert [log["ResourceId"] for log in _logs(world)] == wanted
     assert steps.plan(world.deployment(document)) == []
+
+
+def test_a_transit_gateway_that_was_deleted_is_not_chosen(world: World) -> None:
+    gateways = [
+        world.aws.ec2.create_transit_gateway()["TransitGateway"]["TransitGatewayId"]
+        for _ in range(2)
+    ]
+    tags: Any = [{"Key": "logs", "Value": "wanted"}]
+    world.aws.ec2.create_tags(Resources=gateways, Tags=tags)
+    ec2_backends[HOME][REGION].transit_gateways[gateways[0]].state = "deleted"
+    source = {"tags": {"logs": "wanted"}, "resource_type": "transit-gateway"}
+
+    list(steps.apply(world.deployment(_with_source(**source))))
+
+    assert [log["ResourceId"] for log in _logs(world)] == gateways[1:]
 
 
 def test_tags_that_choose_nothing_are_an_error(world: World) -> None:
