@@ -203,15 +203,20 @@ def _check_foreign_encryption(d: Deployment) -> None:
         "ServerSideEncryptionConfigurationNotFoundError",
         lambda: d.home.s3.get_bucket_encryption(**d.bucket),
     )
-    if answer is None:
-        return
-    wanted = d.settings.bucket.encryption.key_arn
-    for rule in answer["ServerSideEncryptionConfiguration"]["Rules"]:
-        default = rule.get("ApplyServerSideEncryptionByDefault", {})
-        key = default.get("KMSMasterKeyID")
-        if "kms" in default.get("SSEAlgorithm", "") and key != wanted:
+    bucket, wanted = d.settings.bucket.name, d.settings.bucket.encryption.key_arn
+    rules = answer["ServerSideEncryptionConfiguration"]["Rules"] if answer else []
+    defaults = [rule.get("ApplyServerSideEncryptionByDefault", {}) for rule in rules]
+    with_kms = [found for found in defaults if "kms" in found.get("SSEAlgorithm", "")]
+    for found in with_kms:
+        key = found.get("KMSMasterKeyID")
+        if key is None or key != wanted:
             raise Blocked(
-                f"bucket {d.settings.bucket.name} is encrypted with "
+                f"bucket {bucket} is encrypted with "
                 f"{key or 'the AWS managed key, which log delivery cannot use'}: "
                 "bucket.encryption must name that key by its ARN, as the bucket does"
             )
+    if wanted and not with_kms:
+        raise Blocked(
+            f"bucket {bucket} is not encrypted with a key: bucket.encryption must say "
+            "what it has, type: sse-s3"
+        )

@@ -7,6 +7,7 @@ from typing import Any, Literal, get_args
 
 import pytest
 from botocore.exceptions import ClientError
+from moto.kms.models import kms_backends
 
 from bootstrap import steps
 from bootstrap.deployment import Deployment
@@ -283,20 +284,96 @@ def test_a_trust_that_was_changed_is_shown_without_the_external_id(
     assert EXTERNAL_ID not in text
 
 
-def test_an_existing_bucket_with_another_key_is_refused(world: World) -> None:
+def _their_encrypted_bucket(world: World, key: str | None) -> None:
     their_bucket(world)
-    rule: Any = {
-        "ApplyServerSideEncryptionByDefault": {
-            "SSEAlgorithm": "aws:kms",
-            "KMSMasterKeyID": "1234abcd",
-        }
-    }
+    default: Any = {"SSEAlgorithm": "aws:kms"} | (
+        {"KMSMasterKeyID": key} if key else {}
+    )
+    rule: Any = {"ApplyServerSideEncryptionByDefault": default}
     world.aws.s3.put_bucket_encryption(
         Bucket=BUCKET, ServerSideEncryptionConfiguration={"Rules": [rule]}
     )
 
-    with pytest.raises(Blocked, match="must name that key by its ARN"):
+
+def _key(world: World) -> str:
+    arn: str = world.aws.kms.create_key()["KeyMetadata"]["Arn"]
+    return arn
+
+
+def _with_key(key: str, create: bool = False, **more: Any) -> dict[str, Any]:
+    encryption = {"type": "sse-kms", "key_arn": key, **more}
+    return base_settings(create=create, encryption=encryption)
+
+
+@pytest.mark.parametrize(
+    ("key", "words"),
+    [("1234abcd", "must name that key by its ARN"), (None, "the AWS managed key")],
+)
+def test_an_existing_bucket_with_another_key_is_refused(
+    world: World, key: str | None, words: str
+) -> None:
+    _their_encrypted_bucket(world, key)
+
+    with pytest.raises(Blocked, match=words):
         steps.plan(world.deployment(base_settings(create=False)))
+
+
+def test_an_existing_bucket_without_the_key_is_refused(world: World) -> None:
+    their_bucket(world)
+
+    with pytest.raises(Blocked, match="is not encrypted with a key"):
+        steps.plan(world.deployment(_with_key(_key(world))))
+
+
+def test_the_key_of_an_existing_bucket_is_opened_and_closed_again(world: World) -> None:
+    key = _key(world)
+    _their_encrypted_bucket(world, key)
+    before = snapshot(world, key)
+    d = world.deployment(_with_key(key))
+
+    list(steps.apply(d))
+    during = json.loads(snapshot(world, key)["key policy"])
+    list(steps.apply(d, steps.destroy_steps(False, True)))
+
+    assert [statement["Sid"] for statement in during["Statement"][-2:]] == [
+        "VpcFlowLogsKeyDelivery",
+        "VpcFlowLogsKeySnowflake",
+    ]
+    assert snapshot(world, key) == before
+
+
+def test_a_key_that_others_manage_is_left_and_its_owner_told(world: World) -> None:
+    key = _key(world).replace(HOME, "210987654321")
+    with pytest.raises(Blocked, match=r"is in another account.*manage_key_policy"):
+        steps.plan(world.deployment(_with_key(key, create=True)))
+    d = world.deployment(_with_key(key, create=True, manage_key_policy=False))
+    world.recorder.start()
+
+    list(steps.apply(d))
+
+    assert "PutKeyPolicy" not in world.recorder.calls
+    (note,) = steps.plan(d)
+    assert (note.verb, note.resource) == ("note", f"policy of key {key}")
+    assert [statement["Sid"] for statement in note.after] == [
+        "VpcFlowLogsKeyDelivery",
+        "VpcFlowLogsKeySnowflake",
+    ]
+
+
+def test_a_key_that_delivery_cannot_use_is_refused(world: World) -> None:
+    key = _key(world)
+    document = _with_key(key, create=True)
+    world.aws.kms.disable_key(KeyId=key.rpartition("/")[2])
+    with pytest.raises(Blocked, match="is not enabled"):
+        steps.plan(world.deployment(document))
+
+    kms_backends[HOME][REGION].keys[key.rpartition("/")[2]].key_manager = "AWS"
+    with pytest.raises(Blocked, match="is AWS's own"):
+        steps.plan(world.deployment(document))
+
+    missing = _with_key(f"{key.rpartition('/')[0]}/1", create=True)
+    with pytest.raises(Blocked, match="does not exist in this account"):
+        steps.plan(world.deployment(missing))
 
 
 def test_a_policy_beyond_twenty_kilobytes_is_refused_beforehand(world: World) -> None:
