@@ -31,11 +31,19 @@ def read(d: Deployment) -> Bucket:
     """Return whether the bucket is there and carries our tag.
 
     Raises:
+        Blocked: It is in another region than the settings say.
         ClientError: It cannot be read; that is not the same as absent.
     """
     s3 = d.home.s3
-    if unless("404 NoSuchBucket", lambda: s3.head_bucket(**d.bucket)) is None:
+    head = unless("404 NoSuchBucket", lambda: s3.head_bucket(**d.bucket))
+    if head is None:
         return Bucket.ABSENT
+    # botocore follows a bucket into another region by itself.
+    region = head.get("BucketRegion", d.settings.bucket.region)
+    if region != d.settings.bucket.region:
+        raise Blocked(
+            f"bucket {d.settings.bucket.name} is in {region}: set bucket.region to that"
+        )
     answer = unless("NoSuchTagSet", lambda: s3.get_bucket_tagging(**d.bucket))
     is_ours = answer is not None and d.names.owns(answer["TagSet"])
     return Bucket.OURS if is_ours else Bucket.THEIRS

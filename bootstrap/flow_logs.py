@@ -43,8 +43,11 @@ def plan_flow_logs(d: Deployment) -> list[Change]:
         BootstrapError: An id or a tag chooses nothing.
     """
     changes: list[Change] = []
+    chosen: dict[tuple[str, str], tuple[Account, set[str]]] = {}
     for source, account in d.sources():
         ids = chosen_ids(account, source)
+        key = source.account_id, account.region
+        chosen.setdefault(key, (account, set()))[1].update(ids)
         wanted = _shape(d, source)
         found = {log.resource_id: log for log in watching(d, account, ids)}
         missing = [i for i in ids if i not in found]
@@ -59,7 +62,8 @@ def plan_flow_logs(d: Deployment) -> list[Change]:
             _creation(d, source, account, batch, wanted, where)
             for batch in chunks(missing, size)
         ]
-        changes += _left_over(d, account, source, ids, where)
+    for account, all_ids in chosen.values():
+        changes += _left_over(d, account, all_ids)
     return changes
 
 
@@ -162,16 +166,13 @@ def _drift(
     return Change("note", resource, f"it differs: {advice}", log.shape, wanted)
 
 
-def _left_over(
-    d: Deployment, account: Account, source: Source, ids: list[str], where: str
-) -> list[Change]:
+def _left_over(d: Deployment, account: Account, ids: set[str]) -> list[Change]:
     """Tell of our flow logs on resources that no source chooses any more."""
-    if sum(1 for s in d.settings.sources if s.account_id == source.account_id) > 1:
-        return []
     return [
         Change(
             "note",
-            f"flow log {log.id} of {log.resource_id} {where}",
+            f"flow log {log.id} of {log.resource_id} "
+            f"in {account.account_id} {account.region}",
             "its resource is not chosen any more; `destroy` or its owner removes it",
         )
         for log in existing(d, account, [our_tag(d)])

@@ -35,7 +35,9 @@ def plan_lifecycle(d: Deployment, remove: bool = False) -> list[Change]:
         Change(
             verb,  # type: ignore[arg-type]
             f"lifecycle rule {mine} of bucket {d.settings.bucket.name}",
-            "other rules stay",
+            f"logs go after {wanted['Expiration']['Days']} days; other rules stay"
+            if wanted
+            else "ours goes; other rules stay",
             current,
             wanted,
             lambda: _write(d, kept, answer.get("TransitionDefaultMinimumObjectSize")),

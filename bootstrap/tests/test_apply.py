@@ -103,6 +103,22 @@ def test_a_bucket_that_should_exist_and_does_not_is_said(world: World) -> None:
         steps.plan(world.deployment(base_settings(create=False)))
 
 
+def test_a_bucket_in_another_region_is_said(world: World) -> None:
+    their_bucket(world)
+
+    with pytest.raises(Blocked, match=f"is in {REGION}: set bucket.region to that"):
+        steps.plan(world.deployment(base_settings(create=False, region="eu-west-3")))
+
+
+def test_a_bucket_without_versioning_may_be_wanted(world: World) -> None:
+    d = world.deployment(base_settings(versioning=False))
+    list(steps.apply(d))
+
+    found = snapshot(world)["buckets"][BUCKET]["get_bucket_versioning"]
+    assert "Status" not in found
+    assert steps.plan(d) == []
+
+
 def test_a_bucket_that_cannot_be_read_is_an_error_and_not_absent(world: World) -> None:
     d = world.deployment(base_settings())
     assert d.home.account_id

@@ -9,6 +9,7 @@ import pytest
 
 from bootstrap import steps
 from bootstrap.errors import BootstrapError
+from bootstrap.snowflake_side import ByHand
 from bootstrap.tests.world import (
     BUCKET,
     HOME,
@@ -131,6 +132,36 @@ def test_another_deployment_on_the_same_bucket_stays(world: World) -> None:
     list(steps.apply(world.deployment(second), steps.destroy_steps(True, True)))
 
     assert snapshot(world) == before
+
+
+def test_files_that_s3_refuses_to_delete_are_an_error(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    d = world.deployment(base_settings())
+    list(steps.apply(d))
+    _put(world, "a")
+    error = {"Key": "a", "Code": "AccessDenied", "Message": "locked"}
+
+    with monkeypatch.context() as patch, pytest.raises(BootstrapError) as caught:
+        patch.setattr(d.home.s3, "delete_objects", lambda **_: {"Errors": [error]})
+        list(steps.apply(d, steps.destroy_steps(True, True)))
+
+    assert "for 1 files, the first: a: AccessDenied: locked" in str(caught.value)
+    assert _keys(world) == ["a"]
+
+
+def test_the_other_administrator_is_told_to_tear_down(world: World) -> None:
+    document = base_settings()
+    document["snowflake"] = {"handshake": "manual"}
+    d = world.deployment(document)
+    d = world.deployment(document, snowflake=ByHand(d.settings))
+    list(steps.apply(d))
+
+    changes = list(steps.apply(d, steps.destroy_steps(True, True)))
+
+    (note,) = [change for change in changes if not change.pending]
+    assert "its administrator runs: dbt run-operation teardown_snowflake" in note.reason
+    assert world.aws.s3.list_buckets()["Buckets"] == []
 
 
 def test_destroying_nothing_does_nothing(world: World) -> None:

@@ -260,6 +260,21 @@ def test_a_rule_of_our_name_that_is_not_ours_is_not_touched(world: World) -> Non
         steps.plan(world.deployment(base_settings(create=False)))
 
 
+def test_a_target_that_eventbridge_refuses_is_an_error_although_the_answer_is_200(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    their_bucket(world, conflicting="queue")
+    d = world.deployment(base_settings(create=False))
+    answer = {"FailedEntryCount": 1, "FailedEntries": [{"ErrorCode": "Concurrent"}]}
+
+    with monkeypatch.context() as patch, pytest.raises(BootstrapError) as caught:
+        patch.setattr(d.home.events, "put_targets", lambda **_: answer)
+        list(steps.apply(d))
+
+    assert "EventBridge refused a target" in str(caught.value)
+    assert "Concurrent" in str(caught.value)
+
+
 def test_a_rule_that_was_disabled_is_enabled_again(world: World) -> None:
     their_bucket(world, conflicting="queue")
     d = world.deployment(base_settings(create=False))

@@ -275,6 +275,36 @@ def test_a_flow_log_on_what_is_not_chosen_any_more_is_told(world: World) -> None
     assert second in change.resource
 
 
+def test_what_another_source_chooses_is_chosen(world: World) -> None:
+    ids = [*world.vpcs()]
+    for number in (1, 2):
+        made = world.aws.ec2.create_vpc(CidrBlock=f"10.{number}.0.0/16")
+        ids.append(str(made["Vpc"]["VpcId"]))
+    document = base_settings()
+    one = document["sources"][0]
+    del one["all"]
+    document["sources"] = [{**one, "ids": [i]} for i in ids]
+    list(steps.apply(world.deployment(document)))
+    assert steps.plan(world.deployment(document)) == []
+
+    document["sources"].pop()
+    (change,) = steps.plan(world.deployment(document))
+
+    assert ids[-1] in change.resource
+
+
+def test_a_source_in_another_partition_is_refused(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    document = base_settings()
+    document["sources"][0]["regions"] = ["us-gov-west-1"]
+    d = world.deployment(document)
+    monkeypatch.setitem(d.home.__dict__, "arn", f"arn:aws:iam::{HOME}:user/x")
+
+    with pytest.raises(BootstrapError, match="one file for each partition"):
+        list(d.sources())
+
+
 def test_the_formats_are_those_of_the_guide() -> None:
     assert len(DEFAULT) == 14
     assert len(set(EXTENDED)) == len(EXTENDED) == 48

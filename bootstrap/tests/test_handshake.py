@@ -198,6 +198,18 @@ def test_a_crash_around_snowflake_is_gone_on_from(
     assert world.snowflake.integration_ is None
 
 
+def test_a_dbt_that_hangs_is_ended(world: World, dbt: FakeDbt) -> None:
+    dbt.executable.write_text("#!/bin/sh\nexec sleep 60\n", "utf-8")
+    document = base_settings()
+    document["snowflake"] = {
+        "dbt": {"executable": str(dbt.executable), "timeout_seconds": 1}
+    }
+    side = Dbt(world.deployment(document).settings, world.said.append)
+
+    with pytest.raises(BootstrapError, match="describe_pipe took longer than 1 s"):
+        side.pipe()
+
+
 def test_a_missing_dbt_is_said(world: World) -> None:
     document = base_settings()
     document["snowflake"] = {"dbt": {"executable": "no-such-dbt"}}
