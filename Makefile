@@ -15,8 +15,12 @@ demo: setup ## Load sample logs that end today, build, and print the answers.
 	@$(BIN)/python -m sample_logs.demo
 
 test: setup-dev lint ## Everything that CI checks.
-	@$(BIN)/python -m pytest -q -m "not long" integration_tests
-	@$(BIN)/python -m pytest -q -m "not long" bootstrap/tests
+	@mkdir -p logs
+	@$(BIN)/python -m pytest -q -m "not long" bootstrap/tests > logs/bootstrap_tests.log 2>&1 & \
+	bootstrap=$$!; trap 'kill $$bootstrap' INT TERM; \
+	$(BIN)/python -m pytest -q -m "not long" integration_tests; integration=$$?; \
+	wait $$bootstrap; bootstrap=$$?; cat logs/bootstrap_tests.log; \
+	test $$bootstrap = 0 -a $$integration = 0
 
 test-long: setup-dev ## The long property, kill and scale tests.
 	@$(BIN)/python -m pytest -q -m long
