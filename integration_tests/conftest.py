@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import date
@@ -17,6 +14,8 @@ import duckdb
 import pytest
 
 import sample_logs
+
+from .processes import Command
 
 if TYPE_CHECKING:
     from .snowflake_project import SnowflakeProject
@@ -48,21 +47,11 @@ class Project:
 
     def dbt(self, *words: str, exit_code: int = 0, **variables: Any) -> str:
         """Run a dbt command as a user does; return what it printed."""
-        dbt = Path(sys.executable).with_name("dbt")
-        command = [str(dbt), "--no-use-colors", *words]
-        if variables:
-            command += ["--vars", json.dumps(variables)]
-        run = subprocess.run(
-            command,
-            cwd=ROOT,
-            env=os.environ | self.variables(),
-            capture_output=True,
-            text=True,
-            timeout=600,
-            check=False,
-        )
-        printed = run.stdout + run.stderr
-        assert run.returncode == exit_code, printed
+        given = ["--vars", json.dumps(variables)] if variables else []
+        output = self.target / "printed.txt"
+        command = Command([*words, *given], self.variables(), output)
+        found, printed = command.end(timeout=600)
+        assert found == exit_code, printed
         return printed
 
     def stage(self, **options: Any) -> str:

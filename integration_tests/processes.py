@@ -23,7 +23,13 @@ ROOT = Path(__file__).parent.parent
 
 FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(
-    ["dbt.cli.main", "dbt.adapters.duckdb", "boto3", "integration_tests.processes"]
+    [
+        "dbt.cli.main",
+        "dbt.adapters.duckdb",
+        "dbt.adapters.snowflake",
+        "boto3",
+        "integration_tests.processes",
+    ]
 )
 
 
@@ -32,7 +38,7 @@ class Command:
 
     Args:
         words: The command and its options.
-        environment: Variables besides those of this process.
+        environment: Variables besides those of this process, as they are now.
         output: The file that takes what it prints.
         batch_files: How many files staging loads in one transaction; None for what it
             does by itself.
@@ -50,7 +56,8 @@ class Command:
     ) -> None:
         self.output = output
         self.process: BaseProcess = FORKSERVER.Process(
-            target=_run, args=(words, environment, output, batch_files, file_size)
+            target=_run,
+            args=(words, os.environ | environment, output, batch_files, file_size),
         )
         self.process.start()
 
@@ -63,9 +70,13 @@ class Command:
         """Send SIGKILL; return false if the command had come to its end before."""
         return kill_after(self.process, seconds)
 
-    def end(self) -> tuple[int | None, str]:
-        """Wait for its end; return the exit code and what it printed."""
-        self.process.join()
+    def end(self, timeout: float | None = None) -> tuple[int | None, str]:
+        """Wait for its end; return the exit code and what it printed.
+
+        Args:
+            timeout: Seconds after which it is killed.
+        """
+        kill_after(self.process, timeout)
         return self.process.exitcode, self.printed()
 
     def printed(self) -> str:
@@ -82,7 +93,7 @@ def start_loading(
     return process
 
 
-def kill_after(process: BaseProcess, seconds: float) -> bool:
+def kill_after(process: BaseProcess, seconds: float | None) -> bool:
     """Send SIGKILL; return false if the process had come to its end before."""
     process.join(seconds)
     process.kill()
@@ -106,7 +117,9 @@ def _run(
     with output.open("w") as file:
         os.dup2(file.fileno(), 1)
         os.dup2(file.fileno(), 2)
+    os.environ.clear()
     os.environ.update(environment)
+    time.tzset()
     os.chdir(ROOT)
     if batch_files:
         loading.BATCH_FILES = batch_files
@@ -114,10 +127,12 @@ def _run(
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
 
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-    from dbt.cli.main import dbtRunner
+    from dbt.cli.main import cli
 
-    result = dbtRunner().invoke(["--no-use-colors", *words])
-    # What dbt leaves to the end of the interpreter, which this process has not.
-    DuckDBConnectionManager.close_all_connections()
-    sys.stdout.flush()
-    sys.exit(0 if result.success else 1)
+    try:
+        # What the command `dbt` calls; it ends with the command's exit code.
+        cli(["--no-use-colors", *words], prog_name="dbt")
+    finally:
+        # What dbt leaves to the end of the interpreter, which this process has not.
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+        sys.stdout.flush()
