@@ -63,9 +63,13 @@ def test_other_settings_stop_a_build_and_name_the_command(
 
 
 def test_the_named_command_rebuilds_under_the_new_settings(copied: Project) -> None:
-    """Port 443 of ours: as the truth would be, by plain SQL over the records."""
-    settings = {"admin_ports": [443], "allow_destructive_refresh": True}
-    copied.dbt("run", "--full-refresh", **settings, **AS_OF)
+    """Port 443 of ours: as the truth would be, by plain SQL over the records.
+
+    The ranges have no names, so the marts' columns of names hold nulls alone.
+    """
+    settings = {"admin_ports": [443], "internal_cidrs": ["8.8.8.0/24", "2600::/16"]}
+    refresh = {"allow_destructive_refresh": True}
+    copied.dbt("run", "--full-refresh", **settings, **refresh, **AS_OF)
     plain = copied.query(
         """
         select dstaddr, srcaddr, dstport, protocol
