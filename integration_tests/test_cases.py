@@ -20,7 +20,26 @@ CASES = cases()
 
 def test_there_are_enough_cases_and_no_two_share_anything() -> None:
     assert len(CASES) >= 60
-    assert len({case.name for case in CASES}) >= 60
+    assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_the_cases_expect_every_field_of_every_version(project: Project) -> None:
+    """Under its column's name, in the models that keep records."""
+    printed = project.dbt(
+        *("--quiet", "compile", "--inline"),
+        "{{ flow_log_fields() | map(attribute='column') | join(' ') }}",
+    )
+    kept = ("flow_records", "transit_gateway_records")
+    expected = {
+        column
+        for case in CASES
+        for model in kept
+        for row in case.expect.get(model, [])
+        for column, value in row.items()
+        if value is not None
+    }
+    assert len(printed.split()) > 70
+    assert set(printed.split()) - expected == set()
 
 
 @pytest.fixture(scope="module")

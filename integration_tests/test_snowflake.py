@@ -29,7 +29,7 @@ from .conftest import END_DATE, ROOT, Project
 from .snowflake_project import KeyPair, SnowflakeProject
 from .test_addresses import OWN, QUERY, all_addresses, assert_python_agrees
 from .test_cookbook import QUESTIONS
-from .test_main_job import assert_marts_equal
+from .test_main_job import assert_each_days_bytes_count_once, assert_marts_equal
 from .test_staging import spoil, write
 
 AS_OF = {"as_of": END_DATE.isoformat()}
@@ -112,6 +112,7 @@ def assert_each_record_counts_once(
 ) -> None:
     assert project.query("select count(*) from flow_records") == [(truth["records"],)]
     assert_marts_equal(project, truth)
+    assert_each_days_bytes_count_once(project.query, truth)
 
 
 def plain(value: Any) -> Any:
