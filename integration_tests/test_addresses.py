@@ -41,6 +41,18 @@ NETWORKS = [
 EMBEDDED = {"::ffff:0:0/96": 0, "64:ff9b::/96": 0, "2002::/16": 80}
 PRIVATE = [network for scope, network in NETWORKS if scope == "internal"][:3]
 
+#: Entries of `internal_cidrs`: as text, with a name and an owner, and nested.
+OWN: list[Any] = [
+    "100.64.0.0/12",
+    "8.8.8.8/32",
+    {"cidr": "10.0.0.0/8", "name": "all", "owner": "it's ours"},
+    {"cidr": "10.1.2.0/24", "owner": "team-pay"},
+    {"cidr": "10.1.0.0/16", "name": "site", "owner": "team-site"},
+    "10.1.3.0/24",
+    {"cidr": "2600:1f14::/36", "name": "six"},
+    {"cidr": "2600:1f14:0:1::/64", "name": "subnet", "owner": "team-six"},
+]
+
 # Everything that is no address, or is one in an unusual form.
 TEXTS = """
 - 10.1.2.999 10.0.0.1.5 010.0.0.1 10.0.0 10 10.0.0.1/32 10.0.0.0/8 1.2.3.4:5 0x0a.0.0.1
@@ -63,29 +75,46 @@ def is_internal(text: str | None) -> bool:
     return any(address in network for network in PRIVATE)
 
 
-def scope_of(text: str | None, own: list[IPv4Network | IPv6Network]) -> str:
+#: A network with its name and owner.
+Named = tuple[IPv4Network | IPv6Network, Any, Any]
+
+
+def networks_of(own: list[Any]) -> list[Named]:
+    """Entries of `internal_cidrs` as networks with name and owner, innermost first."""
+    entries = [{"cidr": entry} if isinstance(entry, str) else entry for entry in own]
+    networks = [
+        (ipaddress.ip_network(entry["cidr"]), entry.get("name"), entry.get("owner"))
+        for entry in entries
+    ]
+    return sorted(networks, key=lambda entry: -entry[0].prefixlen)
+
+
+def answer_of(text: str | None, networks: list[Named]) -> tuple[str, Any, Any]:
+    """The scope of an address, and its network's name and owner."""
     if text in (None, "", "-"):
-        return "none"
-    if "%" in text:
-        return "invalid"
+        return "none", None, None
     try:
         address = ipaddress.ip_address(text)
     except ValueError:
-        return "invalid"
-    return scope_of_address(address, own)
+        return "invalid", None, None
+    if "%" in text:
+        return "invalid", None, None
+    return answer_of_address(address, networks)
 
 
-def scope_of_address(
-    address: IPv4Address | IPv6Address, own: list[IPv4Network | IPv6Network]
-) -> str:
-    if any(address in network for network in own):
-        return "internal"
+def answer_of_address(
+    address: IPv4Address | IPv6Address, networks: list[Named]
+) -> tuple[str, Any, Any]:
+    for network, name, owner in networks:
+        if address in network:
+            return "internal", name, owner
     for cidr, shift in EMBEDDED.items():
         if address in ipaddress.ip_network(cidr):
-            return scope_of_address(
-                IPv4Address(int(address) >> shift & 0xFFFFFFFF), own
+            return answer_of_address(
+                IPv4Address(int(address) >> shift & 0xFFFFFFFF), networks
             )
-    return next(scope for scope, network in NETWORKS if address in network)
+    scope = next(scope for scope, network in NETWORKS if address in network)
+    return scope, None, None
 
 
 def edges(network: IPv4Network | IPv6Network) -> list[str]:
@@ -125,51 +154,52 @@ numbered as (
     select *, {{ address_to_ipv4_integer('address', 'hex') }} as ipv4
     from hexadecimal
 )
-select address, is_internal, {{ address_scope('address', 'hex', 'ipv4') }}
+select
+    address,
+    is_internal,
+    {{ address_scope('address', 'hex', 'ipv4') }},
+    {{ internal_network('name', 'hex', 'ipv4') }},
+    {{ internal_network('owner', 'hex', 'ipv4') }}
 from numbered
 """
 
 
-def all_addresses(own: list[IPv4Network | IPv6Network]) -> list[str | None]:
+def all_addresses(own: list[Any]) -> list[str | None]:
     """100,000 random ones, the edges of every range, and what is no address."""
     addresses: list[str | None] = [None, *TEXTS, *SPACED, *random_addresses(100_000)]
     for network in [
         *(network for _, network in NETWORKS),
-        *own,
+        *(network for network, _, _ in networks_of(own)),
         *map(ipaddress.ip_network, EMBEDDED),
     ]:
         addresses += edges(network)
     return addresses
 
 
-def assert_python_agrees(
-    found: list[tuple[Any, ...]], own: list[IPv4Network | IPv6Network]
-) -> None:
-    """Rows of QUERY: the address, whether it is internal, its scope."""
+def assert_python_agrees(found: list[tuple[Any, ...]], own: list[Any]) -> None:
+    """Rows of QUERY: the address, whether it is internal, its scope and network."""
     assert len(found) > 100_000
-    expected = [(text, is_internal(text), scope_of(text, own)) for text, *_ in found]
+    networks = networks_of(own)
+    expected = [
+        (text, is_internal(text), *answer_of(text, networks)) for text, *_ in found
+    ]
     wrong = [pair for pair in zip(found, expected, strict=True) if pair[0] != pair[1]]
     assert wrong[:10] == []
-    # Neither answer is always the same.
-    assert {scope for *_, scope in expected} >= {scope for scope, _ in SCOPES} | {
+    # No answer is always the same.
+    assert {row[2] for row in expected} >= {scope for scope, _ in SCOPES} | {
         "none",
         "invalid",
     }
-    assert {internal for _, internal, _ in expected} == {True, False}
+    assert {row[1] for row in expected} == {True, False}
+    assert {row[3:] for row in expected} >= {entry[1:] for entry in networks}
 
 
-@pytest.fixture(scope="module", params=["", "100.64.0.0/12 2600:1f14::/36 8.8.8.8/32"])
-def own(request: pytest.FixtureRequest) -> list[IPv4Network | IPv6Network]:
-    return [ipaddress.ip_network(cidr) for cidr in request.param.split()]
-
-
-def test_scopes_and_ipv4_is_internal_agree_with_python(
-    new_project: Callable[..., Project],
-    tmp_path: Path,
-    own: list[IPv4Network | IPv6Network],
+@pytest.mark.parametrize("own", [[], OWN], ids=["none", "own"])
+def test_scopes_and_networks_agree_with_python(
+    new_project: Callable[..., Project], tmp_path: Path, own: list[Any]
 ) -> None:
     rendered = new_project(tmp_path).dbt(
-        "--quiet", "compile", "--inline", QUERY, internal_cidrs=[str(n) for n in own]
+        "--quiet", "compile", "--inline", QUERY, internal_cidrs=own
     )
     addresses = all_addresses(own)
     with duckdb.connect() as connection:

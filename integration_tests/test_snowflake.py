@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import json
 import re
 import shutil
@@ -28,9 +27,9 @@ import sample_logs
 from .cases import cases, readable
 from .conftest import END_DATE, ROOT, Project
 from .snowflake_project import KeyPair, SnowflakeProject
-from .test_addresses import QUERY, all_addresses, assert_python_agrees
+from .test_addresses import OWN, QUERY, all_addresses, assert_python_agrees
 from .test_cookbook import QUESTIONS
-from .test_main_job import assert_marts_equal
+from .test_main_job import assert_each_days_bytes_count_once, assert_marts_equal
 from .test_staging import spoil, write
 
 AS_OF = {"as_of": END_DATE.isoformat()}
@@ -113,6 +112,7 @@ def assert_each_record_counts_once(
 ) -> None:
     assert project.query("select count(*) from flow_records") == [(truth["records"],)]
     assert_marts_equal(project, truth)
+    assert_each_days_bytes_count_once(project.query, truth)
 
 
 def plain(value: Any) -> Any:
@@ -228,14 +228,13 @@ def test_the_labelled_cases_are_right_there_too(
 def test_address_macros_agree_with_python_there_too(
     snowflake: SnowflakeProject, tmp_path: Path
 ) -> None:
-    own = [ipaddress.ip_network(cidr) for cidr in ("100.64.0.0/12", "2600:1f14::/36")]
-    addresses = all_addresses(own)
+    addresses = all_addresses(OWN)
     file = write(tmp_path / "addresses.parquet", srcaddr=addresses)
     bucket = Bucket(snowflake, tmp_path)
     bucket.put(file)
     snowflake.stage()
     rendered = snowflake.dbt(
-        *("--quiet", "compile", "--inline", QUERY), internal_cidrs=list(map(str, own))
+        *("--quiet", "compile", "--inline", QUERY), internal_cidrs=OWN
     )
     landed = "select cast(value['srcaddr'] as varchar) as address"
     found = snowflake.query(
@@ -243,7 +242,7 @@ def test_address_macros_agree_with_python_there_too(
         + rendered.strip().removeprefix("with")
     )
     assert len(found) == len(addresses)
-    assert_python_agrees(found, own)
+    assert_python_agrees(found, OWN)
 
 
 def test_all_compiled_sql_parses_in_snowflakes_dialect(

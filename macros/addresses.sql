@@ -77,13 +77,11 @@
 {% macro ipv6_groups(colon_form) -%}
     {%- set group = '[0-9a-f]{1,4}' -%}
     {%- set some = '(' ~ group ~ '(:' ~ group ~ '){0,6})' -%}
-    {%- set left = "split_part(" ~ colon_form ~ ", '::', 1)" -%}
-    {%- set right = "split_part(" ~ colon_form ~ ", '::', 2)" -%}
-    {%- set left_groups -%}
-        case when {{ left }} = '' then '' else {{ left }} || ':' end
-    {%- endset -%}
+    {#- A colon stands between two groups, but for those of `::` at either end. -#}
     {%- set missing -%}
-        8 - {{ ipv6_group_count(left) }} - {{ ipv6_group_count(right) }}
+        8 - (length({{ colon_form }}) - length(replace({{ colon_form }}, ':', '')))
+        + case when {{ colon_form }} like '::%' then 1 else 0 end
+        + case when {{ colon_form }} like '%::' then 1 else 0 end
     {%- endset -%}
     case
         when {{ colon_form }} is null then null
@@ -92,15 +90,14 @@
         when
             {{ regexp_matches_all_of(colon_form, some ~ '?::' ~ some ~ '?') }}
             and {{ missing }} > 0
-            then {{ left_groups }} || repeat('0:', {{ missing }}) || {{ right }}
-    end
-{%- endmacro %}
-
-
-{% macro ipv6_group_count(groups) -%}
-    case
-        when {{ groups }} = '' then 0
-        else length({{ groups }}) - length(replace({{ groups }}, ':', '')) + 1
+            then
+                replace(
+                    {{ colon_form }},
+                    '::',
+                    case when {{ colon_form }} like '::%' then '0' else ':0' end
+                    || repeat(':0', {{ missing }} - 1)
+                    || case when {{ colon_form }} like '%::' then '' else ':' end
+                )
     end
 {%- endmacro %}
 
@@ -214,17 +211,21 @@
 {# What the user's ranges say of an address, `name` or `owner`; null outside of them.
    `hex` and `ipv4` as for address_scope. #}
 {% macro internal_network(attribute, hex, ipv4) -%}
-    {%- if internal_networks() -%}
-    case
-        {%- for network in internal_networks() %}
-        when {{ address_in_cidr(network.cidr, hex, ipv4) }}
-            then {{ dbt.string_literal(dbt.escape_single_quotes(network[attribute]))
-                if network[attribute] else 'null' }}
-        {%- endfor %}
-    end
-    {%- else -%}
-    cast(null as varchar)
-    {%- endif -%}
+    {#- Cast, since ranges without names leave nulls alone, which have no type. -#}
+    {%- set networks = internal_networks() -%}
+    cast(
+        {%- if networks %}
+        case
+            {%- for network in networks %}
+            when {{ address_in_cidr(network.cidr, hex, ipv4) }}
+                then {{ dbt.string_literal(dbt.escape_single_quotes(network[attribute]))
+                    if network[attribute] else 'null' }}
+            {%- endfor %}
+        end
+        {%- else -%}
+        null
+        {%- endif %} as varchar
+    )
 {%- endmacro %}
 
 

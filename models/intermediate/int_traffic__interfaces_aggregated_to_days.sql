@@ -18,8 +18,14 @@ files as (
         count(*) as records,
         count(case when log_status = 'NODATA' then 1 end) as nodata_records,
         count(case when log_status = 'SKIPDATA' then 1 end) as skipdata_records,
-        count(case when action is not null and dstport is null then 1 end)
-            as records_without_ports,
+        count(
+            case
+                when
+                    action is not null
+                    and (srcport is null or dstport is null or protocol is null)
+                    then 1
+            end
+        ) as records_without_ports,
         max(coalesce(ended_at, started_at)) as newest_record_ended_at
     from {{ ref('flow_records') }}
     where has_plausible_time and {{ in_days(scope.days) }}

@@ -5,7 +5,15 @@ interfaces as (
     select
         coalesce(sum(records), 0) as records,
         coalesce(sum(skipdata_records), 0) as skipdata_records,
-        coalesce(sum(records_without_ports), 0) as records_without_ports
+        coalesce(sum(records_without_ports), 0) as records_without_ports,
+        coalesce(
+            sum(
+                case
+                    when action is null then records - nodata_records - skipdata_records
+                end
+            ),
+            0
+        ) as records_without_action
     from {{ ref('int_traffic__interfaces_aggregated_to_days') }}
     where {{ in_window('started_date') }}
 
@@ -32,12 +40,21 @@ public_pairs as (
 
 ),
 
-silent as (
+{# Where one flow log of an interface ended, another may go on. #}
+interfaces_by_id as (
 
     select
-        count(distinct case when is_silent then interface_id end)
-            as silent_interfaces
+        interface_id,
+        min(case when is_silent then 1 else 0 end) as is_silent
     from {{ ref('eni_health') }}
+    group by interface_id
+
+),
+
+silent as (
+
+    select coalesce(sum(is_silent), 0) as silent_interfaces
+    from interfaces_by_id
 
 ),
 
@@ -61,6 +78,7 @@ coverage as (
         cast(public_pairs.records_between_public_addresses as bigint)
             as records_between_public_addresses,
         cast(interfaces.records_without_ports as bigint) as records_without_ports,
+        cast(interfaces.records_without_action as bigint) as records_without_action,
         cast(failed.failed_files as bigint) as failed_files
     from interfaces
     cross join files
