@@ -60,6 +60,9 @@ RUN_BY = {
         "integration_tests/test_schedules.py::"
         "test_dbt_cloud_s_own_tool_accepts_the_jobs"
     ),
+    "snow dbt deploy vpc_flow_logs --source . --database flow --schema analytics"
+    " --default-target snowflake": "integration_tests/test_schedules.py::"
+    "test_snowflake_s_own_tool_deploys_and_runs_the_project",
     "dbt run-operation trim_history": "integration_tests/test_history.py::"
     "test_trimming_removes_whole_days_and_no_answer",
     "cp bootstrap.yml.example bootstrap.yml": "bootstrap/tests/test_settings.py::"
