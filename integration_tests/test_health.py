@@ -217,7 +217,9 @@ def test_snowflake_says_the_same(
     snowflake.query(
         "alter pipe flow.landing.flow_logs set pipe_execution_paused = true"
     )
-    printed = snowflake.dbt("test", "--select", "tag:health", fails=True, **AS_OF)
+    printed = snowflake.dbt(
+        "test", "--select", "assert_the_pipe_runs", fails=True, **AS_OF
+    )
     assert "FAIL 1 assert_the_pipe_runs" in printed
     assert " ERROR=1 " in printed
 

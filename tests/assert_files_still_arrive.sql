@@ -1,5 +1,5 @@
-{# Fails if nothing has been loaded for `stopped_after_hours`, or ever: no event comes, no
-   job runs, or the bucket gets no files. It looks at all files, not at those of the
+{# Fails if nothing has been loaded for `stopped_after_hours`, or ever: no event comes,
+   no job runs, or the bucket gets no files. It looks at all files, not at those of the
    window, which has none left when loading stopped long ago. #}
 {{ config(tags=['health']) }}
 
