@@ -17,6 +17,10 @@ from .conftest import ROOT
 
 DOCUMENTS = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
 BLOCK = re.compile(r"^ *```sh\n(.*?)^ *```", flags=re.DOTALL | re.MULTILINE)
+#: A command within a sentence or a table.
+INLINE = re.compile(
+    r"(?<!`)`((?:dbt|make|python -m|snow|pip|cp|aws|openssl) [^`]*)`(?!`)"
+)
 #: What only prepares a shell.
 NO_COMMANDS = {"cd", "export", "."}
 
@@ -27,6 +31,7 @@ BOOTSTRAP = (
 HERE = "integration_tests/test_documents.py::test_a_new_user_"
 SET_UP = OPERATIONS + "test_set_up_runs_the_reviewed_statements"
 JSON = OPERATIONS + "test_programs_get_one_line_of_json"
+HEALTH = "integration_tests/test_health.py::"
 KEYS = OPERATIONS + "test_the_service_user_has_keys_and_no_password"
 
 #: Which test runs a command, on this machine or on a stand-in for the service; from
@@ -34,6 +39,11 @@ KEYS = OPERATIONS + "test_the_service_user_has_keys_and_no_password"
 RUN_BY = {
     "make demo": HERE + "gets_the_demo_that_the_readme_shows",
     "make test": ".ci/run::make test",
+    "make docs": "integration_tests/test_docs_site.py::"
+    "test_make_docs_generates_and_serves",
+    "cp profiles.yml.example profiles.yml": "integration_tests/test_documents.py::"
+    "checkout",
+    "python -m sample_logs --help": HERE + "loads_a_bucket",
     "python -m sample_logs --out my_sample --records 1000000 --days 30 --seed 1": (
         HERE + "loads_a_bucket"
     ),
@@ -52,6 +62,13 @@ RUN_BY = {
     ),
     "dbt build --full-refresh": "integration_tests/test_guards.py::"
     "test_the_named_command_rebuilds_under_the_new_settings",
+    "dbt test --select tag:health": HEALTH + "test_late_warns_and_broken_fails",
+    "dbt test --select no_loaded_record_is_missing": (
+        HEALTH + "test_late_warns_and_broken_fails"
+    ),
+    "dbt test --select assert_the_pipe_runs --target snowflake": (
+        HEALTH + "test_snowflake_says_the_same"
+    ),
     "dbt source freshness": "integration_tests/test_schedules.py::"
     "test_the_cron_job_runs_again_and_again",
     "schedules/cron_job.sh": "integration_tests/test_schedules.py::"
@@ -60,10 +77,16 @@ RUN_BY = {
         "integration_tests/test_schedules.py::"
         "test_dbt_cloud_s_own_tool_accepts_the_jobs"
     ),
+    "snow dbt deploy vpc_flow_logs --source . --database flow --schema analytics"
+    " --default-target snowflake": "integration_tests/test_schedules.py::"
+    "test_snowflake_s_own_tool_deploys_and_runs_the_project",
     "dbt run-operation trim_history": "integration_tests/test_history.py::"
     "test_trimming_removes_whole_days_and_no_answer",
     "cp bootstrap.yml.example bootstrap.yml": "bootstrap/tests/test_settings.py::"
     "test_the_example_is_right",
+    "python -m bootstrap": BOOTSTRAP,
+    "python -m bootstrap permissions": "bootstrap/tests/test_cli.py::"
+    "test_the_permissions_are_printed",
     "python -m bootstrap plan": BOOTSTRAP,
     "python -m bootstrap apply": BOOTSTRAP,
     "python -m bootstrap verify": BOOTSTRAP,
@@ -72,6 +95,7 @@ RUN_BY = {
         HERE + "makes_keys"
     ),
     "openssl rsa -in service.p8 -pubout -out service.pub": HERE + "makes_keys",
+    "openssl rsa -in service.p8 -pubout": HERE + "makes_keys",
     "chmod 600 service.p8": HERE + "makes_keys",
     "dbt run-operation setup_snowflake --target snowflake": SET_UP,
     "dbt run-operation setup_resource_monitor --target snowflake": (
@@ -79,6 +103,9 @@ RUN_BY = {
     ),
     "dbt --quiet run-operation describe_integration --target snowflake": JSON,
     "dbt --quiet run-operation describe_pipe --target snowflake": JSON,
+    "dbt run-operation pipe_status --target snowflake": (
+        OPERATIONS + "test_the_days_after"
+    ),
     "dbt run-operation validate_integration --target snowflake": (
         OPERATIONS + "test_the_days_after"
     ),
@@ -87,8 +114,8 @@ RUN_BY = {
         OPERATIONS + "test_teardown_takes_back_everything_in_order"
     ),
     "dbt run-operation stage_external_sources --target snowflake": (
-        "integration_tests/test_whole_diagram.py::"
-        "test_from_two_empty_accounts_to_the_answers_and_back"
+        "integration_tests/test_snowflake.py::"
+        "test_staging_that_stopped_anywhere_is_finished_by_the_next_run"
     ),
     "dbt build --target snowflake": (
         "integration_tests/test_snowflake.py::test_two_builds_at_once_double_nothing"
@@ -97,8 +124,17 @@ RUN_BY = {
 
 
 def commands_of(document: Path) -> Iterator[str]:
-    """The commands of a document's shell blocks, without what stands before them."""
-    for block in BLOCK.findall(document.read_text()):
+    """The commands of a document, without what stands before them.
+
+    Those of its shell blocks, and those within its text; the list of what only a live
+    account can prove names commands for there.
+    """
+    text = document.read_text()
+    if document.name != "not_verified_here.md":
+        for command in INLINE.findall(re.sub("```.*?```", "", text, flags=re.DOTALL)):
+            if "…" not in command:
+                yield re.split(r" --(?:vars|args) ", " ".join(command.split()))[0]
+    for block in BLOCK.findall(text):
         pending = ""
         for line in block.splitlines():
             pending = f"{pending} {line.strip()}".strip()
@@ -136,7 +172,12 @@ def test_every_command_is_run_by_a_test_or_listed_as_not_run() -> None:
     for command, test in RUN_BY.items():
         file, name = test.split("::")
         line = name if file == ".ci/run" else f"def {name}("
-        assert line in (ROOT / file).read_text(), (command, test)
+        text = (ROOT / file).read_text()
+        assert line in text, (command, test)
+        # This file runs the documents' own words; others must name what they run.
+        if file != "integration_tests/test_documents.py":
+            for word in re.findall(r"(?:--select|run-operation) (\S+)", command):
+                assert word in text, (command, test)
 
 
 def test_every_message_that_troubleshooting_explains_is_one_of_the_projects() -> None:
@@ -171,7 +212,9 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("clone") / "vpc_flow_logs"
     unwanted = (".*", "target", "logs", "*.duckdb*", "sample_data", "profiles.yml")
     shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(*unwanted))
-    shutil.copy(folder / "profiles.yml.example", folder / "profiles.yml")
+    subprocess.run(
+        ["cp", "profiles.yml.example", "profiles.yml"], cwd=folder, check=True
+    )
     (folder / ".venv").symlink_to(ROOT / ".venv")
     return folder
 
@@ -230,6 +273,7 @@ def test_a_new_user_loads_a_bucket(checkout: Path, emulated_s3: Any) -> None:
     (generate,) = (block for block in blocks if "sample_logs --out" in block)
     (own,) = (block for block in blocks if "VPC_FLOW_LOGS_LOCATION" in block)
     assert "--records 1000000 --days 30" in generate
+    assert "--incidents" in shell(checkout, "python -m sample_logs --help")
     shell(checkout, generate.replace("1000000 --days 30", "4000 --days 2"))
     emulated_s3.create_bucket(Bucket="my-bucket")
     sample = checkout / "my_sample"
@@ -268,5 +312,7 @@ def test_a_new_user_makes_keys(tmp_path: Path) -> None:
         if "openssl" in block
     )
     shell(tmp_path, keys.replace("\\", ""))
+    printed = shell(tmp_path, "openssl rsa -in service.p8 -pubout")
+    assert (tmp_path / "service.pub").read_text() in printed
     assert (tmp_path / "service.pub").read_text().startswith("-----BEGIN PUBLIC KEY")
     assert (tmp_path / "service.p8").stat().st_mode & 0o777 == 0o600

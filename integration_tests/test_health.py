@@ -217,7 +217,9 @@ def test_snowflake_says_the_same(
     snowflake.query(
         "alter pipe flow.landing.flow_logs set pipe_execution_paused = true"
     )
-    printed = snowflake.dbt("test", "--select", "tag:health", fails=True, **AS_OF)
+    printed = snowflake.dbt(
+        "test", "--select", "assert_the_pipe_runs", fails=True, **AS_OF
+    )
     assert "FAIL 1 assert_the_pipe_runs" in printed
     assert " ERROR=1 " in printed
 
@@ -251,7 +253,7 @@ def test_source_freshness_tells_late_from_broken(
 
 def test_late_warns_and_broken_fails(copied: Project) -> None:
     """Each test tells its own trouble, with the severity that the table promises."""
-    health = ("build", "--select", "path:models/marts/operations")
+    health = ("build", "--select", "path:models/marts/operations", "tag:health")
     printed = copied.dbt(*health, **AS_OF)
     assert "WARN 1 assert_no_new_delivery_gaps" in printed
     assert "WARN 3 assert_no_file_failed" in printed
@@ -269,11 +271,30 @@ def test_late_warns_and_broken_fails(copied: Project) -> None:
     )
     assert "FAIL 1 assert_files_still_arrive" in printed
 
+    # So it is where no file is left in the window, and where none ever came.
+    for change in (
+        "update int_health__files set loaded_at = loaded_at - interval 40 day",
+        "delete from int_health__files",
+    ):
+        with duckdb.connect(str(copied.database)) as connection:
+            connection.execute("create table kept as from int_health__files")
+            connection.execute(change)
+        printed = copied.dbt("test", "--select", "tag:health", exit_code=1)
+        assert "FAIL 1 assert_files_still_arrive" in printed
+        assert " ERROR=1 " in printed
+        with duckdb.connect(str(copied.database)) as connection:
+            connection.execute("delete from int_health__files")
+            connection.execute("insert into int_health__files from kept")
+            connection.execute("drop table kept")
+
     with duckdb.connect(str(copied.database)) as connection:
         connection.execute(
             "delete from int_health__files where metadata_filename ="
             " (select min(metadata_filename) from int_health__files)"
         )
-    printed = copied.dbt(*health, exit_code=1, **AS_OF)
+    copied.dbt("run", "--select", "flow_log_health", **AS_OF)
+    printed = copied.dbt(
+        *("test", "--select", "no_loaded_record_is_missing"), exit_code=1, **AS_OF
+    )
     assert "FAIL 1 no_loaded_record_is_missing" in printed
     assert " ERROR=1 " in printed

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import fcntl
+import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 import sqlfluff
 import yaml
+from click.testing import CliRunner
 from dbt.cli.flags import args_to_context
+from dbt_jobs_as_code.main import cli
 
 import sample_logs
 
@@ -21,6 +27,8 @@ from .conftest import END_DATE, ROOT, Project
 
 SCHEDULES = ROOT / "schedules"
 DAY = 86_400
+#: Needs another version of click than dbt-core, so it is in no requirements file.
+SNOWFLAKE_CLI = "snowflake-cli==3.30.0"
 
 
 @pytest.fixture
@@ -132,13 +140,90 @@ def test_the_snowflake_task_parses() -> None:
         sqlfluff.parse(task.replace("args =", "arguments ="), dialect="snowflake")
 
 
-def test_dbt_cloud_s_own_tool_accepts_the_jobs(tmp_path: Path) -> None:
-    main = pytest.importorskip(
-        "dbt_jobs_as_code.main", reason="dbt-jobs-as-code is not installed"
+@pytest.fixture(scope="module")
+def snow(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[int, str]]:
+    """Runs Snowflake's `snow` without the service; gives exit code and output."""
+    folder = tmp_path_factory.mktemp("snow")
+    config = folder / "config.toml"
+    config.write_text('[connections.default]\naccount = "any"\nuser = "any"\n')
+    config.chmod(0o600)
+    python = [
+        *(str(Path(sys.executable).with_name("uv")), "run", "--quiet", "--no-project"),
+        *("--python", sys.executable, "--with", SNOWFLAKE_CLI, "python"),
+    ]
+
+    def run(*words: str, cwd: Path = folder) -> tuple[int, str]:
+        ran = subprocess.run(
+            [*python, *words],
+            cwd=cwd,
+            env=os.environ | {"SNOWFLAKE_HOME": str(folder)},
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return ran.returncode, ran.stderr + ran.stdout
+
+    code, printed = run("-c", "import snowflake.cli")
+    if code:
+        pytest.skip(f"{SNOWFLAKE_CLI} cannot be installed here: {printed[-300:]}")
+    script = str(ROOT / "integration_tests/snowflake_cli.py")
+    return lambda *words, cwd: run(
+        script, "--config-file", str(config), *words, cwd=cwd
     )
-    runner = pytest.importorskip("click.testing").CliRunner()
+
+
+def test_snowflake_s_own_tool_deploys_and_runs_the_project(
+    snow: Callable[..., tuple[int, str]], tmp_path: Path
+) -> None:
+    """The document's command; the task's statements are the tool's in another order."""
+    shutil.copy(ROOT / "dbt_project.yml", tmp_path)
+    shutil.copy(ROOT / "profiles.yml.example", tmp_path / "profiles.yml")
+    for name in ("service.p8", ".venv/bin/dbt"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    text = (ROOT / "docs/schedules.md").read_text().replace("\\\n", " ")
+    (deploy,) = re.findall("^ *snow (.*)$", text, re.MULTILINE)
+
+    code, printed = snow(*shlex.split(deploy), cwd=tmp_path)
+    assert code == 0, printed
+    sent: dict[str, Any] = json.loads(printed.splitlines()[-1])
+    (statement,) = sent["statements"]
+    assert statement.startswith("CREATE DBT PROJECT vpc_flow_logs FROM @")
+    assert statement.endswith(" DEFAULT_TARGET='snowflake'")
+    # What is not hidden goes along, as the document warns.
+    assert sent["files"] == ["dbt_project.yml", "profiles.yml", "service.p8"]
+
+    # Without a word of the target it looks at DuckDB's.
+    code, printed = snow(
+        *shlex.split(deploy.partition("--default-target")[0]), cwd=tmp_path
+    )
+    assert code != 0
+    assert "Missing required fields: database, role in target local" in printed
+
+    task = (SCHEDULES / "snowflake_task.sql").read_text()
+    executed = re.findall(r"^ *execute (dbt project .*?);", task, re.DOTALL | re.M)
+    assert len(executed) == 2
+    for statement in executed:
+        found = re.fullmatch(
+            r"dbt project (\S+)\s+args = '(.*?)' dbt_version = '(.*?)'", statement
+        )
+        assert found, statement
+        name, words, version = found.groups()
+        code, printed = snow(
+            *("dbt", "execute", "--dbt-version", version, name, *words.split()),
+            cwd=tmp_path,
+        )
+        assert code == 0, printed
+        assert json.loads(printed.splitlines()[-1])["statements"] == [
+            f"EXECUTE DBT PROJECT {name} dbt_version='{version}' args='{words}'"
+        ]
+
+
+def test_dbt_cloud_s_own_tool_accepts_the_jobs(tmp_path: Path) -> None:
+    runner = CliRunner()
     jobs = SCHEDULES / "dbt_cloud_jobs.yml"
-    assert runner.invoke(main.cli, ["validate", str(jobs)]).exit_code == 0
+    assert runner.invoke(cli, ["validate", str(jobs)]).exit_code == 0
     broken = tmp_path / "jobs.yml"
     broken.write_text(jobs.read_text().replace("execute_steps", "steps"))
-    assert runner.invoke(main.cli, ["validate", str(broken)]).exit_code != 0
+    assert runner.invoke(cli, ["validate", str(broken)]).exit_code != 0

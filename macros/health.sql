@@ -17,7 +17,7 @@
    https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-s3-path.html #}
 {% macro file_name_columns() -%}
     {%- set parts = [] -%}
-    {%- for number in range(1, 6) -%}
+    {%- for number in range(1, 5) -%}
         {%- do parts.append(
             "split_part(split_part(metadata_filename, '/', -1), '_', " ~ number ~ ")"
         ) -%}
@@ -30,16 +30,24 @@
             then {{ parts[0] }}
     end as account_id,
     case when {{ parts[3] }} like 'fl-%' then {{ parts[2] }} end as region,
+    {{ file_created_at('metadata_filename') }} as created_at
+{%- endmacro %}
+
+
+{# When AWS created a file, from its name; null for a name of another kind. #}
+{% macro file_created_at(metadata_filename) -%}
+    {%- set name = "split_part(" ~ metadata_filename ~ ", '/', -1)" -%}
+    {%- set minute = "split_part(" ~ name ~ ", '_', 5)" -%}
     case
         when
-            {{ parts[3] }} like 'fl-%'
-            and {{ regexp_matches_all_of(parts[4], '[0-9]{8}T[0-9]{4}Z') }}
+            split_part({{ name }}, '_', 4) like 'fl-%'
+            and {{ regexp_matches_all_of(minute, '[0-9]{8}T[0-9]{4}Z') }}
             then try_cast({{ regexp_replace_all(
-                parts[4],
+                minute,
                 '(....)(..)(..)T(..)(..)Z',
                 '\\1-\\2-\\3 \\4:\\5:00'
             ) }} as timestamp)
-    end as created_at
+    end
 {%- endmacro %}
 
 

@@ -36,7 +36,7 @@ def health(out: Path, malformed: Collection[str], as_of: date) -> dict[str, Any]
     now = datetime(as_of.year, as_of.month, as_of.day) + timedelta(days=1)
     flow_logs: dict[str, dict[str, Any]] = {}
     created: dict[str, set[datetime]] = defaultdict(set)
-    seen: dict[tuple[str, str], datetime] = {}
+    seen: dict[tuple[str, str], tuple[datetime, datetime]] = {}
     for path in sorted(out.rglob("*.parquet")):
         match = _NAME.fullmatch(path.name)
         assert match, path
@@ -59,7 +59,8 @@ def health(out: Path, malformed: Collection[str], as_of: date) -> dict[str, Any]
         ends = table.group_by("interface_id").aggregate([("end", "max")])
         for name, end in zip(*ends.to_pydict().values(), strict=True):
             key = (flow_log_id, name)
-            seen[key] = max(seen.get(key, _time(0)), _time(end))
+            ended_at, newest_file = seen.get(key, (_time(0), created_at))
+            seen[key] = max(ended_at, _time(end)), max(newest_file, created_at)
         if created_at >= now:
             continue
         created[flow_log_id].add(created_at)
@@ -84,10 +85,13 @@ def health(out: Path, malformed: Collection[str], as_of: date) -> dict[str, Any]
             {
                 "flow_log_id": flow_log_id,
                 "interface_id": interface_id,
-                "newest_record_ended_at": str(end),
+                "newest_record_ended_at": str(ended_at),
+                "newest_file_created_at": str(newest_file),
             }
-            for (flow_log_id, interface_id), end in sorted(seen.items())
-            if end < earliest
+            for (flow_log_id, interface_id), (ended_at, newest_file) in sorted(
+                seen.items()
+            )
+            if ended_at < earliest
         ],
         "failed_files": sorted(malformed),
     }

@@ -1,18 +1,20 @@
-{# Fails if nothing has been loaded for `stopped_after_hours`: no event comes, no job
-   runs, or the bucket gets no files. #}
+{# Fails if nothing has been loaded for `stopped_after_hours`, or ever: no event comes,
+   no job runs, or the bucket gets no files. It looks at all files, not at those of the
+   window, which has none left when loading stopped long ago. #}
 {{ config(tags=['health']) }}
 
 with
 
 newest as (
 
-    select max(newest_file_loaded_at) as loaded_at
-    from {{ ref('flow_log_health') }}
+    select max({{ load_time_in_utc('loaded_at') }}) as loaded_at
+    from {{ ref('int_health__files') }}
 
 )
 
 select * from newest
 where
-    loaded_at < {{ dbt.dateadd(
+    loaded_at is null
+    or loaded_at < {{ dbt.dateadd(
         'hour', -1 * var('stopped_after_hours'), as_of_time()
     ) }}

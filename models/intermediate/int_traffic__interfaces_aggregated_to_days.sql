@@ -47,6 +47,7 @@ aggregated as (
         cast(sum(skipdata_records) as bigint) as skipdata_records,
         cast(sum(records_without_ports) as bigint) as records_without_ports,
         max(newest_record_ended_at) as newest_record_ended_at,
+        max({{ file_created_at('metadata_filename') }}) as newest_file_created_at,
         {{ load_time_literal(scope.loaded_through) }} as loaded_through
     from files
     group by started_date, flow_log_id, interface_id, action

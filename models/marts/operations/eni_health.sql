@@ -27,7 +27,8 @@ interfaces as (
         cast(sum(nodata_records) as bigint) as nodata_records,
         cast(sum(skipdata_records) as bigint) as skipdata_records,
         max(account_id) as account_id,
-        max(newest_record_ended_at) as newest_record_ended_at
+        max(newest_record_ended_at) as newest_record_ended_at,
+        max(newest_file_created_at) as newest_file_created_at
     from days
     group by flow_log_id, interface_id
 
@@ -41,12 +42,16 @@ judged as (
         interfaces.account_id,
         regions.region,
         interfaces.newest_record_ended_at,
+        interfaces.newest_file_created_at,
         interfaces.newest_record_ended_at < {{ dbt.dateadd(
             'hour', -1 * var('silent_after_hours'), as_of_time()
         ) }} as is_silent,
         interfaces.records,
         interfaces.nodata_records,
-        interfaces.skipdata_records
+        interfaces.skipdata_records,
+        cast(
+            cast(interfaces.skipdata_records as double) / interfaces.records as double
+        ) as skipdata_share
     from interfaces
     left join regions on interfaces.flow_log_id = regions.flow_log_id
 
