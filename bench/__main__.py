@@ -2,7 +2,7 @@
 
 Every figure is of whole processes, as the operating system counts them. dbt's start-up
 (the same commands on an empty folder) and the interpreter's (an empty script that
-imports DuckDB) are measured in the same turns and taken off.
+imports DuckDB) are measured in the same turns and taken off where the report says so.
 """
 
 from __future__ import annotations
@@ -16,22 +16,59 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
+import yaml
 
-import sample_logs
+from .plain import Model, Steps
 
 ROOT = Path(__file__).parent.parent
 END_DATE = date(2026, 6, 30)
+VARIABLES = ("--vars", json.dumps({"as_of": END_DATE.isoformat()}))
+MARTS = ("run", "--select", "path:models/marts")
 
-# The samples, by what the report calls them.
-FEW = "few records in 50 files"
-LARGE = "many records in 50 files"
-SMALL = "many records in 5,000 files"
+# Records of the one more file of an incremental run.
+ONE_MORE = 100_000
+
+QUICKSTART = "quickstart's shape"
+
+
+@dataclass(frozen=True)
+class Sample:
+    """Records over so many days, in about so many files, measured so many times."""
+
+    records: int
+    days: int
+    files: int
+    turns: int
+    with_quickstart: bool = False
+
+    @property
+    def name(self) -> str:
+        """What the report calls it."""
+        return (
+            f"{self.records / 1e6:g} M records of {self.days} days"
+            f" in {self.files:,} files"
+        )
+
+
+SMALL_FILES = {files: Sample(10_000_000, 40, files, 1) for files in (5_000, 20_000)}
+LARGE_FILES = Sample(10_000_000, 40, 50, 1, with_quickstart=True)
+SHORT_HISTORY = Sample(5_000_000, 40, 50, 1)
+LONG_HISTORY = Sample(50_000_000, 400, 200, 1)
+SAMPLES = [
+    Sample(1_000_000, 40, 50, 3),
+    SHORT_HISTORY,
+    LARGE_FILES,
+    *SMALL_FILES.values(),
+    LONG_HISTORY,
+]
 
 
 @dataclass(frozen=True)
@@ -50,64 +87,82 @@ class Cost:
         )
 
 
+# By the sample's name, and by what was done by whom.
+Costs = dict[str, dict[str, Cost]]
+
+
 def main() -> int:
     """Run the benchmark.
 
     Returns:
-        0; a job whose answers differ from the truth file raises an AssertionError.
+        0; different answers of the two raise an AssertionError.
     """
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    parser.add_argument("--records", type=int, default=1_000_000)
-    parser.add_argument("--records-in-many-files", type=int, default=10_000_000)
-    parser.add_argument("--days", type=int, default=40)
-    parser.add_argument("--turns", type=int, default=3)
+    parser.add_argument(
+        "--scale",
+        type=float,
+        default=1.0,
+        help="multiplies the records and files of every sample",
+    )
+    parser.add_argument(
+        "--largest", type=int, default=50, help="leaves out samples of more M records"
+    )
     options = parser.parse_args()
 
-    with tempfile.TemporaryDirectory() as scratch:
-        bench = Bench(Path(scratch))
-        few, many = options.records, options.records_in_many_files
-        folders = {
-            name: bench.generate(str(number), records, options.days, files)
-            for number, (name, records, files) in enumerate(
-                [(FEW, few, 50), (LARGE, many, 50), (SMALL, many, 5_000)]
-            )
-        }
-        empty = bench.scratch / "empty"
-        empty.mkdir()
-
-        costs: dict[str, list[Cost]] = {}
-        for turn in range(options.turns):
-            print(f"turn {turn + 1} of {options.turns}", file=sys.stderr, flush=True)
-            jobs = [
-                ("dbt start-up", bench.dbt(empty)),
-                ("SQL start-up", bench.nothing()),
-            ]
-            for name, folder in folders.items():
-                jobs.append((f"dbt, {name}", bench.dbt(folder)))
-                jobs.append((f"SQL, {name}", bench.plain(folder)))
-            for name, cost in jobs:
-                costs.setdefault(name, []).append(cost)
-
-    report({name: median(runs) for name, runs in costs.items()})
+    costs: Costs = {}
+    for sample in SAMPLES:
+        if sample.records > options.largest * 1_000_000:
+            continue
+        with tempfile.TemporaryDirectory() as scratch:
+            bench = Bench(Path(scratch), sample, options.scale)
+            turns = [bench.turn() for _ in range(sample.turns)]
+            costs[sample.name] = {
+                what: median([turn[what] for turn in turns]) for what in turns[0]
+            }
+        table(sample.name, costs[sample.name])
+    ratios(costs)
     return 0
 
 
-def report(costs: dict[str, Cost]) -> None:
-    """Print the costs as a table in Markdown, and the ratios under it."""
-    print(f"DuckDB {duckdb.__version__}, {os.cpu_count()} cores\n")
-    print("| | wall s | CPU s | peak MB |\n|---|---|---|---|")
-    for name, cost in costs.items():
-        print(f"| {name} | {cost.wall:.2f} | {cost.cpu:.2f} | {cost.memory:.0f} |")
+def table(name: str, costs: dict[str, Cost]) -> None:
+    """Print the costs of one sample as a table in Markdown."""
+    print(f"\n{name}:\n\n| | wall s | CPU s | peak MB |\n|---|---|---|---|")
+    for what, cost in costs.items():
+        print(f"| {what} | {cost.wall:.1f} | {cost.cpu:.1f} | {cost.memory:.0f} |")
+    sys.stdout.flush()
 
-    def work(engine: str, files: str) -> float:
-        return costs[f"{engine}, {files}"].cpu - costs[f"{engine} start-up"].cpu
 
+def ratios(costs: Costs) -> None:
+    """Print what the costs come to, each ratio on a line."""
     print("\nCPU, start-up taken off:")
-    for files in (FEW, LARGE, SMALL):
-        ratio = work("dbt", files) / work("SQL", files)
-        print(f"- load and build to plain SQL, {files}: {ratio:.2f}")
-    ratio = work("dbt", SMALL) / work("dbt", LARGE)
-    print(f"- load and build, 5,000 files to 50 files of the same records: {ratio:.2f}")
+    for name, of_sample in costs.items():
+        for what in ("load and build", "one more file", "marts alone"):
+            ratio = work(of_sample, "dbt", what) / work(of_sample, "SQL", what)
+            print(f"- {name}, {what}: {ratio:.2f} of plain SQL")
+        if QUICKSTART in of_sample:
+            ratio = of_sample[QUICKSTART].cpu / work(of_sample, "dbt", "load and build")
+            print(f"- {name}, load and build: {ratio:.2f} times cheaper than it")
+    large = costs.get(LARGE_FILES.name)
+    for files, sample in SMALL_FILES.items():
+        if large and sample.name in costs:
+            small = work(costs[sample.name], "dbt", "load and build")
+            ratio = small / work(large, "dbt", "load and build")
+            print(f"- {files:,} files, load and build: {ratio:.2f} of 50 files")
+    if SHORT_HISTORY.name in costs and LONG_HISTORY.name in costs:
+        short, long = costs[SHORT_HISTORY.name], costs[LONG_HISTORY.name]
+        ratio = work(long, "dbt", "one more file") / work(short, "dbt", "one more file")
+        print(f"- one more file: {ratio:.2f} on ten times the history")
+        print("Whole processes:")
+        ratio = long["dbt, scheduled build"].wall / short["dbt, scheduled build"].wall
+        print(f"- scheduled build, wall: {ratio:.2f} on ten times the history")
+
+
+def work(costs: dict[str, Cost], engine: str, what: str) -> float:
+    """Return CPU seconds without those of the start-up."""
+    start_up = "marts alone, start-up" if what == "marts alone" else "start-up"
+    if engine == "SQL":
+        start_up = "start-up"
+    return costs[f"{engine}, {what}"].cpu - costs[f"{engine}, {start_up}"].cpu
 
 
 def median(costs: Sequence[Cost]) -> Cost:
@@ -120,76 +175,221 @@ def median(costs: Sequence[Cost]) -> Cost:
 
 
 class Bench:
-    """A scratch folder, and the jobs that can be run in it."""
+    """A scratch folder with one sample, and the jobs that can be run in it."""
 
-    def __init__(self, scratch: Path) -> None:
+    def __init__(self, scratch: Path, sample: Sample, scale: float) -> None:
         self.scratch = scratch
+        self.sample = sample
         self.binaries = Path(sys.executable).parent
-        shutil.copy(ROOT / "profiles.yml.example", scratch / "profiles.yml")
+        profile = ROOT / "profiles.yml.example"
+        shutil.copy(profile, scratch / "profiles.yml")
+        local = yaml.safe_load(profile.read_text())["vpc_flow_logs"]["outputs"]["local"]
+        self.settings = {name: str(value) for name, value in local["settings"].items()}
+        self.config = local["config_options"]
 
-    def generate(self, name: str, records: int, days: int, files: int) -> Path:
-        """Write the sample in about so many files."""
-        folder = self.scratch / name
-        sample_logs.generate(
-            folder,
-            end_date=END_DATE,
-            days=days,
-            records=records,
-            records_per_file=records // files,
+        say(f"writing {sample.name}")
+        records, files = int(sample.records * scale), max(1, int(sample.files * scale))
+        self.folder = scratch / "logs"
+        self.write(self.folder, sample.days, records, records // files)
+        self.truth = json.loads((self.folder / "truth.json").read_text())
+        one_more = int(ONE_MORE * scale)
+        self.write(scratch / "more", 1, one_more, one_more, "--seed", "8")
+        self.one_more = max(
+            (scratch / "more").rglob("*.parquet"), key=lambda file: file.stat().st_size
         )
-        return folder
+        (scratch / "empty").mkdir()
 
-    def dbt(self, folder: Path) -> Cost:
-        """Stage and build a folder into a new database."""
-        database = self.new_database()
-        environment = {
-            "DBT_PROFILES_DIR": str(self.scratch),
-            "DBT_TARGET_PATH": str(self.scratch / "target"),
-            "DBT_LOG_PATH": str(self.scratch / "logs"),
-            "VPC_FLOW_LOGS_LOCATION": str(folder),
-            "VPC_FLOW_DUCKDB_PATH": str(database),
-        }
-        # Parsing again because the folder changed is no part of the job.
-        dbt = str(self.binaries / "dbt")
-        variables = ["--vars", json.dumps({"as_of": END_DATE.isoformat()})]
-        self.run([dbt, "parse", *variables], environment)
-        cost = self.run(
-            [dbt, "run-operation", "stage_external_sources", *variables], environment
-        ) + self.run([dbt, "build", *variables], environment)
+    def write(
+        self, out: Path, days: int, records: int, in_a_file: int, *words: str
+    ) -> None:
+        """Write a sample, in a process of its own.
 
-        truth_file = folder / "truth.json"
-        if truth_file.exists():
-            truth = json.loads(truth_file.read_text())
-            with duckdb.connect(str(database), read_only=True) as connection:
-                for mart, expected in truth["marts"].items():
-                    found = connection.execute(
-                        f"select count(*) from {mart}"
-                    ).fetchone()
-                    assert found == (len(expected),), mart
-        return cost
+        A process counts the memory of the one that it was forked from, which therefore
+        must stay small.
+        """
+        command = [sys.executable, "-m", "sample_logs", "--out", str(out), *words]
+        command += ["--end-date", END_DATE.isoformat(), "--days", str(days)]
+        command += ["--records", str(records), "--records-per-file", str(in_a_file)]
+        self.process(command, {})
 
-    def plain(self, folder: Path) -> Cost:
-        """Answer the same questions of the same folder with plain SQL."""
-        truth = json.loads((folder / "truth.json").read_text())
-        words = [str(folder), str(self.new_database())]
-        words += [str(truth[name]) for name in ("as_of", "lookback_days", "top_n")]
-        cost = self.run([sys.executable, "-m", "bench.plain", *words], {})
+    def turn(self) -> dict[str, Cost]:
+        """Do everything once and return what each thing cost."""
+        costs: dict[str, Cost] = {}
+
+        self.new_database("dbt")
+        empty = self.scratch / "empty"
+        self.dbt(empty, "parse")
+        stage, build = self.stage_and_build(empty)
+        costs["dbt, start-up"] = stage + build
+        costs["dbt, marts alone, start-up"] = self.dbt(empty, *MARTS)
+        costs["SQL, start-up"] = self.process(
+            [sys.executable, "-c", "import duckdb"], {}
+        )
+
+        database = self.new_database("dbt")
+        self.dbt(self.folder, "parse")
+        stage, build = self.stage_and_build(self.folder)
+        costs["dbt, load and build"] = stage + build
+        first, loaded_at = self.models(), self.loaded_at(database)
+        self.check_against_truth(database)
+        with self.delivered() as added:
+            stage, build = self.stage_and_build(self.folder)
+            costs["dbt, one more file"] = stage + build
+            costs["dbt, scheduled build"] = build
+            then, then_loaded_at = self.models(), self.loaded_at(database)
+            costs["dbt, marts alone"] = self.dbt(self.folder, *MARTS)
+            marts = self.models()
+
+            plain = self.new_database("plain")
+            everything = f"{self.folder}/AWSLogs/**/*.parquet"
+            for what, files, copied_at, models in (
+                ("load and build", everything, loaded_at, first),
+                ("one more file", str(added), then_loaded_at, then),
+                ("marts alone", "", "", marts),
+            ):
+                steps = Steps(
+                    database=str(plain),
+                    settings=self.settings,
+                    config=self.config,
+                    folder=str(self.folder),
+                    files=files,
+                    copied_at=copied_at,
+                    is_first=models is first,
+                    models=models,
+                )
+                costs[f"SQL, {what}"] = self.plain(steps)
+        self.compare(database, plain, marts)
+        say(f"  stores {database.stat().st_size / 1e6:.0f} MB,")
+        say(f"  plain SQL {plain.stat().st_size / 1e6:.0f} MB")
+
+        if self.sample.with_quickstart:
+            costs[QUICKSTART] = self.quickstart()
+        return costs
+
+    def stage_and_build(self, location: Path) -> tuple[Cost, Cost]:
+        """Run the two commands of the main job."""
+        return (
+            self.dbt(location, "run-operation", "stage_external_sources"),
+            self.dbt(location, "build"),
+        )
+
+    def dbt(self, location: Path, *words: str) -> Cost:
+        """Run a dbt command on a folder and the database of the turn."""
+        return self.process(
+            [str(self.binaries / "dbt"), *words, *VARIABLES],
+            {
+                "DBT_PROFILES_DIR": str(self.scratch),
+                "DBT_TARGET_PATH": str(self.scratch / "target"),
+                "DBT_LOG_PATH": str(self.scratch / "logs_of_dbt"),
+                "VPC_FLOW_LOGS_LOCATION": str(location),
+                "VPC_FLOW_DUCKDB_PATH": str(self.scratch / "dbt" / "flow.duckdb"),
+            },
+        )
+
+    def models(self) -> list[Model]:
+        """Return the models of dbt's last run, in its order."""
+        target = self.scratch / "target"
+        nodes = json.loads((target / "manifest.json").read_text())["nodes"]
+        results = json.loads((target / "run_results.json").read_text())["results"]
+        found: list[Model] = []
+        for result in results:
+            node = nodes.get(result["unique_id"], {})
+            if node.get("resource_type") != "model":
+                continue
+            key = node["config"]["unique_key"] or []
+            found.append(
+                Model(
+                    name=node["name"],
+                    sql=result["compiled_code"],
+                    materialized=node["config"]["materialized"],
+                    unique_key=[key] if isinstance(key, str) else key,
+                )
+            )
+        return found
+
+    def plain(self, steps: Steps) -> Cost:
+        """Do the same with plain SQL."""
+        path = self.scratch / "steps.json"
+        path.write_text(json.dumps(steps))
+        return self.process([sys.executable, "-m", "bench.plain", str(path)], {})
+
+    def quickstart(self) -> Cost:
+        """Answer the same four questions in the quickstarts' shape."""
+        database = self.new_database("quickstart")
+        words = [str(self.folder), str(database)]
+        words += [str(self.truth[name]) for name in ("as_of", "lookback_days", "top_n")]
+        cost = self.process([sys.executable, "-m", "bench.quickstart", *words], {})
         answers = json.loads((self.scratch / "output").read_text())
-        assert answers == truth["marts"]
+        for mart, rows in answers.items():
+            expected = [list(row.values())[:5] for row in self.truth["marts"][mart]]
+            assert rows == expected, mart
+        say(f"  the quickstart's shape {database.stat().st_size / 1e6:.0f} MB")
         return cost
 
-    def nothing(self) -> Cost:
-        """Start the interpreter and import DuckDB."""
-        return self.run([sys.executable, "-c", "import duckdb"], {})
+    @contextmanager
+    def delivered(self) -> Iterator[Path]:
+        """Have one more file in the folder, for a while."""
+        added = self.folder / "one_more" / self.one_more.name
+        added.parent.mkdir()
+        shutil.copy(self.one_more, added)
+        yield added
+        shutil.rmtree(added.parent)
 
-    def new_database(self) -> Path:
-        """Return where the next job puts its database; the last one's is removed."""
-        database = self.scratch / "bench.duckdb"
-        for path in (database, self.scratch / "bench.duckdb.wal"):
-            path.unlink(missing_ok=True)
-        return database
+    def loaded_at(self, database: Path) -> str:
+        """Return when the newest file was loaded."""
+        with duckdb.connect(str(database), read_only=True) as connection:
+            newest = connection.execute(
+                "select max(loaded_at)::varchar from landing.load_history"
+            ).fetchone()
+        assert newest
+        return str(newest[0])
 
-    def run(self, command: list[str], environment: dict[str, str]) -> Cost:
+    def check_against_truth(self, database: Path) -> None:
+        """Compare the talkers and the exposure with the generator's truth."""
+        with duckdb.connect(str(database), read_only=True) as connection:
+            for mart, rows in self.truth["marts"].items():
+                found: Any = connection.execute(
+                    f"select count(*) from {mart}"
+                ).fetchone()
+                assert found == (len(rows),), mart
+
+    def compare(self, ours: Path, plain: Path, marts: list[Model]) -> None:
+        """Compare each answer, the rows of the marts that tell no load time."""
+        answers = [
+            model["name"]
+            for model in marts
+            if model["name"].startswith(("admin_", "top_"))
+        ]
+        assert len(answers) == 8, answers
+        with duckdb.connect() as connection:
+            connection.execute(f"attach '{ours}' as ours (read_only)")
+            connection.execute(f"attach '{plain}' as plain (read_only)")
+            for name in answers:
+                columns = [
+                    column
+                    for column, *_ in connection.execute(
+                        f"describe ours.main.{name}"
+                    ).fetchall()
+                ]
+                selected = f"select {', '.join(columns)} from"
+                for one, other in (("ours", "plain"), ("plain", "ours")):
+                    surplus = connection.execute(
+                        f"{selected} {one}.main.{name}"
+                        f" except all {selected} {other}.main.{name}"
+                    ).fetchall()
+                    assert not surplus, (name, one, surplus[0])
+
+    def new_database(self, owner: str) -> Path:
+        """Return where the next database of an owner goes; the last is removed.
+
+        All have the same name, because the models' statements hold it.
+        """
+        folder = self.scratch / owner
+        shutil.rmtree(folder, ignore_errors=True)
+        folder.mkdir()
+        return folder / "flow.duckdb"
+
+    def process(self, command: list[str], environment: dict[str, str]) -> Cost:
         """Run a command; its output goes to a file in the scratch folder.
 
         Raises:
@@ -213,6 +413,11 @@ class Bench:
             usage.ru_utime + usage.ru_stime,
             usage.ru_maxrss / 1024,
         )
+
+
+def say(message: str) -> None:
+    """Print a line about what goes on, beside the report."""
+    print(message, file=sys.stderr, flush=True)
 
 
 if __name__ == "__main__":

@@ -1,131 +1,137 @@
-"""The main job in plain DuckDB SQL, as well as we can write it.
+"""The main job in plain DuckDB SQL: what the project is measured against.
 
-One typed table that keeps every column and each record's file and row, and the four
-questions straight on it. It has no load history, no quarantine, no increments and no
-tests: it is what the rest is measured against.
+One statement loads every column of all files into one typed table, as well as we can
+write it; then come the statements of the models, each run by itself. There is no load
+history beyond one entry a file, no batch, no quarantine, no test and no dbt.
+
+`python -m bench.plain STEPS`, a JSON file that says what to do, as `Steps` has it.
 """
+
+from __future__ import annotations
 
 import json
 import sys
+from pathlib import Path
+from typing import TypedDict
 
 import duckdb
 
-LOAD = """
-create table flow_logs as
+# What `future_field` stands for: a column that no model knows.
+LANDED = """
 select
-    * exclude ("start", "end"),
-    make_timestamp("start" * 1000000) as started_at,
-    make_timestamp("end" * 1000000) as ended_at
+    * exclude ("start", "end" {unknown}, filename, file_row_number),
+    make_timestamp("start" * 1000000) as "start",
+    make_timestamp("end" * 1000000) as "end",
+    substr(filename, {folder_length}) as metadata_filename,
+    file_row_number + 1 as metadata_file_row_number,
+    timestamp '{copied_at}' as metadata_file_last_modified,
+    timestamp '{copied_at}' as _dbt_copied_at,
+    {unknown_fields} as unknown_fields
 from read_parquet($files, union_by_name = true, hive_partitioning = false,
     filename = true, file_row_number = true)
 """
 
-TOP_TALKERS = """
+HISTORY = """
 select
-    row_number() over (order by total_bytes desc, {key}) as rank,
-    *
-from (
-    select
-        {key},
-        sum(bytes)::bigint as total_bytes,
-        sum(packets)::bigint as total_packets,
-        count(*) as records
-    from flow_logs
-    where action = 'ACCEPT' and {key} != '-' and bytes is not null
-        and started_at >= $as_of::date - $lookback_days
-        and started_at < $as_of::date + 1
-    group by all
-)
-qualify rank <= $top_n
-order by rank
+    metadata_filename,
+    '' as location,
+    0::bigint as size_bytes,
+    _dbt_copied_at as last_modified_at,
+    count(*) as records,
+    _dbt_copied_at as loaded_at,
+    'loaded' as status,
+    null::varchar as error
+from landing.flow_logs
+where _dbt_copied_at = $copied_at
+group by all
 """
 
-# Which addresses are ours and which are public, by integer arithmetic. IPv6 addresses
-# are not ours here, and none of them is next to one of ours.
-EXPOSURE = """
-with flows as (
-    select dstaddr as internal_addr, srcaddr as external_addr, dstport as port,
-        protocol, 'request' as direction, started_at, bytes
-    from flow_logs
-    where action = 'ACCEPT'
-        and (dstport = 22 and protocol = 6 or dstport = 3389 and protocol in (6, 17))
-        and (dstport < 1024 or srcport >= 1024 and coalesce(tcp_flags & 18 != 18, true))
-        and started_at >= $as_of::date - $lookback_days
-        and started_at < $as_of::date + 1
-    union all
-    select srcaddr, dstaddr, srcport, protocol, 'reply', started_at, bytes
-    from flow_logs
-    where action = 'ACCEPT'
-        and (srcport = 22 and protocol = 6 or srcport = 3389 and protocol in (6, 17))
-        and started_at >= $as_of::date - $lookback_days
-        and started_at < $as_of::date + 1
-),
-pairs as (
-    select internal_addr, external_addr, port, protocol,
-        case when count(distinct direction) = 2 then 'both' else min(direction) end
-            as evidence,
-        min(started_at)::varchar as first_seen_at,
-        max(started_at)::varchar as last_seen_at,
-        count(*) as records,
-        sum(bytes)::bigint as bytes
-    from flows
-    group by all
-    having evidence != 'reply' or port < 1024
-),
-numbers as (
-    select *,
-        [split_part(internal_addr, '.', i)::bigint for i in [1, 2, 3, 4]] as ours,
-        [split_part(external_addr, '.', i)::bigint for i in [1, 2, 3, 4]] as theirs
-    from pairs
-    where internal_addr like '%.%' and external_addr like '%.%'
-)
-select * exclude (ours, theirs)
-from numbers
-where (ours[1] = 10 or ours[1:2] = [192, 168] or ours[1] = 172 and ours[2] // 16 = 1)
-    and not (
-        theirs[1] in (0, 10, 127) or theirs[1] >= 224 or theirs[1:2] = [192, 168]
-        or theirs[1] = 172 and theirs[2] // 16 = 1 or theirs[1:2] = [169, 254]
-        or theirs[1] = 100 and theirs[2] // 64 = 1
-        or theirs[1] = 198 and theirs[2] in (18, 19)
-        or theirs[1:3] in ([192, 0, 0], [192, 0, 2], [192, 88, 99], [198, 51, 100],
-            [203, 0, 113])
-    )
-order by internal_addr, external_addr, port, protocol
-"""
+
+class Model(TypedDict):
+    """A model as dbt has run it: its name, its query and how it is kept."""
+
+    name: str
+    sql: str
+    materialized: str
+    unique_key: list[str]
+
+
+class Steps(TypedDict):
+    """What to do with which database.
+
+    `files` are loaded under the time `copied_at`; then the `models` are run. If
+    `is_first`, everything is made anew; else files are appended, and incremental models
+    replace the rows whose key the query gives again.
+    """
+
+    database: str
+    settings: dict[str, str]
+    config: dict[str, str]
+    folder: str
+    files: str
+    copied_at: str
+    is_first: bool
+    models: list[Model]
 
 
 def main() -> None:
-    """Load the folder into a database and print the four answers as JSON.
-
-    Arguments on the command line: the folder, the database, and the truth file's
-    `as_of`, `lookback_days` and `top_n`.
-    """
-    folder, database, as_of, lookback_days, top_n = sys.argv[1:]
-    connection = duckdb.connect(database)
-    connection.execute("set preserve_insertion_order = false")
-    connection.execute(LOAD, {"files": f"{folder}/**/*.parquet"})
-
-    window = {"as_of": as_of, "lookback_days": int(lookback_days)}
-    answers = {"admin_exposure": rows(connection, EXPOSURE, window)}
-    for kind, key in (
-        ("destination", "dstaddr"),
-        ("source", "srcaddr"),
-        ("interface", "interface_id"),
-    ):
-        question = TOP_TALKERS.format(key=key)
-        parameters = window | {"top_n": int(top_n)}
-        answers[f"top_talkers_by_{kind}"] = rows(connection, question, parameters)
+    """Do what the steps say, whose file is the one argument."""
+    steps: Steps = json.loads(Path(sys.argv[1]).read_text())
+    connection = duckdb.connect(steps["database"], config=dict(steps["config"]))
+    for name, value in steps["settings"].items():
+        connection.execute(f"set {name} = '{value}'")
+    if steps["files"]:
+        load(connection, steps)
+    for model in steps["models"]:
+        run(connection, model, steps["is_first"])
     connection.close()
-    print(json.dumps(answers))
 
 
-def rows(
-    connection: duckdb.DuckDBPyConnection, sql: str, parameters: dict[str, object]
-) -> list[dict[str, object]]:
-    """Return a query's rows as the truth file writes them."""
-    result = connection.execute(sql, parameters)
-    names = [column[0] for column in result.description]
-    return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+def load(connection: duckdb.DuckDBPyConnection, steps: Steps) -> None:
+    """Load the files into `landing.flow_logs`, and name them in the history."""
+    described = connection.execute(
+        "describe from read_parquet($files, union_by_name = true)",
+        {"files": steps["files"]},
+    )
+    is_new = "future_field" in [name for name, *_ in described.fetchall()]
+    landed = LANDED.format(
+        unknown=", future_field" if is_new else "",
+        unknown_fields=(
+            "case when future_field is not null"
+            " then map {'future_field': future_field} end"
+            if is_new
+            else "null::map(varchar, varchar)"
+        ),
+        folder_length=len(steps["folder"]) + 2,
+        copied_at=steps["copied_at"],
+    )
+    create = "create schema landing; create table landing.{} as "
+    append = "insert into landing.{} by name "
+    verb = create if steps["is_first"] else append
+    connection.execute(verb.format("flow_logs") + landed, {"files": steps["files"]})
+    verb = verb.removeprefix("create schema landing; ")
+    connection.execute(
+        verb.format("load_history") + HISTORY, {"copied_at": steps["copied_at"]}
+    )
+
+
+def run(connection: duckdb.DuckDBPyConnection, model: Model, is_first: bool) -> None:
+    """Make a model's relation, or bring it up to date."""
+    name, sql = model["name"], model["sql"]
+    if model["materialized"] == "view":
+        connection.execute(f"create or replace view {name} as {sql}")
+    elif model["materialized"] == "table" or is_first:
+        connection.execute(f"create or replace table {name} as {sql}")
+    else:
+        key = ", ".join(model["unique_key"])
+        connection.execute(f"create temporary table fresh as {sql}")
+        connection.begin()
+        connection.execute(
+            f"delete from {name} where ({key}) in (select ({key}) from fresh)"
+        )
+        connection.execute(f"insert into {name} by name from fresh")
+        connection.commit()
+        connection.execute("drop table fresh")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,91 @@
+"""The shape of the quickstarts: a column of JSON, a casting view, queries over it.
+
+`python -m bench.quickstart FOLDER DATABASE AS_OF LOOKBACK_DAYS TOP_N` loads the folder
+and prints the three answers about talkers as JSON, as the truth file has them.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+
+import duckdb
+
+LOAD = """
+create table flow_logs as
+select to_json(records) as value, filename as metadata_filename
+from read_parquet($files, union_by_name = true, hive_partitioning = false,
+    filename = true) as records
+"""
+
+TYPED = """
+create view typed as
+select
+    value ->> 'interface_id' as interface_id,
+    value ->> 'srcaddr' as srcaddr,
+    value ->> 'dstaddr' as dstaddr,
+    (value ->> 'srcport')::int as srcport,
+    (value ->> 'dstport')::int as dstport,
+    (value ->> 'protocol')::int as protocol,
+    (value ->> 'packets')::bigint as packets,
+    (value ->> 'bytes')::bigint as bytes,
+    make_timestamp((value ->> 'start')::bigint * 1000000) as started_at,
+    value ->> 'action' as action
+from flow_logs
+"""
+
+TOP_TALKERS = """
+select
+    {key},
+    sum(bytes)::bigint as total_bytes,
+    sum(packets)::bigint as total_packets,
+    count(*) as records
+from typed
+where action = 'ACCEPT' and {key} != '-' and bytes is not null
+    and started_at >= $as_of::date - $lookback_days
+    and started_at < $as_of::date + 1
+group by all
+order by total_bytes desc, {key}
+limit $top_n
+"""
+
+# RFC 1918 on our side, anything else on the other; the real question tests more.
+EXPOSURE = """
+select dstaddr, srcaddr, dstport, protocol, count(*), sum(bytes)
+from typed
+where action = 'ACCEPT' and dstport in (22, 3389)
+    and regexp_matches(dstaddr, '^(10|192\\.168|172\\.(1[6-9]|2[0-9]|3[01]))\\.')
+    and not regexp_matches(srcaddr, '^(10|192\\.168|172\\.(1[6-9]|2[0-9]|3[01]))\\.')
+    and started_at >= $as_of::date - $lookback_days
+    and started_at < $as_of::date + 1
+group by all
+"""
+
+
+def main() -> None:
+    """Load the folder, ask the four questions, print what the talkers' answers are."""
+    folder, database, as_of, lookback_days, top_n = sys.argv[1:]
+    connection = duckdb.connect(database)
+    connection.execute("set preserve_insertion_order = false")
+    connection.execute(LOAD, {"files": f"{folder}/**/*.parquet"})
+    connection.execute(TYPED)
+    window = {"as_of": as_of, "lookback_days": int(lookback_days)}
+    answers = {}
+    for kind, key in (
+        ("destination", "dstaddr"),
+        ("source", "srcaddr"),
+        ("interface", "interface_id"),
+    ):
+        rows = connection.execute(
+            TOP_TALKERS.format(key=key), window | {"top_n": int(top_n)}
+        ).fetchall()
+        answers[f"top_talkers_by_{kind}"] = [
+            [rank, *row] for rank, row in enumerate(rows, 1)
+        ]
+    connection.execute(EXPOSURE, window).fetchall()
+    connection.close()
+    print(json.dumps(answers))
+
+
+if __name__ == "__main__":
+    main()
