@@ -74,13 +74,17 @@
 
 
 {# How likely a server listens on a port, the likeliest first: system ports, ports of
-   known services, and those below the range that Linux gives to clients. #}
+   known services, those below the range that Linux gives to clients, and that range. A
+   known service within that range may as well be a client's choice: it is told from the
+   rest of the range, and from no other port below it. #}
 {% macro port_rank(port) -%}
     {%- set known = (service_ports() | list + var('admin_ports')) | unique | sort -%}
+    {%- set below = known | select('>=', 1024) | select('<', 32768) -%}
+    {%- set within = known | select('>=', 32768) | join(', ') -%}
     case
         when {{ port }} < 1024 then 0
-        when {{ port }} in ({{ known | select('>=', 1024) | join(', ') }}) then 1
-        when {{ port }} < 32768 then 2
+        when {{ port }} in ({{ below | join(', ') }}) then 1
+        when {{ port }} < 32768 or {{ port }} in ({{ within }}) then 2
         when {{ port }} is not null then 3
     end
 {%- endmacro %}
