@@ -52,6 +52,8 @@ RUN_BY = {
         "integration_tests/test_cookbook.py::"
         "test_every_question_has_the_answer_that_the_cookbook_shows"
     ),
+    "python -m bench.known_files": "integration_tests/test_staging.py::"
+    "test_the_benchmark_of_known_files_finds_nothing_new",
     "dbt run-operation stage_external_sources": HERE + "loads_a_bucket",
     "dbt build": HERE + "loads_a_bucket",
     "dbt show --select admin_exposure": HERE + "loads_a_bucket",

@@ -18,6 +18,8 @@ import pytest
 from flow_log_loader import listing, loading
 from flow_log_loader.listing import ListingError, list_files
 
+from bench import known_files
+
 from .conftest import Project
 
 FIELDS = {
@@ -573,3 +575,8 @@ def test_a_pipe_with_the_name_of_a_file_is_an_error(bench: Bench) -> None:
 
 def test_paths_are_escaped_for_duckdb() -> None:
     assert listing.escape_glob("a[1]/b*?.parquet") == "a[[]1]/b[*][?].parquet"
+
+
+def test_the_benchmark_of_known_files_finds_nothing_new(tmp_path: Path) -> None:
+    """It measures a run; that the run finds all files known is checked in there."""
+    assert len(known_files.measure(tmp_path, files=300)) == 3
