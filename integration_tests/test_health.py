@@ -18,6 +18,7 @@ import sample_logs
 from .conftest import END_DATE, Project
 from .snowflake_project import SnowflakeProject
 from .test_snowflake import Bucket, assert_same_rows, plain
+from .test_staging import write
 
 AS_OF = {"as_of": END_DATE.isoformat()}
 #: The flow logs that something happens to; the stand-in takes its time for each file.
@@ -298,3 +299,18 @@ def test_late_warns_and_broken_fails(copied: Project) -> None:
     )
     assert "FAIL 1 no_loaded_record_is_missing" in printed
     assert " ERROR=1 " in printed
+
+
+def test_a_field_is_found_whenever_it_first_comes(
+    new_project: Callable[..., Project], tmp_path: Path
+) -> None:
+    """Also once runs have found none; each run reads what came since the last."""
+    project = new_project(tmp_path)
+    selected = "run", "--select", "+unknown_fields", "+int_health__files"
+    found = []
+    for name, fields in (("a", {}), ("b", {"later_field": ["x"]}), ("c", {})):
+        write(tmp_path / f"{name}.parquet", bytes=[1], start=[1_767_225_600], **fields)
+        project.stage()
+        project.dbt(*selected)
+        found.append(project.query("select name, files from unknown_fields"))
+    assert found == [[], [("later_field", 1)], [("later_field", 1)]]

@@ -37,6 +37,16 @@
             ~ ' so no event can reach it.'
         ) %}
     {% endif %}
+    {% set state = pipe_state(source_node.relation_name).get('executionState') %}
+    {% if state != 'RUNNING' %}
+        {# Someone may want it so; or a full refresh stopped before its first step. #}
+        {% do exceptions.warn(
+            'The pipe ' ~ source_node.relation_name ~ ' is ' ~ state ~ ' and loads'
+            ~ ' nothing. If it is to go on: alter pipe ' ~ source_node.relation_name
+            ~ ' set pipe_execution_paused = false'
+        ) %}
+        {% do return(none) %}
+    {% endif %}
     {% do log(
         'The pipe ' ~ source_node.relation_name ~ ' loads what '
         ~ (channel or 'the REST endpoint') ~ ' announces', info=true

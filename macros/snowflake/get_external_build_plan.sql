@@ -37,6 +37,10 @@
             {% do plan.append(copy_into_landing_sql(source_node)) %}
         {% endif %}
         {% do plan.append(create_pipe_sql(source_node, 'create pipe if not exists')) %}
+    {% elif not state.backfilled and not state.pipe_runs %}
+        {# A full refresh paused the pipe, replaced the table and came no further. #}
+        {% do plan.append(copy_into_landing_sql(source_node)) %}
+        {% do plan.append(create_pipe_sql(source_node, 'create or replace pipe')) %}
     {% elif state.needs_refresh and state.events_flow %}
         {# Closes the gap between that COPY and the first event. #}
         {% do plan.append('alter pipe ' ~ landing ~ ' refresh') %}
@@ -53,11 +57,11 @@
 
 
 {# What is there already: `schema`, `table`, `pipe`, and whether the table is
-   `backfilled`, the pipe `needs_refresh`, and `events_flow` to it. #}
+   `backfilled`, `pipe_runs`, the pipe `needs_refresh`, and `events_flow` to it. #}
 {% macro landing_state(source_node) %}
     {% set state = {
         'schema': false, 'table': false, 'pipe': false, 'backfilled': false,
-        'needs_refresh': false, 'events_flow': false,
+        'pipe_runs': false, 'needs_refresh': false, 'events_flow': false,
     } %}
     {% if not adapter.check_schema_exists(source_node.database, source_node.schema) %}
         {% do return(state) %}
@@ -74,9 +78,11 @@
     {% endif %}
     {% set pipe = find_object('pipes', landing, in_schema_of(source_node)) %}
     {% if pipe is not none %}
-        {% set heard = pipe_state(landing).get('lastReceivedMessageTimestamp') %}
+        {% set status = pipe_state(landing) %}
+        {% set heard = status.get('lastReceivedMessageTimestamp') %}
         {% do state.update({
             'pipe': true,
+            'pipe_runs': status.get('executionState') == 'RUNNING',
             'needs_refresh': pipe.comment == pipe_comment('pending'),
             'events_flow': heard is not none,
         }) %}

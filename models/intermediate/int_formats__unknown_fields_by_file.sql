@@ -1,6 +1,12 @@
 {{ config(unique_key=['name', 'metadata_filename']) }}
 
-{% set since = read_since(this, 'loaded_at') if is_incremental() else none %}
+{# Most runs find no field, so its own rows do not tell how far it has read. Those of
+   int_health__files do, which is built after it. #}
+{% set files = this.incorporate(path={'identifier': 'int_health__files'}) %}
+{% set since = none %}
+{% if execute and is_incremental() and load_relation(files) is not none %}
+    {% set since = read_since(files, 'loaded_at') %}
+{% endif %}
 
 with
 

@@ -1,5 +1,9 @@
 {{ config(unique_key='metadata_filename') }}
 
+{# It reads on from where this model has got to, so it is built first. #}
+{% if not execute %}
+    {% do ref('int_formats__unknown_fields_by_file') %}
+{% endif %}
 {% set since = read_since(this, 'loaded_at') if is_incremental() else none %}
 
 with
