@@ -129,9 +129,11 @@ def _run(
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import cli
 
+    # dbt looks here for options that it has deprecated, and would find pytest's.
+    sys.argv = ["dbt", "--no-use-colors", *words]
     try:
         # What the command `dbt` calls; it ends with the command's exit code.
-        cli(["--no-use-colors", *words], prog_name="dbt")
+        cli(sys.argv[1:], prog_name="dbt")
     finally:
         # What dbt leaves to the end of the interpreter, which this process has not.
         DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
