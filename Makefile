@@ -15,12 +15,7 @@ demo: setup ## Load sample logs that end today, build, and print the answers.
 	@$(BIN)/python -m sample_logs.demo
 
 test: setup-dev lint ## Everything that CI checks.
-	@mkdir -p logs
-	@$(BIN)/python -m pytest -q -m "not long" bootstrap/tests > logs/bootstrap_tests.log 2>&1 & \
-	bootstrap=$$!; trap 'kill $$bootstrap' INT TERM; \
-	$(BIN)/python -m pytest -q -m "not long" integration_tests; integration=$$?; \
-	wait $$bootstrap; bootstrap=$$?; cat logs/bootstrap_tests.log; \
-	test $$bootstrap = 0 -a $$integration = 0
+	@$(BIN)/python -m pytest -q -m "not long" --numprocesses 3 --dist loadfile
 
 test-long: setup-dev ## The long property, kill and scale tests.
 	@$(BIN)/python -m pytest -q -m long
