@@ -70,24 +70,55 @@
 {%- endmacro %}
 
 {# COPY_HISTORY forgets after 14 days what is kept here. It names a file by its stage's
-   URL; the key below the bucket is what the records carry. #}
+   URL; the key below the bucket is what the records carry. A malformed file has landed,
+   and yet none of its records counts: for a reader it is one that failed. #}
 {% macro snowflake__load_attempts() -%}
+    with
+
+    attempts as (
+
+        select
+            regexp_replace(stage_location || file_name, '^[a-z0-9]+://[^/]+/', '')
+                as metadata_filename,
+            last_load_time as loaded_at,
+            status,
+            file_size,
+            row_count,
+            bytes_billed,
+            first_error_message
+        from {{ copy_history(landing_table(), 14) }}
+        where status != 'Load in progress'
+        qualify
+            row_number() over (
+                partition by metadata_filename, loaded_at
+                order by status
+            ) = 1
+
+    ),
+
+    judged as (
+
+        select
+            attempts.*,
+            malformed_files.reason as malformed_reason,
+            attempts.status = 'Loaded' and malformed_files.reason is null as is_loaded
+        from attempts
+        left join {{ ref('malformed_files') }} as malformed_files
+            on attempts.metadata_filename = malformed_files.metadata_filename
+
+    )
+
     select
-        regexp_replace(stage_location || file_name, '^[a-z0-9]+://[^/]+/', '')
-            as metadata_filename,
-        last_load_time as loaded_at,
-        case when status = 'Loaded' then 'loaded' else 'failed' end as status,
+        metadata_filename,
+        loaded_at,
+        case when is_loaded then 'loaded' else 'failed' end as status,
         cast(file_size as bigint) as size_bytes,
-        cast(case when status = 'Loaded' then row_count end as bigint) as records,
+        cast(case when is_loaded then row_count end as bigint) as records,
         cast(bytes_billed as bigint) as bytes_billed,
-        case when status != 'Loaded' then first_error_message end as reason
-    from {{ copy_history(landing_table(), 14) }}
-    where status != 'Load in progress'
-    qualify
-        row_number() over (
-            partition by metadata_filename, loaded_at
-            order by status
-        ) = 1
+        case
+            when not is_loaded then coalesce(malformed_reason, first_error_message)
+        end as reason
+    from judged
 {%- endmacro %}
 
 

@@ -419,7 +419,7 @@ def _channel(account: Account, url: str, topic: str | None) -> str:
 
 @statement(r"alter pipe {name} set {rest}")
 def alter_pipe(session: Session, match: Match) -> Result:
-    """Only the pause, the comment and the error integration can be altered."""
+    """Of what can be altered, the project alters the pause and the comment."""
     session.commit()
     pipe = session.account.find("PIPE", session.resolve(match["name"]))
     allowed = text.words("PIPE_EXECUTION_PAUSED COMMENT")

@@ -55,10 +55,6 @@ loads as (
             'cast(coalesce(loads.created_at, '
             ~ load_time_in_utc('loads.loaded_at') ~ ') as date)'
         ) }}
-        and loads.metadata_filename not in (
-            select malformed_files.metadata_filename
-            from {{ ref('malformed_files') }} as malformed_files
-        )
     group by loads.flow_log_id, loads.metadata_filename
 
 ),
