@@ -1,6 +1,7 @@
 {# A file whose records of the last run stand in flow_records more than once has more of
    them than its last row number. To look for equal keys among them would hold every one
    in memory: that is the test of flow_records tagged `audit`. #}
+{% set two_days_ago = run_started_at - modules.datetime.timedelta(days=2) %}
 
 with
 
@@ -10,7 +11,7 @@ recent as (
         metadata_filename,
         metadata_file_row_number
     from {{ ref('flow_records') }}
-    where loaded_at >= current_date - 1
+    where {{ is_loaded_after(two_days_ago) }}
 
 ),
 
