@@ -13,7 +13,7 @@ sightings as (
         coalesce(pkt_srcaddr, srcaddr) as real_srcaddr,
         coalesce(pkt_dstaddr, dstaddr) as real_dstaddr
     from {{ sightings }}
-    where {{ on_days(scope.days) }}
+    where bytes is not null and {{ on_days(scope.days) }}
 
 ),
 
