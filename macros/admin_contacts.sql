@@ -1,11 +1,19 @@
 {# The CTEs `flows` and `latest` of the marts about administrative ports: what the window
    holds of one action, and for each internal address, public address, port and protocol
-   the newest of it. The server's own interface tells best; the hops in between count
-   where that one is not logged. #}
+   the newest of it. The server's own interface tells best; on days on which it saw
+   nothing the hops in between tell, and what one of them saw is counted. #}
 {% macro admin_contacts(action) -%}
+{%- set same_traffic = 'flows.started_date, flows.internal_addr, flows.external_addr,'
+    ~ ' flows.port, flows.protocol, flows.direction' -%}
 flows as (
 
-    select flows.*
+    select
+        flows.*,
+        flows.hop_addr is null
+        or flows.interface_id
+        is not distinct from min(flows.interface_id) over (
+            partition by {{ same_traffic }}
+        ) as is_counted
     from {{ ref('int_traffic__admin_flows_aggregated_to_days') }} as flows
     where
         flows.action = '{{ action }}'
@@ -21,12 +29,7 @@ flows as (
         )
     qualify
         rank() over (
-            partition by
-                flows.internal_addr,
-                flows.external_addr,
-                flows.port,
-                flows.protocol,
-                flows.direction
+            partition by {{ same_traffic }}
             order by case when flows.hop_addr is null then 0 else 1 end
         ) = 1
 

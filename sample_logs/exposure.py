@@ -15,6 +15,7 @@ from .vocabulary import NO_TEXT
 _TCP, _UDP, _SSH_PORT = 6, 17, 22
 _FIRST_EPHEMERAL_PORT = 1024
 _RST, _SYN_ACK = 4, 18
+_DAY = 86_400
 _INTERFACE = ("interface_id", "instance_id", "vpc_id", "account_id")
 
 
@@ -43,8 +44,12 @@ class _Contact:
     replies: list[_Record] = field(default_factory=list)
 
     def seen(self) -> list[_Record]:
-        """The records that count: those in between only if there are no others."""
+        """What tells of it: records in between only on days without others."""
         return _nearest(self.requests) + _nearest(self.replies)
+
+    def counted(self) -> list[_Record]:
+        """What is added up: of those in between, what one interface saw."""
+        return _once(self.requests) + _once(self.replies)
 
 
 class ExposureCounter:
@@ -111,8 +116,8 @@ class ExposureCounter:
                     "is_refused": _is_refused(contact),
                     "first_seen_at": _utc_text(min(record.start for record in seen)),
                     "last_seen_at": _utc_text(newest),
-                    "records": len(seen),
-                    "bytes": sum(record.bytes for record in seen),
+                    "records": len(contact.counted()),
+                    "bytes": sum(record.bytes for record in contact.counted()),
                     "internal_network": None,
                     "internal_owner": None,
                     "hop_addr": latest.hop,
@@ -200,7 +205,28 @@ def _hop(source: str, target: str, real_source: str, real_target: str) -> str | 
 
 
 def _nearest(records: list[_Record]) -> list[_Record]:
-    return [record for record in records if record.hop is None] or records
+    days = {_day(record) for record in records if record.hop is None}
+    return [
+        record for record in records if record.hop is None or _day(record) not in days
+    ]
+
+
+def _once(records: list[_Record]) -> list[_Record]:
+    nearest = _nearest(records)
+    hops: dict[int, str] = {}
+    for record in nearest:
+        name = record.interface[0]
+        if name is not None:
+            hops[_day(record)] = min(name, hops.get(_day(record), name))
+    return [
+        record
+        for record in nearest
+        if record.hop is None or record.interface[0] == hops.get(_day(record))
+    ]
+
+
+def _day(record: _Record) -> int:
+    return record.start // _DAY
 
 
 def _is_refused(contact: _Contact) -> bool | None:

@@ -13,7 +13,7 @@ sightings as (
         coalesce(pkt_srcaddr, srcaddr) as real_srcaddr,
         coalesce(pkt_dstaddr, dstaddr) as real_dstaddr
     from {{ sightings }}
-    where {{ on_days(scope.days) }}
+    where bytes is not null and {{ on_days(scope.days) }}
 
 ),
 
@@ -132,8 +132,9 @@ pairs as (
 
 ),
 
-{# Who sent first opened the flow; if both did in the same second, a host of ours is
-   taken for the client of a public one. #}
+{# Of two that sent, the first opened the flow; if both did in the same second, a host of
+   ours is taken for the client of a public one. One direction alone may be the answer to
+   what is not logged. #}
 openings as (
 
     select
@@ -143,11 +144,12 @@ openings as (
         upper_end,
         case
             when flagged_end is not null then flagged_end
-            when upper_sent_at is null or lower_sent_at < upper_sent_at then lower_end
-            when lower_sent_at is null or upper_sent_at < lower_sent_at then upper_end
-            when protocol in (6, 17) then own_end
+            when lower_sent_at < upper_sent_at then lower_end
+            when upper_sent_at < lower_sent_at then upper_end
+            when lower_sent_at = upper_sent_at and protocol in (6, 17) then own_end
         end as client_flow_end,
-        flagged_end is null and lower_sent_at = upper_sent_at as is_by_direction
+        flagged_end is not null as is_by_flags,
+        lower_sent_at = upper_sent_at as is_by_direction
     from pairs
 
 ),
@@ -176,6 +178,7 @@ oriented as (
             when counted_once.is_oriented_by_flags then 'tcp_flags'
             when counted_once.client_end is not null then 'ports'
             when openings.client_flow_end is null then 'unknown'
+            when openings.is_by_flags then 'tcp_flags'
             when openings.is_by_direction then 'flow_direction'
             else 'pair'
         end as orientation_method

@@ -2,35 +2,66 @@
 
 {% set sightings = ref('int_traffic__sightings_aggregated_to_days') %}
 {% set scope = rollup_scope(sightings) %}
+{% set real_srcaddr = 'coalesce(pkt_srcaddr, srcaddr)' %}
+{% set real_dstaddr = 'coalesce(pkt_dstaddr, dstaddr)' %}
 
 with
 
+{# With flow_direction, the interface's side is ours; not at a hop, which has an end of
+   its own on that side. #}
 pairs as (
 
     select
         started_date,
-        records,
-        coalesce(pkt_srcaddr, srcaddr) as srcaddr,
-        coalesce(pkt_dstaddr, dstaddr) as dstaddr
+        records + records_without_bytes as records,
+        {{ real_srcaddr }} as real_srcaddr,
+        {{ real_dstaddr }} as real_dstaddr
     from {{ sightings }}
     where
-        flow_direction is null
-        and not {{ ipv4_is_internal('srcaddr') }}
-        and not {{ ipv4_is_internal('dstaddr') }}
-        and {{ on_days(scope.days) }}
+        {{ on_days(scope.days) }}
+        and (
+            {{ real_srcaddr }} is null
+            or {{ real_dstaddr }} is null
+            or (
+                (
+                    flow_direction is null
+                    or pkt_srcaddr != srcaddr
+                    or pkt_dstaddr != dstaddr
+                )
+                and not {{ ipv4_is_internal(real_srcaddr) }}
+                and not {{ ipv4_is_internal(real_dstaddr) }}
+            )
+        )
 
 ),
 
-{{ with_address_scopes('pairs', {'srcaddr': 'src_scope', 'dstaddr': 'dst_scope'}) }},
+{{ with_address_scopes('pairs', {
+    'real_srcaddr': 'src_scope',
+    'real_dstaddr': 'dst_scope',
+}) }},
 
 aggregated as (
 
     select
         started_date,
-        cast(sum(records) as bigint) as records,
+        cast(
+            sum(
+                case
+                    when src_scope = 'public' and dst_scope = 'public' then records
+                    else 0
+                end
+            ) as bigint
+        ) as records,
+        cast(
+            sum(
+                case
+                    when src_scope = 'none' or dst_scope = 'none' then records
+                    else 0
+                end
+            ) as bigint
+        ) as records_without_addresses,
         {{ load_time_literal(scope.loaded_through) }} as loaded_through
     from scoped
-    where src_scope = 'public' and dst_scope = 'public'
     group by all
 
 )

@@ -30,7 +30,6 @@ records as (
     from {{ ref('flow_records') }}
     where
         action = 'ACCEPT'
-        and bytes is not null
         and has_plausible_time
         and {{ in_days(scope.days) }}
         and {{ is_of_counted_flow_log(scope.days) }}
@@ -87,7 +86,8 @@ aggregated as (
         client_end,
         cast(sum(bytes) as bigint) as bytes,
         cast(sum(packets) as bigint) as packets,
-        cast(count(*) as bigint) as records,
+        cast(count(bytes) as bigint) as records,
+        cast(count(*) - count(bytes) as bigint) as records_without_bytes,
         min(started_at) as first_seen_at,
         max(started_at) as last_seen_at,
         count(client_by_flags) > 0 as is_oriented_by_flags,

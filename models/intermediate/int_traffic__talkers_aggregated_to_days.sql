@@ -22,7 +22,10 @@ observed as (
             0 as bytes_deduplicated,
             {{ dedup_basis() }} as dedup_basis
         from {{ sightings }}
-        where {{ key }} is not null and {{ on_days(scope.days) }}
+        where
+            {{ key }} is not null
+            and bytes is not null
+            and {{ on_days(scope.days) }}
         group by all
         {{ 'union all' if not loop.last }}
     {% endfor %}

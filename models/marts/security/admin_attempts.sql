@@ -9,8 +9,8 @@ attempts as (
         external_addr,
         port,
         protocol,
-        cast(sum(records) as bigint) as records,
-        cast(sum(bytes) as bigint) as bytes,
+        cast(sum(case when is_counted then records end) as bigint) as records,
+        cast(sum(case when is_counted then bytes end) as bigint) as bytes,
         min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at
     from flows

@@ -34,7 +34,9 @@ files as (
 
 public_pairs as (
 
-    select coalesce(sum(records), 0) as records_between_public_addresses
+    select
+        coalesce(sum(records), 0) as records_between_public_addresses,
+        coalesce(sum(records_without_addresses), 0) as records_without_addresses
     from {{ ref('int_traffic__public_pairs_aggregated_to_days') }}
     where {{ in_window('started_date') }}
 
@@ -77,6 +79,8 @@ coverage as (
             as records_with_implausible_time,
         cast(public_pairs.records_between_public_addresses as bigint)
             as records_between_public_addresses,
+        cast(public_pairs.records_without_addresses as bigint)
+            as records_without_addresses,
         cast(interfaces.records_without_ports as bigint) as records_without_ports,
         cast(interfaces.records_without_action as bigint) as records_without_action,
         cast(failed.failed_files as bigint) as failed_files
