@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import pytest
 
 import sample_logs
+from sample_logs.health import health
 
 from .conftest import END_DATE, Project
 from .snowflake_project import SnowflakeProject
@@ -25,8 +26,8 @@ AS_OF = {"as_of": END_DATE.isoformat()}
 AFFECTED = ("fl-c68e4860891119d0d", "fl-93fb41d835c4e72e9")
 MODELS = (
     *("int_health__files", "int_traffic__interfaces_aggregated_to_days"),
-    *("int_health__loads", "flow_log_health", "eni_health", "delivery_gaps"),
-    *("failed_files", "load_cost"),
+    *("int_health__loads", "flow_log_health", "account_health", "eni_health"),
+    *("delivery_gaps", "failed_files", "load_cost"),
 )
 
 Rows = list[dict[str, Any]]
@@ -87,19 +88,24 @@ def copied(project: Project, tmp_path: Path) -> Project:
 
 
 def assert_health(query: Query, truth: dict[str, Rows]) -> None:
-    """The health models say what the truth says, for the flow logs in it."""
-    for model, condition, columns in (
-        ("flow_log_health", "true", list(truth["flow_log_health"][0])),
-        ("delivery_gaps", "true", list(truth["delivery_gaps"][0])),
-        ("eni_health", "is_silent", list(truth["silent_interfaces"][0])),
-    ):
-        name = "silent_interfaces" if model == "eni_health" else model
-        found = query(f"select {', '.join(columns)} from {model} where {condition}")
+    """The health models say what the truth says."""
+    for model in ("flow_log_health", "account_health", "eni_health", "delivery_gaps"):
+        found = query(f"select {', '.join(truth[model][0])} from {model}")
         assert sorted(tuple(map(plain, row)) for row in found) == sorted(
-            tuple(row.values()) for row in truth[name]
+            tuple(row.values()) for row in truth[model]
         ), model
     failed = query("select metadata_filename from failed_files")
     assert sorted(row[0] for row in failed) == truth["failed_files"]
+
+
+def planted(truth: dict[str, Rows]) -> dict[str, Rows]:
+    """What of the truth tells of trouble."""
+    return {
+        "delivery_gaps": truth["delivery_gaps"],
+        "failed_files": truth["failed_files"],
+        "silent": [row for row in truth["eni_health"] if row["is_silent"]],
+        "skipdata": [row for row in truth["eni_health"] if row["skipdata_records"]],
+    }
 
 
 def test_what_was_planted_is_reported_and_nothing_else(
@@ -107,7 +113,8 @@ def test_what_was_planted_is_reported_and_nothing_else(
 ) -> None:
     (gap,) = truth["delivery_gaps"]
     assert gap["gap_minutes"] == 3 * 60 + 30
-    assert len(truth["silent_interfaces"]) == 1
+    assert len(planted(truth)["silent"]) == 1
+    assert len(truth["account_health"]) < len(truth["flow_log_health"])
     assert len(truth["failed_files"]) == 3
     assert sum(row["skipdata_records"] for row in truth["flow_log_health"]) == 2
     assert_health(project.query, truth)
@@ -117,43 +124,50 @@ def test_lags_and_costs_are_those_of_the_files(
     project: Project, troubled: Path, truth: dict[str, Rows]
 ) -> None:
     """Against the load history and the Parquet files, by plain SQL."""
-    with duckdb.connect(str(project.database), read_only=True) as connection:
-        plain_lags = connection.execute(
-            f"""
-            with files as (
+    readable = [
+        str(path)
+        for path in troubled.rglob("*.parquet")
+        if str(path.relative_to(troubled)) not in truth["failed_files"]
+    ]
+    for model, columns, parts, rows in (
+        ("flow_log_health", "flow_log_id", "split_part(name, '_', 4)", 7),
+        (
+            *("account_health", "account_id, region"),
+            *("split_part(name, '_', 1), split_part(name, '_', 3)", 5),
+        ),
+    ):
+        with duckdb.connect(str(project.database), read_only=True) as connection:
+            plain_lags = connection.execute(
+                f"""
+                with files as (
+                    select
+                        parse_filename(filename) as name,
+                        max("end") as ended,
+                        strptime(split_part(name, '_', 5), '%Y%m%dT%H%MZ') as created
+                    from read_parquet($files, hive_partitioning = false)
+                    group by filename
+                )
                 select
-                    parse_filename(filename) as name,
-                    max("end") as ended,
-                    strptime(split_part(name, '_', 5), '%Y%m%dT%H%MZ') as created
-                from read_parquet($files, hive_partitioning = false)
-                group by filename
-            )
-            select
-                split_part(name, '_', 4),
-                round(quantile_cont(epoch(created) - ended, 0.5)),
-                round(quantile_cont(epoch(created) - ended, 0.95)),
-                round(quantile_cont(date_diff('second', created, loaded_at), 0.5)),
-                round(quantile_cont(date_diff('second', created, loaded_at), 0.95))
-            from files
-            inner join landing.load_history
-                on parse_filename(metadata_filename) = name
-            where created < date '{END_DATE}' + 1
-            group by 1
-            order by 1
-            """,
-            {
-                "files": [
-                    str(path)
-                    for path in troubled.rglob("*.parquet")
-                    if str(path.relative_to(troubled)) not in truth["failed_files"]
-                ]
-            },
-        ).fetchall()
-    assert len(plain_lags) == 7
-    assert plain_lags == project.query(
-        "select flow_log_id, delivery_lag_p50_seconds, delivery_lag_p95_seconds,"
-        " load_lag_p50_seconds, load_lag_p95_seconds from flow_log_health order by 1"
-    )
+                    {parts},
+                    round(quantile_cont(epoch(created) - ended, 0.5)),
+                    round(quantile_cont(epoch(created) - ended, 0.95)),
+                    round(quantile_cont(date_diff('second', created, loaded_at), 0.5)),
+                    round(quantile_cont(date_diff('second', created, loaded_at), 0.95))
+                from files
+                inner join landing.load_history
+                    on parse_filename(metadata_filename) = name
+                where created < date '{END_DATE}' + 1
+                group by {parts}
+                order by {parts}
+                """,
+                {"files": readable},
+            ).fetchall()
+        assert len(plain_lags) == rows
+        assert plain_lags == project.query(
+            f"select {columns}, delivery_lag_p50_seconds, delivery_lag_p95_seconds,"
+            f" load_lag_p50_seconds, load_lag_p95_seconds from {model}"
+            f" order by {columns}"
+        )
 
     files = list(troubled.rglob("*.parquet"))
     cost = project.query(
@@ -179,6 +193,13 @@ def test_snowflake_says_the_same(
         for file in sorted(troubled.rglob("*.parquet"))
         if any(flow_log in file.name for flow_log in AFFECTED)
     ]
+    for file in files:
+        target = tmp_path / file.relative_to(troubled)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(file, target)
+    affected = health(tmp_path, truth["failed_files"], END_DATE)
+    assert planted(affected) == planted(truth)
+
     by_event = files[::10]
     bucket.put(*(file for file in files if file not in by_event))
     snowflake.stage()
@@ -188,18 +209,8 @@ def test_snowflake_says_the_same(
         "build", "--exclude-resource-types=unit_test", read_pipe_usage=True, **AS_OF
     )
     assert "assert_no_file_failed" in printed.partition("Completed with")[2]
-
-    affected = truth | {
-        "flow_log_health": [
-            row for row in truth["flow_log_health"] if row["flow_log_id"] in AFFECTED
-        ]
-    }
     assert_health(snowflake.query, affected)
 
-    for file in files:
-        target = tmp_path / file.relative_to(troubled)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        shutil.copy(file, target)
     embedded = new_project(tmp_path)
     embedded.stage()
     embedded.dbt("run", "--select", "+path:models/marts/operations", **AS_OF)

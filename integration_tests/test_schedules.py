@@ -11,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +75,13 @@ def test_the_cron_job_runs_again_and_again(project: Project, tmp_path: Path) -> 
         then = (logs / name).stat().st_mtime - days * DAY
         os.utime(logs / name, (then, then))
 
+    now = datetime.now(UTC)
+    old, recent = (
+        f"{now - timedelta(days=days):%Y-%m-%dT%H:%M:%SZ} ok in 9 s: planted\n"
+        for days in (31, 29)
+    )
+    (logs / "summary.txt").write_text(old + recent)
+
     first, second = (run_job(project, logs) for _ in range(2))
     records = project.query("select count(*) from flow_records")
     assert records == [(500,)]
@@ -110,7 +118,9 @@ def test_the_cron_job_runs_again_and_again(project: Project, tmp_path: Path) -> 
     assert code == 1
     assert "failed in" in printed
     assert "stage=1 freshness=0 build=0; PASS=" in printed
-    assert (logs / "summary.txt").read_text() == first[1] + second[1] + printed
+    assert (logs / "summary.txt").read_text() == (
+        recent + first[1] + second[1] + printed
+    )
 
 
 def steps() -> list[str]:

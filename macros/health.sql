@@ -51,6 +51,38 @@
 {%- endmacro %}
 
 
+{# The files of the window whose records count, and how late each came, in seconds: to
+   the bucket, and from there to landing. #}
+{% macro delivered_files() -%}
+    {%- set landed_at = load_time_in_utc('loaded_at') -%}
+    select
+        *,
+        {{ landed_at }} as landed_at,
+        {{
+            dbt.datediff('newest_record_ended_at', 'created_at', 'second')
+        }} as delivery_lag,
+        {{ dbt.datediff('created_at', landed_at, 'second') }} as load_lag
+    from {{ ref('int_health__files') }}
+    where {{ in_window('cast(coalesce(created_at, ' ~ landed_at ~ ') as date)') }}
+{%- endmacro %}
+
+
+{# The columns <lag>_p50_seconds and <lag>_p95_seconds of each of the columns `lags`. #}
+{% macro lag_percentiles(lags) -%}
+    {%- set columns = [] -%}
+    {%- for lag in lags -%}
+        {%- for percent in (50, 95) -%}
+            {%- do columns.append(
+                'cast(round(percentile_cont(' ~ percent / 100
+                ~ ') within group (order by ' ~ lag ~ ')) as bigint) as '
+                ~ lag ~ '_p' ~ percent ~ '_seconds'
+            ) -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {{ columns | join(',\n        ') }}
+{%- endmacro %}
+
+
 {# Every attempt to load a file, one row each. #}
 {% macro load_attempts() -%}
     {{ return(adapter.dispatch('load_attempts', 'vpc_flow_logs')()) }}

@@ -5,8 +5,8 @@ models, with Python's own arithmetic.
 """
 
 import re
-from collections import defaultdict
-from collections.abc import Collection
+from collections import Counter, defaultdict
+from collections.abc import Collection, Iterable
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
@@ -36,7 +36,8 @@ def health(out: Path, malformed: Collection[str], as_of: date) -> dict[str, Any]
     now = datetime(as_of.year, as_of.month, as_of.day) + timedelta(days=1)
     flow_logs: dict[str, dict[str, Any]] = {}
     created: dict[str, set[datetime]] = defaultdict(set)
-    seen: dict[tuple[str, str], tuple[datetime, datetime]] = {}
+    lags: dict[str, list[int]] = defaultdict(list)
+    interfaces: dict[tuple[str, str], _Interface] = defaultdict(_Interface)
     for path in sorted(out.rglob("*.parquet")):
         match = _NAME.fullmatch(path.name)
         assert match, path
@@ -56,11 +57,9 @@ def health(out: Path, malformed: Collection[str], as_of: date) -> dict[str, Any]
         table = pq.read_table(
             path, columns=["interface_id", "start", "end", "log_status"]
         )
-        ends = table.group_by("interface_id").aggregate([("end", "max")])
-        for name, end in zip(*ends.to_pydict().values(), strict=True):
-            key = (flow_log_id, name)
-            ended_at, newest_file = seen.get(key, (_time(0), created_at))
-            seen[key] = max(ended_at, _time(end)), max(newest_file, created_at)
+        for record in table.to_pylist():
+            key = (flow_log_id, record["interface_id"])
+            interfaces[key].add(record, created_at)
         if created_at >= now:
             continue
         created[flow_log_id].add(created_at)
@@ -69,32 +68,100 @@ def health(out: Path, malformed: Collection[str], as_of: date) -> dict[str, Any]
         for status, field in (("NODATA", "nodata"), ("SKIPDATA", "skipdata")):
             count = pc.sum(pc.equal(table["log_status"], status)).as_py()
             row[f"{field}_records"] += count
-        newest = str(_time(pc.max(table["end"]).as_py()))
-        row["newest_record_ended_at"] = max(row["newest_record_ended_at"] or "", newest)
+        newest = _time(pc.max(table["end"]).as_py())
+        lags[flow_log_id].append(_seconds(newest, created_at))
+        row["newest_record_ended_at"] = max(
+            row["newest_record_ended_at"] or "", str(newest)
+        )
         row["newest_file_created_at"] = str(max(created[flow_log_id]))
 
     earliest = now - timedelta(hours=SILENT_AFTER_HOURS)
+    silent = {key for key, seen in interfaces.items() if seen.newest < earliest}
+    gaps = {id_: _gaps(id_, sorted(times)) for id_, times in sorted(created.items())}
+    for flow_log_id, row in flow_logs.items():
+        row["gaps"] = len(gaps[flow_log_id])
+        row |= _percentiles("delivery_lag", lags[flow_log_id])
+        row["interfaces"] = sum(key[0] == flow_log_id for key in interfaces)
+        row["silent_interfaces"] = sum(key[0] == flow_log_id for key in silent)
     return {
         "flow_log_health": [row for _, row in sorted(flow_logs.items())],
-        "delivery_gaps": [
-            gap
-            for flow_log_id, times in sorted(created.items())
-            for gap in _gaps(flow_log_id, sorted(times))
-        ],
-        "silent_interfaces": [
-            {
-                "flow_log_id": flow_log_id,
-                "interface_id": interface_id,
-                "newest_record_ended_at": str(ended_at),
-                "newest_file_created_at": str(newest_file),
-            }
-            for (flow_log_id, interface_id), (ended_at, newest_file) in sorted(
-                seen.items()
-            )
-            if ended_at < earliest
+        "account_health": _accounts(flow_logs.values(), lags, interfaces, silent),
+        "delivery_gaps": [gap for rows in gaps.values() for gap in rows],
+        "eni_health": [
+            {"flow_log_id": key[0], "interface_id": key[1], "is_silent": key in silent}
+            | seen.row()
+            for key, seen in sorted(interfaces.items())
         ],
         "failed_files": sorted(malformed),
     }
+
+
+class _Interface:
+    """What one flow log says about one network interface."""
+
+    def __init__(self) -> None:
+        self.newest = self.newest_file = _time(0)
+        self.statuses: Counter[str] = Counter()
+        self.lags: dict[date, int] = {}
+
+    def add(self, record: dict[str, Any], created_at: datetime) -> None:
+        ended_at, day = _time(record["end"]), _time(record["start"]).date()
+        self.newest = max(self.newest, ended_at)
+        self.newest_file = max(self.newest_file, created_at)
+        self.statuses[record["log_status"]] += 1
+        lag = _seconds(ended_at, created_at)
+        self.lags[day] = max(self.lags.get(day, lag), lag)
+
+    def row(self) -> dict[str, Any]:
+        return {
+            "newest_record_ended_at": str(self.newest),
+            "newest_file_created_at": str(self.newest_file),
+            "records": self.statuses.total(),
+            "skipdata_records": self.statuses["SKIPDATA"],
+            "skipdata_share": self.statuses["SKIPDATA"] / self.statuses.total(),
+        } | _percentiles("longest_delivery_lag", self.lags.values())
+
+
+def _accounts(
+    flow_logs: Iterable[dict[str, Any]],
+    lags: dict[str, list[int]],
+    interfaces: Collection[tuple[str, str]],
+    silent: Collection[tuple[str, str]],
+) -> list[dict[str, Any]]:
+    rows = []
+    by_account: dict[tuple[str, str], list[dict[str, Any]]] = defaultdict(list)
+    for flow_log in flow_logs:
+        by_account[flow_log["account_id"], flow_log["region"]].append(flow_log)
+    for (account_id, region), members in sorted(by_account.items()):
+        ids = {row["flow_log_id"] for row in members}
+        row: dict[str, Any] = {"account_id": account_id, "region": region}
+        row["flow_logs"] = len(ids)
+        for name in ("newest_file_created_at", "newest_record_ended_at"):
+            row[name] = max(member[name] for member in members)
+        for name in ("gaps", "failed_files", "files", "records", "skipdata_records"):
+            row[name] = sum(member[name] for member in members)
+        row["skipdata_share"] = row["skipdata_records"] / row["records"]
+        row["interfaces"] = len(
+            {eni for flow_log, eni in interfaces if flow_log in ids}
+        )
+        row["silent_interfaces"] = len(
+            {eni for flow_log, eni in silent if flow_log in ids}
+        )
+        row |= _percentiles("delivery_lag", [lag for id_ in ids for lag in lags[id_]])
+        rows.append(row)
+    return rows
+
+
+def _percentiles(name: str, values: Iterable[int]) -> dict[str, int]:
+    """The two percentiles of a lag, between its neighbours, in whole seconds."""
+    ordered = sorted(values)
+    result = {}
+    for percent in (50, 95):
+        below, hundredths = divmod(percent * (len(ordered) - 1), 100)
+        above = min(below + 1, len(ordered) - 1)
+        exact = 100 * ordered[below] + hundredths * (ordered[above] - ordered[below])
+        result[f"{name}_p{percent}_seconds"] = (exact + 50) // 100
+    return result
 
 
 def _gaps(flow_log_id: str, times: list[datetime]) -> list[dict[str, Any]]:
@@ -114,6 +181,10 @@ def _gaps(flow_log_id: str, times: list[datetime]) -> list[dict[str, Any]]:
         for before, after, minutes in pairs
         if minutes > GAP_AFTER_MINUTES
     ]
+
+
+def _seconds(earlier: datetime, later: datetime) -> int:
+    return int((later - earlier).total_seconds())
 
 
 def _time(seconds: int) -> datetime:

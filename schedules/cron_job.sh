@@ -8,7 +8,7 @@
 # 75 if another run is still at work. Environment, besides what the profile reads:
 #
 #   VPC_FLOW_JOB_LOGS         folder of the logs; default logs/job in the project
-#   VPC_FLOW_JOB_LOG_DAYS     days that a run's log is kept; default 30
+#   VPC_FLOW_JOB_LOG_DAYS     days that a run's log and its line are kept; default 30
 #   VPC_FLOW_JOB_LOADER_ROLE  on Snowflake, the role that stages; default the profile's
 set -u
 
@@ -55,6 +55,11 @@ tests=$(sed -n 's/.*Done\. \(PASS=.*\)/\1/p' "$log" | tail -n 1)
 line="$(date -u +%Y-%m-%dT%H:%M:%SZ) $outcome in $(($(date +%s) - started)) s:$steps"
 echo "$line; ${tests:-no result}; $log" | tee -a "$logs/summary.txt"
 
-find "$logs" -name '*.log' -type f -mtime "+${VPC_FLOW_JOB_LOG_DAYS:-30}" \
+days=${VPC_FLOW_JOB_LOG_DAYS:-30}
+# A line begins with its time, so those before the first kept one sort before it.
+first=$(date -u -d "$days days ago" +%Y-%m-%dT%H:%M:%SZ)
+awk -v first="$first" '$1 >= first' "$logs/summary.txt" > "$logs/summary.new" &&
+    mv "$logs/summary.new" "$logs/summary.txt"
+find "$logs" -name '*.log' -type f -mtime "+$days" \
     -exec rm -f {} +
 exit "$worst"

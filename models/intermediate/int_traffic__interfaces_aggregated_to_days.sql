@@ -26,7 +26,8 @@ files as (
                     then 1
             end
         ) as records_without_ports,
-        max(coalesce(ended_at, started_at)) as newest_record_ended_at
+        max(coalesce(ended_at, started_at)) as newest_record_ended_at,
+        min(ended_at) as oldest_record_ended_at
     from {{ ref('flow_records') }}
     where has_plausible_time and {{ in_days(scope.days) }}
     group by started_date, metadata_filename, interface_id, action
@@ -48,6 +49,15 @@ aggregated as (
         cast(sum(records_without_ports) as bigint) as records_without_ports,
         max(newest_record_ended_at) as newest_record_ended_at,
         max({{ file_created_at('metadata_filename') }}) as newest_file_created_at,
+        cast(
+            max(
+                {{ dbt.datediff(
+                    'oldest_record_ended_at',
+                    file_created_at('metadata_filename'),
+                    'second'
+                ) }}
+            ) as bigint
+        ) as longest_delivery_lag_seconds,
         {{ load_time_literal(scope.loaded_through) }} as loaded_through
     from files
     group by started_date, flow_log_id, interface_id, action

@@ -2,8 +2,20 @@ with
 
 days as (
 
-    select * from {{ ref('int_traffic__interfaces_aggregated_to_days') }}
+    select
+        flow_log_id,
+        interface_id,
+        started_date,
+        sum(records) as records,
+        sum(nodata_records) as nodata_records,
+        sum(skipdata_records) as skipdata_records,
+        max(account_id) as account_id,
+        max(newest_record_ended_at) as newest_record_ended_at,
+        max(newest_file_created_at) as newest_file_created_at,
+        max(longest_delivery_lag_seconds) as longest_delivery_lag
+    from {{ ref('int_traffic__interfaces_aggregated_to_days') }}
     where interface_id is not null and {{ in_window('started_date') }}
+    group by flow_log_id, interface_id, started_date
 
 ),
 
@@ -28,7 +40,8 @@ interfaces as (
         cast(sum(skipdata_records) as bigint) as skipdata_records,
         max(account_id) as account_id,
         max(newest_record_ended_at) as newest_record_ended_at,
-        max(newest_file_created_at) as newest_file_created_at
+        max(newest_file_created_at) as newest_file_created_at,
+        {{ lag_percentiles(['longest_delivery_lag']) }}
     from days
     group by flow_log_id, interface_id
 
@@ -43,6 +56,8 @@ judged as (
         regions.region,
         interfaces.newest_record_ended_at,
         interfaces.newest_file_created_at,
+        interfaces.longest_delivery_lag_p50_seconds,
+        interfaces.longest_delivery_lag_p95_seconds,
         interfaces.newest_record_ended_at < {{ dbt.dateadd(
             'hour', -1 * var('silent_after_hours'), as_of_time()
         ) }} as is_silent,

@@ -9,24 +9,9 @@ files as (
 
 ),
 
-files_in_window as (
+delivered_files as (
 
-    select * from files
-    where {{ in_window('cast(coalesce(created_at, landed_at) as date)') }}
-
-),
-
-lags as (
-
-    select
-        *,
-        {{
-            dbt.datediff('newest_record_ended_at', 'created_at', 'second')
-        }} as delivery_lag,
-        {{
-            dbt.datediff('created_at', 'landed_at', 'second')
-        }} as load_lag
-    from files_in_window
+    {{ delivered_files() }}
 
 ),
 
@@ -85,11 +70,8 @@ delivered as (
         max(newest_record_ended_at) as newest_record_ended_at,
         max(created_at) as newest_file_created_at,
         max(landed_at) as newest_file_loaded_at,
-        percentile_cont(0.5) within group (order by delivery_lag) as delivery_lag_p50,
-        percentile_cont(0.95) within group (order by delivery_lag) as delivery_lag_p95,
-        percentile_cont(0.5) within group (order by load_lag) as load_lag_p50,
-        percentile_cont(0.95) within group (order by load_lag) as load_lag_p95
-    from lags
+        {{ lag_percentiles(['delivery_lag', 'load_lag']) }}
+    from delivered_files
     group by flow_log_id
 
 ),
@@ -151,10 +133,10 @@ joined as (
         cast({{ dbt.datediff(
             'delivered.newest_file_created_at', as_of_time(), 'minute'
         ) }} as bigint) as minutes_since_newest_file,
-        cast(round(delivered.delivery_lag_p50) as bigint) as delivery_lag_p50_seconds,
-        cast(round(delivered.delivery_lag_p95) as bigint) as delivery_lag_p95_seconds,
-        cast(round(delivered.load_lag_p50) as bigint) as load_lag_p50_seconds,
-        cast(round(delivered.load_lag_p95) as bigint) as load_lag_p95_seconds,
+        delivered.delivery_lag_p50_seconds,
+        delivered.delivery_lag_p95_seconds,
+        delivered.load_lag_p50_seconds,
+        delivered.load_lag_p95_seconds,
         cast(coalesce(gaps.gaps, 0) as bigint) as gaps,
         cast(gaps.longest_gap_minutes as bigint) as longest_gap_minutes,
         cast(coalesce(interfaces.interfaces, 0) as bigint) as interfaces,
