@@ -15,7 +15,7 @@ demo: setup ## Load sample logs that end today, build, and print the answers.
 	@$(BIN)/python -m sample_logs.demo
 
 test: setup-dev lint ## Everything that CI checks.
-	@$(BIN)/python -m pytest -q -m "not long" --numprocesses 3 --dist loadfile
+	@$(BIN)/python -m pytest -q -m "not long" --numprocesses 3 --dist loadfile --no-loadscope-reorder
 
 test-long: setup-dev ## The long property, kill and scale tests.
 	@$(BIN)/python -m pytest -q -m long

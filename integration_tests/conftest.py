@@ -18,12 +18,13 @@ import sample_logs
 from .processes import Command
 
 if TYPE_CHECKING:
-    from .snowflake_project import SnowflakeProject
+    from .snowflake_project import Bucket, SnowflakeProject
     from .snowflake_stand_in import StandIn
 
 ROOT = Path(__file__).parent.parent
 PUBLISHED_DATA = ROOT.parent / "shared" / "data"
 END_DATE = date(2026, 3, 31)
+AS_OF = {"as_of": END_DATE.isoformat()}
 
 
 @dataclass
@@ -155,3 +156,25 @@ def snowflake(
 
     folder = tmp_path_factory.mktemp("snowflake")
     return SnowflakeProject(stand_in, emulated_s3, folder)
+
+
+@pytest.fixture(scope="session")
+def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A sample of few files, since the stand-in takes its time for each."""
+    folder = tmp_path_factory.mktemp("small")
+    sample_logs.generate(folder, end_date=END_DATE, records=4_000, records_per_file=400)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def small_truth(small: Path) -> dict[str, Any]:
+    answers: dict[str, Any] = json.loads((small / "truth.json").read_text())
+    return answers
+
+
+@pytest.fixture
+def bucket(snowflake: SnowflakeProject, small: Path) -> Bucket:
+    """An empty database and bucket, and the files of the small sample."""
+    from .snowflake_project import Bucket
+
+    return Bucket(snowflake, small)

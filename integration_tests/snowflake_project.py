@@ -8,9 +8,11 @@ import json
 import os
 import subprocess
 import sys
+from itertools import count
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import yaml
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
@@ -125,6 +127,42 @@ class SnowflakeProject:
                 f" select * from {relation} order by {order_by}"
             )
         ]
+
+
+class Bucket:
+    """A bucket with a stage over it, whose pipe hears of new files."""
+
+    _numbers = count(1)
+
+    def __init__(self, project: SnowflakeProject, folder: Path) -> None:
+        self.project = project
+        self.name = name = f"flow-logs-{next(self._numbers)}"
+        self.folder = folder
+        self.url = f"s3://{name}/"
+        self.files = sorted(folder.rglob("*.parquet"))
+        project.s3.create_bucket(Bucket=name)
+        project.stand_in.forget_failures()
+        project.stand_in.rows(
+            "drop database if exists flow; create database flow;"
+            " create schema flow.landing; create schema flow.analytics;"
+            f" create stage flow.landing.flow_logs_stage url = '{self.url}'"
+        )
+
+    def put(self, *files: Path) -> list[str]:
+        """Upload files, without an event; return their URLs."""
+        keys = [str(file.relative_to(self.folder)) for file in files]
+        for file, key in zip(files, keys, strict=True):
+            self.project.s3.upload_file(str(file), self.name, key)
+        return [self.url + key for key in keys]
+
+    def announce(self, *files: Path) -> None:
+        """Upload files, with an event for each."""
+        for url in self.put(*files):
+            assert self.project.stand_in.event(url) == ["FLOW.LANDING.FLOW_LOGS"]
+
+
+def records_of(*files: Path) -> int:
+    return sum(pq.read_metadata(file).num_rows for file in files)
 
 
 class KeyPair:

@@ -88,9 +88,7 @@ def test_coverage_counts_what_the_cases_hide(project: Project) -> None:
     assert coverage["records_with_implausible_time"] == sum(
         "start" in r for r in records
     ) - len(in_time)
-    accepted = [
-        r for r in in_time if r.get("action") == "ACCEPT" and "tgw_id" not in r
-    ]
+    accepted = [r for r in in_time if r.get("action") == "ACCEPT" and "tgw_id" not in r]
     assert coverage["records_between_public_addresses"] == sum(
         ("flow_direction" not in r or hops(r) > 0)
         and {scope(end) for end in real_ends(r)} == {"public"}

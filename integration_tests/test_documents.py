@@ -116,11 +116,12 @@ RUN_BY = {
         OPERATIONS + "test_teardown_takes_back_everything_in_order"
     ),
     "dbt run-operation stage_external_sources --target snowflake": (
-        "integration_tests/test_snowflake.py::"
+        "integration_tests/test_snowflake_staging.py::"
         "test_staging_that_stopped_anywhere_is_finished_by_the_next_run"
     ),
     "dbt build --target snowflake": (
-        "integration_tests/test_snowflake.py::test_two_builds_at_once_double_nothing"
+        "integration_tests/test_snowflake_builds.py::"
+        "test_two_builds_at_once_double_nothing"
     ),
 }
 

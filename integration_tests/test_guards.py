@@ -9,10 +9,8 @@ from typing import Any
 
 import pytest
 
-from .conftest import END_DATE, Project
+from .conftest import AS_OF, Project
 from .test_main_job import assert_marts_equal
-
-AS_OF = {"as_of": END_DATE.isoformat()}
 
 
 @pytest.fixture

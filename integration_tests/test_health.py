@@ -16,12 +16,11 @@ import pytest
 import sample_logs
 from sample_logs.health import health
 
-from .conftest import END_DATE, Project
-from .snowflake_project import SnowflakeProject
-from .test_snowflake import Bucket, assert_same_rows, plain
+from .conftest import AS_OF, END_DATE, Project
+from .snowflake_project import Bucket, SnowflakeProject
+from .test_snowflake import assert_same_rows, plain
 from .test_staging import write
 
-AS_OF = {"as_of": END_DATE.isoformat()}
 #: The flow logs that something happens to; the stand-in takes its time for each file.
 AFFECTED = ("fl-c68e4860891119d0d", "fl-93fb41d835c4e72e9")
 MODELS = (

@@ -11,12 +11,9 @@ from typing import Any
 import pytest
 
 from .conftest import END_DATE, Project
-from .snowflake_project import SnowflakeProject
+from .snowflake_project import Bucket, SnowflakeProject
 from .test_main_job import MARTS
-from .test_snowflake import Bucket, small
 from .test_staging import write
-
-__all__ = ["small"]
 
 WINDOW = {"as_of": END_DATE.isoformat(), "lookback_days": 1}
 RETENTION = {"landing_retention_days": 2, "rollup_retention_days": 4}

@@ -1,0 +1,271 @@
+"""Builds on Snowflake's stand-in: each record once, whatever happens meanwhile."""
+
+from __future__ import annotations
+
+import re
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlglot
+from sqlglot import exp
+
+from .conftest import AS_OF
+from .snowflake_project import Bucket, KeyPair, SnowflakeProject, records_of
+from .test_main_job import assert_each_days_bytes_count_once, assert_marts_equal
+
+#: What is too large to be read in full.
+LARGE = {"flow_logs", "stg_vpc_flow__flow_logs", "flow_records"}
+
+
+def assert_each_record_counts_once(
+    project: SnowflakeProject, truth: dict[str, Any]
+) -> None:
+    assert project.query("select count(*) from flow_records") == [(truth["records"],)]
+    assert_marts_equal(project, truth)
+    assert_each_days_bytes_count_once(project.query, truth)
+
+
+def test_late_and_repeated_loads_count_once(
+    bucket: Bucket, small_truth: dict[str, Any]
+) -> None:
+    """Some files by the first COPY, some by events, some late, some twice."""
+    project, files = bucket.project, bucket.files
+    bucket.put(*files[::3])
+    project.stage()
+    project.dbt("run", **AS_OF)
+
+    bucket.announce(*files[1::3])
+    # These commit now, and began before what the models have already counted.
+    project.stand_in.scan_time(90)
+    bucket.announce(*files[2::3])
+    project.stand_in.scan_time(None)
+    project.stand_in.clear_log()
+    project.dbt("build", "--exclude-resource-types=unit_test", **AS_OF)
+    scheduled = project.stand_in.statements()
+
+    # The pipe's history of 14 days lapses, and it loads some files again.
+    project.stand_in.lapse("flow.landing.flow_logs")
+    bucket.announce(*files[:5])
+    project.dbt("run", **AS_OF)
+    assert_each_record_counts_once(project, small_truth)
+
+    reading = [name for text in scheduled for name in large_relations_read(text)]
+    assert set(reading) == LARGE
+
+
+def large_relations_read(text: str) -> set[str]:
+    """What a statement reads of the large relations, each by a literal bound.
+
+    Not what a view is made of, which is read by whoever reads the view; nor the newest
+    load time, which Snowflake keeps beside the table; nor dbt's look at the columns.
+    """
+    found: set[str] = set()
+    nothing = r"^select max\(|where false\s+limit 0|^(?!.*\b(select|merge)\b)"
+    if re.search(nothing, text.strip(), re.DOTALL):
+        return found
+    parsed = sqlglot.parse_one(text, read="snowflake")
+    is_view = isinstance(parsed, exp.Create) and parsed.kind == "VIEW"
+    if is_view and "__dbt_tmp" not in parsed.this.sql():
+        return found
+    for table in parsed.find_all(exp.Table):
+        reader = table.find_ancestor(exp.Select, exp.Merge)
+        if table.db and table.name.lower() in LARGE and reader:
+            bound = reader.args.get("where") or reader.args.get("on")
+            assert bound and re.search(
+                r"(loaded_at|_dbt_copied_at) > cast\('2|started_at >= cast\('2",
+                bound.sql(),
+                re.IGNORECASE,
+            ), text
+            found.add(table.name.lower())
+    return found
+
+
+def test_answers_do_not_depend_on_a_time_zone(
+    bucket: Bucket, small_truth: dict[str, Any]
+) -> None:
+    """COPY, the pipe and dbt each in a zone of their own, all far from UTC."""
+    project = bucket.project
+    bucket.put(bucket.files[0])
+    project.stand_in.clear_log()
+    project.stand_in.timezone("Pacific/Auckland")
+    project.stage()
+    project.stand_in.pipe_timezone("Asia/Tokyo")
+    bucket.announce(*bucket.files[1:])
+    project.stand_in.pipe_timezone(None)
+    project.stand_in.timezone("America/Los_Angeles")
+    project.dbt("run", **AS_OF)
+    zones = {
+        statement: entry["timezone"]
+        for entry in project.stand_in.log()
+        for statement in ("copy into", "create or replace")
+        if entry["text"].strip().startswith(statement)
+    }
+    assert zones == {
+        "copy into": "Pacific/Auckland",
+        "create or replace": "America/Los_Angeles",
+    }
+    assert_each_record_counts_once(project, small_truth)
+
+
+TALKERS = "int_traffic__talkers_aggregated_to_days"
+ADMIN_FLOWS = "int_traffic__admin_flows_aggregated_to_days"
+COUNTED = ["malformed_files", "flow_records", TALKERS, ADMIN_FLOWS]
+
+
+@pytest.fixture(scope="module")
+def half_counted(snowflake: SnowflakeProject, small: Path) -> Callable[[], None]:
+    """Landing holds the small sample; the models, as often as asked, half of it."""
+    bucket = Bucket(snowflake, small)
+    bucket.put(*bucket.files[::2])
+    snowflake.stage()
+    snowflake.dbt("run", **AS_OF)
+    bucket.announce(*bucket.files[1::2])
+    for model in COUNTED:
+        snowflake.query(f"create table {model}_half as select * from {model}")
+
+    def restore() -> None:
+        for model in COUNTED:
+            snowflake.query(
+                f"create or replace table {model} as select * from {model}_half"
+            )
+
+    return restore
+
+
+@pytest.mark.parametrize(
+    "failures",
+    [
+        {"merge into .*flow_records": "before"},
+        {"merge into .*flow_records": "after"},
+        {f"delete from .*{TALKERS}": "before", f"delete from .*{ADMIN_FLOWS}": "after"},
+        {f"insert into .*{TALKERS}": "before", f"insert into .*{ADMIN_FLOWS}": "after"},
+    ],
+    ids=["before the merge", "after the merge", "at the deletes", "at the inserts"],
+)
+def test_an_interrupted_build_is_finished_by_the_next(
+    snowflake: SnowflakeProject,
+    half_counted: Callable[[], None],
+    small_truth: dict[str, Any],
+    failures: dict[str, str],
+) -> None:
+    """A statement was refused, or ran and its answer was lost."""
+    half_counted()
+    for statement, when in failures.items():
+        snowflake.stand_in.fail(rf"(?is)^\s*{statement}", when=when)
+    printed = snowflake.dbt("run", fails=True, **AS_OF)
+    assert f"ERROR={len(failures)} " in printed
+    snowflake.dbt("run", **AS_OF)
+    assert_each_record_counts_once(snowflake, small_truth)
+
+
+@pytest.fixture(scope="module")
+def login(
+    snowflake: SnowflakeProject, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """A user with a key, as the `SNOWFLAKE_…` variables name it."""
+    key = KeyPair(tmp_path_factory.mktemp("keys"), "runs")
+    snowflake.stand_in.rows(
+        f"create user runs type = service rsa_public_key = '{key.letters}';"
+        " grant role accountadmin to user runs"
+    )
+    return {"USER": "runs", "PRIVATE_KEY_PATH": key.file, "ROLE": "accountadmin"}
+
+
+def finish(command: subprocess.Popen[str]) -> None:
+    printed, errors = command.communicate(timeout=300)
+    assert command.returncode == 0, printed + errors
+
+
+def test_a_killed_build_is_finished_by_the_next(
+    snowflake: SnowflakeProject,
+    half_counted: Callable[[], None],
+    small_truth: dict[str, Any],
+    login: dict[str, str],
+) -> None:
+    """By SIGKILL, while the MERGE runs."""
+    half_counted()
+    snowflake.stand_in.clear_log()
+    run = snowflake.command(login, "run", **AS_OF)
+    while not any("merge into" in text for text in snowflake.stand_in.statements()):
+        assert run.poll() is None, run.communicate()
+        time.sleep(0.02)
+    run.kill()
+    run.communicate()
+    assert run.returncode == -signal.SIGKILL
+    assert not any(TALKERS in text for text in snowflake.stand_in.statements())
+    snowflake.dbt("run", **AS_OF)
+    assert_each_record_counts_once(snowflake, small_truth)
+
+
+def test_two_builds_at_once_double_nothing(
+    snowflake: SnowflakeProject,
+    half_counted: Callable[[], None],
+    small_truth: dict[str, Any],
+    login: dict[str, str],
+) -> None:
+    half_counted()
+    runs = [snowflake.command(login, "run", folder=f"{n}", **AS_OF) for n in (1, 2)]
+    for run in runs:
+        finish(run)
+    assert_each_record_counts_once(snowflake, small_truth)
+
+
+def test_an_event_carries_a_file_to_the_marts(
+    bucket: Bucket, login: dict[str, str]
+) -> None:
+    """Object in S3, event, SQS, pipe, landing, dbt, marts; then a second file."""
+    project = bucket.project
+    project.stage()
+    (pipe,) = project.stand_in.rows("show pipes in schema flow.landing")
+    project.s3.put_bucket_notification_configuration(
+        Bucket=bucket.name,
+        NotificationConfiguration={
+            "QueueConfigurations": [
+                {
+                    "QueueArn": pipe["notification_channel"],
+                    "Events": ["s3:ObjectCreated:*"],
+                }
+            ]
+        },
+    )
+    first, second = bucket.files[:2]
+    urls = bucket.put(first)
+    assert project.stand_in.poll() == urls
+    finish(
+        project.command(login, "build", "--exclude-resource-types=unit_test", **AS_OF)
+    )
+    records = "select count(*) from flow_records"
+    assert project.query(records) == [(records_of(first),)]
+    assert project.rows("top_talkers_by_interface", "rank")
+    tags = {entry["query_tag"] for entry in project.stand_in.log()}
+    assert "dbt_vpc_flow_logs" in tags
+
+    urls = bucket.put(second)
+    assert project.stand_in.poll() == urls
+    project.stand_in.clear_log()
+    project.dbt("run", **AS_OF)
+    assert project.query(records) == [(records_of(first, second),)]
+    (merged,) = [
+        entry["rows"] for entry in project.stand_in.log() if "merge" in entry["text"]
+    ]
+    assert merged
+
+
+def test_cluster_keys_are_a_setting(bucket: Bucket, login: dict[str, str]) -> None:
+    project = bucket.project
+    bucket.put(bucket.files[0])
+    project.stage()
+    settings = AS_OF | {"flow_records_cluster_by": ["to_date(started_at)"]}
+    finish(project.command(login, "run", "--select=+flow_records", **settings))
+    (table,) = project.stand_in.rows(
+        "show tables like 'flow_records' in flow.analytics"
+    )
+    assert (table["cluster_by"], table["kind"]) == (
+        "LINEAR(to_date(started_at))",
+        "TABLE",
+    )

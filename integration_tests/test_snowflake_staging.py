@@ -1,0 +1,168 @@
+"""Staging on Snowflake's stand-in: each file once, whatever step was the last."""
+
+from __future__ import annotations
+
+import json
+import re
+from urllib.parse import quote_plus
+
+import boto3
+import pytest
+
+from .snowflake_project import Bucket, SnowflakeProject, records_of
+
+LANDED = (
+    "select count(*), count(distinct metadata_filename || metadata_file_row_number)"
+    " from flow.landing.flow_logs"
+)
+#: What staging runs, in order: first without a pipe, then once an event has come.
+STAGING = [
+    "create table",
+    "copy into",
+    "create pipe",
+    "alter table .* set comment",
+    "alter pipe .* refresh",
+    "alter pipe .* set comment",
+]
+#: What a full refresh runs, in order.
+REFRESH = [
+    "create or replace table",
+    "copy into",
+    "create or replace pipe",
+    "alter table .* set comment",
+]
+CREDENTIALS = {"aws_access_key_id": "a-key", "aws_secret_access_key": "a-secret"}
+
+
+def stage_until_done(project: SnowflakeProject) -> int:
+    """Stage, and again if that stopped; how often it stopped."""
+    succeeded, _ = project.try_dbt("run-operation", "stage_external_sources")
+    if not succeeded:
+        project.stage()
+    return int(not succeeded)
+
+
+def assert_changes(project: SnowflakeProject, expected: list[str]) -> None:
+    """What has been changed since the log was cleared, in order, and nothing else."""
+    changes = [
+        text.strip()
+        for text in project.stand_in.statements()
+        if re.match(r"\s*(create|copy|alter|drop)\b", text)
+    ]
+    assert len(changes) == len(expected), changes
+    for text, pattern in zip(changes, expected, strict=True):
+        assert re.match(pattern, text, re.DOTALL), text
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("statement", STAGING)
+def test_staging_that_stopped_anywhere_is_finished_by_the_next_run(
+    bucket: Bucket, statement: str, when: str
+) -> None:
+    """A statement was refused, or ran and its answer was lost."""
+    project = bucket.project
+    first, gap, later = bucket.files[:3]
+    bucket.put(first)
+    project.stand_in.fail(rf"(?is)^\s*{statement}", when=when)
+    stopped = stage_until_done(project)
+    bucket.put(gap)
+    bucket.announce(later)
+    stopped += stage_until_done(project)
+    assert stopped == 1
+    records = records_of(first, gap, later)
+    assert project.query(LANDED) == [(records, records)]
+    assert "SKIP" in project.stage()
+
+
+def test_once_events_flow_one_refresh_closes_the_gap(bucket: Bucket) -> None:
+    """A file that came between COPY and the first event is loaded, once."""
+    project = bucket.project
+    first, gap, later = bucket.files[:3]
+    bucket.put(first)
+    project.stand_in.clear_log()
+    assert "announces" in project.stage()
+    bucket.put(gap)
+    assert "SKIP" in project.stage()
+    assert project.query(LANDED) == [(records_of(first), records_of(first))]
+    bucket.announce(later)
+    project.stage()
+    assert "SKIP" in project.stage()
+    records = records_of(first, gap, later)
+    assert project.query(LANDED) == [(records, records)]
+    assert_changes(project, STAGING)
+
+
+def test_a_refresh_of_landing_is_refused_until_it_is_allowed(bucket: Bucket) -> None:
+    project, file = bucket.project, bucket.files[0]
+    bucket.put(file)
+    project.stage()
+    printed = project.stage(fails=True, ext_full_refresh=True)
+    assert "allow_destructive_refresh" in printed
+    project.stand_in.clear_log()
+    project.stage(ext_full_refresh=True, allow_destructive_refresh=True)
+    assert_changes(project, ["alter pipe .* set pipe_execution_paused", *REFRESH])
+    assert project.query(LANDED) == [(records_of(file), records_of(file))]
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+@pytest.mark.parametrize("statement", REFRESH)
+def test_a_refresh_that_stopped_anywhere_is_finished_by_ordinary_staging(
+    bucket: Bucket, statement: str, when: str
+) -> None:
+    """Landing is not left empty; before its first step, all is as it was."""
+    project = bucket.project
+    first, gap, later = bucket.files[:3]
+    bucket.put(first)
+    project.stage()
+    project.stand_in.fail(rf"(?is)^\s*{statement}", when=when)
+    project.stage(fails=True, ext_full_refresh=True, allow_destructive_refresh=True)
+    bucket.put(gap)
+    printed = project.stage()
+    if (statement, when) == (REFRESH[0], "before"):
+        assert "is PAUSED and loads nothing" in printed
+        resume = re.search(r"alter pipe \S+ set pipe_execution_paused = \w+", printed)
+        assert resume
+        project.stand_in.rows(resume[0])
+    bucket.announce(later)
+    assert "announces" in project.stage()
+    records = records_of(first, gap, later)
+    assert project.query(LANDED) == [(records, records)]
+    assert "SKIP" in project.stage()
+
+
+def test_a_trial_copy_leaves_nothing(bucket: Bucket) -> None:
+    project, file = bucket.project, bucket.files[0]
+    project.stage()
+    bucket.put(file)
+    name = str(file.relative_to(bucket.folder))
+    printed = project.operation("trial_copy", path=name)
+    assert f"{name}: {records_of(file)} records" in printed
+    assert project.query(LANDED) == [(0, 0)]
+    tables = project.stand_in.rows("show tables in schema flow.landing")
+    assert [table["name"] for table in tables] == ["FLOW_LOGS"]
+
+
+def test_events_may_come_through_a_topic(bucket: Bucket) -> None:
+    """A pipe with an SNS topic and an error integration; one without any queue."""
+    project = bucket.project
+    sns = boto3.client(
+        "sns", "us-east-1", endpoint_url=project.s3.meta.endpoint_url, **CREDENTIALS
+    )
+    topic = sns.create_topic(Name="new-flow-logs")["TopicArn"]
+    project.stand_in.rows("create notification integration errors enabled = true")
+    project.stage(snowpipe_sns_topic=topic, snowpipe_error_integration="errors")
+    (pipe,) = project.stand_in.rows("show pipes in schema flow.landing")
+    assert pipe["error_integration"] == "errors"
+    (url,) = bucket.put(bucket.files[0])
+    record = {"s3": {"bucket": {"name": bucket.name}, "object": {"key": ""}}}
+    record["s3"]["object"]["key"] = quote_plus(url.removeprefix(bucket.url))
+    sns.publish(TopicArn=topic, Message=json.dumps({"Records": [record]}))
+    assert project.stand_in.poll() == [url]
+    records = records_of(bucket.files[0])
+    assert project.query(LANDED) == [(records, records)]
+
+    project.stand_in.rows("drop pipe flow.landing.flow_logs")
+    assert "the REST endpoint" in project.stage(snowpipe_auto_ingest=False)
+    assert project.stand_in.event(bucket.put(bucket.files[1])[0]) == []
+    assert "no notification channel" in project.stage(fails=True)
+    project.stand_in.rows("drop integration errors")
