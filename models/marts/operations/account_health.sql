@@ -11,16 +11,16 @@ summed as (
     select
         account_id,
         region,
-        max(newest_record_ended_at) as newest_record_ended_at,
-        max(newest_file_created_at) as newest_file_created_at,
-        max(newest_file_loaded_at) as newest_file_loaded_at,
-        max(longest_gap_minutes) as longest_gap_minutes,
         cast(count(flow_log_id) as bigint) as flow_logs,
         cast(sum(gaps) as bigint) as gaps,
         cast(sum(files) as bigint) as files,
         cast(sum(failed_files) as bigint) as failed_files,
         cast(sum(records) as bigint) as records,
-        cast(sum(skipdata_records) as bigint) as skipdata_records
+        cast(sum(skipdata_records) as bigint) as skipdata_records,
+        max(newest_record_ended_at) as newest_record_ended_at,
+        max(newest_file_created_at) as newest_file_created_at,
+        max(newest_file_loaded_at) as newest_file_loaded_at,
+        max(longest_gap_minutes) as longest_gap_minutes
     from flow_logs
     group by account_id, region
 
@@ -78,12 +78,12 @@ joined as (
         lags.load_lag_p95_seconds,
         summed.gaps,
         summed.longest_gap_minutes,
-        coalesce(interfaces.interfaces, 0) as interfaces,
-        coalesce(interfaces.silent_interfaces, 0) as silent_interfaces,
         summed.files,
         summed.failed_files,
         summed.records,
         summed.skipdata_records,
+        coalesce(interfaces.interfaces, 0) as interfaces,
+        coalesce(interfaces.silent_interfaces, 0) as silent_interfaces,
         case
             when summed.records > 0
                 then cast(
