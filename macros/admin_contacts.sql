@@ -10,10 +10,9 @@ flows as (
     select
         flows.*,
         flows.hop_addr is null
-        or flows.interface_id
-        is not distinct from min(flows.interface_id) over (
-            partition by {{ same_traffic }}
-        ) as is_counted
+        or rank() over (
+            partition by {{ same_traffic }} order by flows.interface_id
+        ) = 1 as is_counted
     from {{ ref('int_traffic__admin_flows_aggregated_to_days') }} as flows
     where
         flows.action = '{{ action }}'

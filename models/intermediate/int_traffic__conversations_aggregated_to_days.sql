@@ -132,9 +132,9 @@ pairs as (
 
 ),
 
-{# Of two that sent, the first opened the flow; if both did in the same second, a host of
-   ours is taken for the client of a public one. One direction alone may be the answer to
-   what is not logged. #}
+{# Of two that sent, the first opened the flow; if both did in the same second, a host
+   of ours is taken for the client of a public one. One direction alone may be the
+   answer to what is not logged. #}
 openings as (
 
     select
