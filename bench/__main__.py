@@ -37,6 +37,9 @@ ONE_MORE = 100_000
 
 QUICKSTART = "quickstart's shape"
 
+# What has the packages of requirements-bench.txt.
+OTHERS = ROOT / ".venv" / "others" / "bin" / "python"
+
 
 @dataclass(frozen=True)
 class Sample:
@@ -47,6 +50,7 @@ class Sample:
     files: int
     turns: int
     with_quickstart: bool = False
+    others: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -57,12 +61,14 @@ class Sample:
         )
 
 
+# flowlogs_reader takes minutes for a million records.
+ENGINES = ("duckdb", "polars", "chdb")
 SMALL_FILES = {files: Sample(10_000_000, 40, files, 1) for files in (5_000, 20_000)}
-LARGE_FILES = Sample(10_000_000, 40, 50, 1, with_quickstart=True)
+LARGE_FILES = Sample(10_000_000, 40, 50, 1, with_quickstart=True, others=ENGINES)
 SHORT_HISTORY = Sample(5_000_000, 40, 50, 1)
 LONG_HISTORY = Sample(50_000_000, 400, 200, 1)
 SAMPLES = [
-    Sample(1_000_000, 40, 50, 3),
+    Sample(1_000_000, 40, 50, 3, others=(*ENGINES, "flowlogs_reader")),
     SHORT_HISTORY,
     LARGE_FILES,
     *SMALL_FILES.values(),
@@ -263,6 +269,10 @@ class Bench:
 
         if self.sample.with_quickstart:
             costs[QUICKSTART] = self.quickstart()
+        for engine in self.sample.others:
+            cost = self.other(engine)
+            if cost:
+                costs[f"{engine}, top talkers from the files"] = cost
         return costs
 
     def stage_and_build(self, location: Path) -> tuple[Cost, Cost]:
@@ -318,12 +328,29 @@ class Bench:
         words = [str(self.folder), str(database)]
         words += [str(self.truth[name]) for name in ("as_of", "lookback_days", "top_n")]
         cost = self.process([sys.executable, "-m", "bench.quickstart", *words], {})
+        self.check_talkers()
+        say(f"  the quickstart's shape {database.stat().st_size / 1e6:.0f} MB")
+        return cost
+
+    def other(self, engine: str) -> Cost | None:
+        """Answer the questions about talkers with another engine, if it is there."""
+        python = Path(sys.executable) if engine == "duckdb" else OTHERS
+        if not python.exists():
+            say(f"  without {engine}, which `make bench` installs")
+            return None
+        words = ["bench/others.py", engine, str(self.folder)]
+        words += [str(self.truth[name]) for name in ("as_of", "lookback_days", "top_n")]
+        cost = self.process([str(python), *words], {})
+        self.check_talkers()
+        return cost
+
+    def check_talkers(self) -> None:
+        """Compare the answers about talkers that a process printed with the truth."""
         answers = json.loads((self.scratch / "output").read_text())
+        assert answers
         for mart, rows in answers.items():
             expected = [list(row.values())[:5] for row in self.truth["marts"][mart]]
             assert rows == expected, mart
-        say(f"  the quickstart's shape {database.stat().st_size / 1e6:.0f} MB")
-        return cost
 
     @contextmanager
     def delivered(self) -> Iterator[Path]:
