@@ -1,9 +1,7 @@
-{# The CTEs `flows` and `latest` of the marts about administrative ports: what the window
-   holds of one action, and for each internal address, public address, port and protocol
-   the newest of it. The server's own interface tells best; the hops in between count
-   where that one is not logged. #}
+{# The CTE `contacts` of the marts about administrative ports: what the window holds of
+   one action. #}
 {% macro admin_contacts(action) -%}
-flows as (
+contacts as (
 
     select flows.*
     from {{ ref('int_traffic__admin_flows_aggregated_to_days') }} as flows
@@ -19,37 +17,6 @@ flows as (
                 and own.address = flows.external_addr
                 and {{ in_window('own.started_date') }}
         )
-    qualify
-        rank() over (
-            partition by
-                flows.internal_addr,
-                flows.external_addr,
-                flows.port,
-                flows.protocol,
-                flows.direction
-            order by case when flows.hop_addr is null then 0 else 1 end
-        ) = 1
-
-),
-
-latest as (
-
-    select
-        internal_addr,
-        external_addr,
-        port,
-        protocol,
-        hop_addr,
-        interface_id,
-        instance_id,
-        vpc_id,
-        account_id
-    from flows
-    qualify
-        row_number() over (
-            partition by internal_addr, external_addr, port, protocol
-            order by last_seen_at desc, interface_id, instance_id, vpc_id, account_id
-        ) = 1
 
 )
 {%- endmacro %}

@@ -2,6 +2,40 @@ with
 
 {{ admin_contacts('ACCEPT') }},
 
+{# The server's own interface tells best; the hops in between count where that one is not
+   logged. #}
+flows as (
+
+    select * from contacts
+    qualify
+        rank() over (
+            partition by internal_addr, external_addr, port, protocol, direction
+            order by case when hop_addr is null then 0 else 1 end
+        ) = 1
+
+),
+
+latest as (
+
+    select
+        internal_addr,
+        external_addr,
+        port,
+        protocol,
+        hop_addr,
+        interface_id,
+        instance_id,
+        vpc_id,
+        account_id
+    from flows
+    qualify
+        row_number() over (
+            partition by internal_addr, external_addr, port, protocol
+            order by last_seen_at desc, interface_id, instance_id, vpc_id, account_id
+        ) = 1
+
+),
+
 exposures as (
 
     select
