@@ -40,11 +40,21 @@ QUICKSTART = "quickstart's shape"
 # What has the packages of requirements-bench.txt.
 OTHERS = ROOT / ".venv" / "others" / "bin" / "python"
 
+# What these cost differs by the scopes of both addresses of every record.
+SCOPES = {
+    "every record's scopes": ("src_scope", "dst_scope"),
+    "every record's addresses": ("srcaddr", "dstaddr"),
+}
+
 
 @dataclass(frozen=True)
 class Sample:
-    """Records over so many days, in about so many files, measured so many times."""
+    """Records over so many days, in about so many files, measured so many times.
 
+    `key` names it on the command line.
+    """
+
+    key: str
     records: int
     days: int
     files: int
@@ -63,12 +73,15 @@ class Sample:
 
 # flowlogs_reader takes minutes for a million records.
 ENGINES = ("duckdb", "polars", "chdb")
-SMALL_FILES = {files: Sample(10_000_000, 40, files, 1) for files in (5_000, 20_000)}
-LARGE_FILES = Sample(10_000_000, 40, 50, 1, with_quickstart=True, others=ENGINES)
-SHORT_HISTORY = Sample(5_000_000, 40, 50, 1)
-LONG_HISTORY = Sample(50_000_000, 400, 200, 1)
+SMALL_FILES = {
+    files: Sample(f"{files}-files", 10_000_000, 40, files, 1)
+    for files in (5_000, 20_000)
+}
+LARGE_FILES = Sample("10m", 10_000_000, 40, 50, 1, with_quickstart=True, others=ENGINES)
+SHORT_HISTORY = Sample("5m", 5_000_000, 40, 50, 1)
+LONG_HISTORY = Sample("50m", 50_000_000, 400, 200, 1)
 SAMPLES = [
-    Sample(1_000_000, 40, 50, 3, others=(*ENGINES, "flowlogs_reader")),
+    Sample("1m", 1_000_000, 40, 50, 3, others=(*ENGINES, "flowlogs_reader")),
     SHORT_HISTORY,
     LARGE_FILES,
     *SMALL_FILES.values(),
@@ -96,6 +109,14 @@ class Cost:
 Costs = dict[str, dict[str, Cost]]
 
 
+class Told(dict[str, Cost]):
+    """Costs that are told as they come."""
+
+    def __setitem__(self, what: str, cost: Cost) -> None:
+        say(f"  {what}: {cost.wall:.1f} s, {cost.cpu:.1f} of CPU, {cost.memory:.0f} MB")
+        super().__setitem__(what, cost)
+
+
 def main() -> int:
     """Run the benchmark.
 
@@ -112,11 +133,27 @@ def main() -> int:
     parser.add_argument(
         "--largest", type=int, default=50, help="leaves out samples of more M records"
     )
+    parser.add_argument(
+        "--sample",
+        action="append",
+        choices=[sample.key for sample in SAMPLES],
+        help="measures this sample alone, or these",
+    )
+    parser.add_argument(
+        "--costs",
+        type=Path,
+        help="keeps the costs in this file, and compares with those of earlier runs",
+    )
     options = parser.parse_args()
 
     costs: Costs = {}
+    if options.costs and options.costs.exists():
+        for name, of_sample in json.loads(options.costs.read_text()).items():
+            costs[name] = {what: Cost(**cost) for what, cost in of_sample.items()}
     for sample in SAMPLES:
         if sample.records > options.largest * 1_000_000:
+            continue
+        if options.sample and sample.key not in options.sample:
             continue
         with tempfile.TemporaryDirectory() as scratch:
             bench = Bench(Path(scratch), sample, options.scale)
@@ -125,6 +162,8 @@ def main() -> int:
                 what: median([turn[what] for turn in turns]) for what in turns[0]
             }
         table(sample.name, costs[sample.name])
+        if options.costs:
+            options.costs.write_text(json.dumps(costs, default=vars))
     ratios(costs)
     return 0
 
@@ -144,6 +183,9 @@ def ratios(costs: Costs) -> None:
         for what in ("load and build", "one more file", "marts alone"):
             ratio = work(of_sample, "dbt", what) / work(of_sample, "SQL", what)
             print(f"- {name}, {what}: {ratio:.2f} of plain SQL")
+        scopes, addresses = (of_sample[what].cpu for what in SCOPES)
+        ratio = (scopes - addresses) / work(of_sample, "dbt", "load alone")
+        print(f"- {name}, scopes of every record: {ratio:.2f} of the load alone")
         if QUICKSTART in of_sample:
             ratio = of_sample[QUICKSTART].cpu / work(of_sample, "dbt", "load and build")
             print(f"- {name}, load and build: {ratio:.2f} times cheaper than it")
@@ -164,7 +206,7 @@ def ratios(costs: Costs) -> None:
 
 def work(costs: dict[str, Cost], engine: str, what: str) -> float:
     """Return CPU seconds without those of the start-up."""
-    start_up = "marts alone, start-up" if what == "marts alone" else "start-up"
+    start_up = f"{what}, start-up" if what.endswith("alone") else "start-up"
     if engine == "SQL":
         start_up = "start-up"
     return costs[f"{engine}, {what}"].cpu - costs[f"{engine}, {start_up}"].cpu
@@ -219,12 +261,13 @@ class Bench:
 
     def turn(self) -> dict[str, Cost]:
         """Do everything once and return what each thing cost."""
-        costs: dict[str, Cost] = {}
+        costs = Told()
 
         self.new_database("dbt")
         empty = self.scratch / "empty"
         self.dbt(empty, "parse")
         stage, build = self.stage_and_build(empty)
+        costs["dbt, load alone, start-up"] = stage
         costs["dbt, start-up"] = stage + build
         costs["dbt, marts alone, start-up"] = self.dbt(empty, *MARTS)
         costs["SQL, start-up"] = self.process(
@@ -234,9 +277,15 @@ class Bench:
         database = self.new_database("dbt")
         self.dbt(self.folder, "parse")
         stage, build = self.stage_and_build(self.folder)
+        costs["dbt, load alone"] = stage
         costs["dbt, load and build"] = stage + build
         first, loaded_at = self.models(), self.loaded_at(database)
         self.check_against_truth(database)
+        for what, columns in SCOPES.items():
+            words = [str(database), json.dumps(self.settings), *columns]
+            costs[what] = self.process(
+                [sys.executable, "-m", "bench.scopes", *words], {}
+            )
         with self.delivered() as added:
             stage, build = self.stage_and_build(self.folder)
             costs["dbt, one more file"] = stage + build

@@ -1,30 +1,58 @@
+{% set conversations = ref('int_traffic__conversations_aggregated_to_days') %}
+
 with
 
-conversations as (
-
-    select * from {{ ref('int_traffic__conversations_aggregated_to_days') }}
-    where {{ in_window('started_date') }}
-
-),
-
-totals as (
+{# All conversations are ranked, and no more; what else there is to say, of the top
+   alone. #}
+top_conversations as (
 
     select
         client_addr,
         server_addr,
         protocol,
         server_port,
-        cast(sum(client_bytes + server_bytes) as bigint) as total_bytes_deduplicated,
-        cast(sum(client_bytes) as bigint) as client_bytes,
-        cast(sum(server_bytes) as bigint) as server_bytes,
-        cast(sum(client_packets + server_packets) as bigint) as total_packets,
-        min(first_seen_at) as first_seen_at,
-        max(last_seen_at) as last_seen_at,
+        cast(sum(client_bytes + server_bytes) as bigint) as total_bytes_deduplicated
+    from {{ conversations }}
+    where
+        client_addr is not null
+        and server_addr is not null
+        and {{ in_window('started_date') }}
+    group by client_addr, server_addr, protocol, server_port
+    order by
+        total_bytes_deduplicated desc,
+        client_addr asc,
+        server_addr asc,
+        protocol asc,
+        server_port asc
+    limit {{ var('top_n') }}
+
+),
+
+totals as (
+
+    select
+        days.client_addr,
+        days.server_addr,
+        days.protocol,
+        days.server_port,
+        cast(sum(days.client_bytes + days.server_bytes) as bigint)
+            as total_bytes_deduplicated,
+        cast(sum(days.client_bytes) as bigint) as client_bytes,
+        cast(sum(days.server_bytes) as bigint) as server_bytes,
+        cast(sum(days.client_packets + days.server_packets) as bigint) as total_packets,
+        min(days.first_seen_at) as first_seen_at,
+        max(days.last_seen_at) as last_seen_at,
         {{ strongest_orientation() }} as orientation_method,
         {{ dedup_basis() }} as dedup_basis
-    from conversations
-    where client_addr is not null and server_addr is not null
-    group by client_addr, server_addr, protocol, server_port
+    from {{ conversations }} as days
+    inner join top_conversations
+        on
+            days.client_addr = top_conversations.client_addr
+            and days.server_addr = top_conversations.server_addr
+            and days.protocol is not distinct from top_conversations.protocol
+            and days.server_port is not distinct from top_conversations.server_port
+    where {{ in_window('days.started_date') }}
+    group by days.client_addr, days.server_addr, days.protocol, days.server_port
 
 ),
 
@@ -59,4 +87,3 @@ ranked as (
 )
 
 select * from ranked
-where rank <= {{ var('top_n') }}

@@ -1,7 +1,15 @@
+{% set newest_first %}
+    partition by internal_addr, external_addr, port, protocol
+    order by last_seen_at desc, interface_id, instance_id, vpc_id, account_id
+{% endset %}
+{% set all_of_it = 'rows between unbounded preceding and unbounded following' %}
+
 with
 
 {{ admin_contacts('REJECT') }},
 
+{# Everybody who ever knocked, so it is sorted once, and not grouped, ranked and joined:
+   the newest row stands for all. #}
 attempts as (
 
     select
@@ -9,12 +17,19 @@ attempts as (
         external_addr,
         port,
         protocol,
-        cast(sum(case when is_counted then records end) as bigint) as records,
-        cast(sum(case when is_counted then bytes end) as bigint) as bytes,
-        min(first_seen_at) as first_seen_at,
-        max(last_seen_at) as last_seen_at
+        hop_addr,
+        interface_id,
+        instance_id,
+        vpc_id,
+        account_id,
+        last_seen_at,
+        sum(case when is_counted then records end)
+            over ({{ newest_first }} {{ all_of_it }}) as records,
+        sum(case when is_counted then bytes end)
+            over ({{ newest_first }} {{ all_of_it }}) as bytes,
+        min(first_seen_at) over ({{ newest_first }} {{ all_of_it }}) as first_seen_at
     from flows
-    group by internal_addr, external_addr, port, protocol
+    qualify row_number() over ({{ newest_first }}) = 1
 
 ),
 
@@ -23,30 +38,24 @@ attempts as (
 described as (
 
     select
-        scoped.internal_addr,
-        scoped.external_addr,
-        scoped.port,
-        scoped.protocol,
-        scoped.first_seen_at,
-        scoped.last_seen_at,
-        scoped.records,
-        scoped.bytes,
+        internal_addr,
+        external_addr,
+        port,
+        protocol,
+        first_seen_at,
+        last_seen_at,
+        cast(records as bigint) as records,
+        cast(bytes as bigint) as bytes,
         {{ internal_network('name', 'internal_hex', 'internal_ipv4') }}
             as internal_network,
         {{ internal_network('owner', 'internal_hex', 'internal_ipv4') }}
             as internal_owner,
-        latest.hop_addr,
-        latest.interface_id,
-        latest.instance_id,
-        latest.vpc_id,
-        latest.account_id
+        hop_addr,
+        interface_id,
+        instance_id,
+        vpc_id,
+        account_id
     from scoped
-    inner join latest
-        on
-            scoped.internal_addr = latest.internal_addr
-            and scoped.external_addr = latest.external_addr
-            and scoped.port = latest.port
-            and scoped.protocol = latest.protocol
 
 )
 

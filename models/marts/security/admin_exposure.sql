@@ -2,6 +2,27 @@ with
 
 {{ admin_contacts('ACCEPT') }},
 
+latest as (
+
+    select
+        internal_addr,
+        external_addr,
+        port,
+        protocol,
+        hop_addr,
+        interface_id,
+        instance_id,
+        vpc_id,
+        account_id
+    from flows
+    qualify
+        row_number() over (
+            partition by internal_addr, external_addr, port, protocol
+            order by last_seen_at desc, interface_id, instance_id, vpc_id, account_id
+        ) = 1
+
+),
+
 exposures as (
 
     select
