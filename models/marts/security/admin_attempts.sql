@@ -36,9 +36,12 @@ attempts as (
             case
                 when hop_addr is null
                     then
-                        {{ aggregate }}(case when hop_addr is null then {{ column }} end)
-                            over ({{ newest_first }} {{ all_of_it }})
-                else {{ aggregate }}({{ column }}) over ({{ newest_first }} {{ all_of_it }})
+                        {{ aggregate }}(
+                            case when hop_addr is null then {{ column }} end
+                        ) over ({{ newest_first }} {{ all_of_it }})
+                else
+                    {{ aggregate }}({{ column }})
+                        over ({{ newest_first }} {{ all_of_it }})
             end as {{ column }}{{ ',' if not loop.last }}
         {% endfor %}
     from contacts

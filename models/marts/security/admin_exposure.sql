@@ -2,8 +2,8 @@ with
 
 {{ admin_contacts('ACCEPT') }},
 
-{# The server's own interface tells best; the hops in between count where that one is not
-   logged. #}
+{# The server's own interface tells best; the hops in between count where that one is
+   not logged. #}
 flows as (
 
     select * from contacts
