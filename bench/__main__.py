@@ -266,7 +266,10 @@ class Bench:
         self.new_database("dbt")
         empty = self.scratch / "empty"
         self.dbt(empty, "parse")
-        stage, build = self.stage_and_build(empty)
+        # That test fails where no file ever was; what comes after it would be skipped.
+        stage, build = self.stage_and_build(
+            empty, "--exclude", "assert_files_still_arrive"
+        )
         costs["dbt, load alone, start-up"] = stage
         costs["dbt, start-up"] = stage + build
         costs["dbt, marts alone, start-up"] = self.dbt(empty, *MARTS)
@@ -324,11 +327,11 @@ class Bench:
                 costs[f"{engine}, top talkers from the files"] = cost
         return costs
 
-    def stage_and_build(self, location: Path) -> tuple[Cost, Cost]:
-        """Run the two commands of the main job."""
+    def stage_and_build(self, location: Path, *words: str) -> tuple[Cost, Cost]:
+        """Run the two commands of the main job, the second with more words."""
         return (
             self.dbt(location, "run-operation", "stage_external_sources"),
-            self.dbt(location, "build"),
+            self.dbt(location, "build", *words),
         )
 
     def dbt(self, location: Path, *words: str) -> Cost:
