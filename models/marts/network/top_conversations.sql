@@ -31,28 +31,28 @@ top_conversations as (
 totals as (
 
     select
-        days.client_addr,
-        days.server_addr,
-        days.protocol,
-        days.server_port,
-        cast(sum(days.client_bytes + days.server_bytes) as bigint)
+        daily.client_addr,
+        daily.server_addr,
+        daily.protocol,
+        daily.server_port,
+        cast(sum(daily.client_bytes + daily.server_bytes) as bigint)
             as total_bytes_deduplicated,
-        cast(sum(days.client_bytes) as bigint) as client_bytes,
-        cast(sum(days.server_bytes) as bigint) as server_bytes,
-        cast(sum(days.client_packets + days.server_packets) as bigint) as total_packets,
-        min(days.first_seen_at) as first_seen_at,
-        max(days.last_seen_at) as last_seen_at,
+        cast(sum(daily.client_bytes) as bigint) as client_bytes,
+        cast(sum(daily.server_bytes) as bigint) as server_bytes,
+        cast(sum(daily.client_packets + daily.server_packets) as bigint) as total_packets,
+        min(daily.first_seen_at) as first_seen_at,
+        max(daily.last_seen_at) as last_seen_at,
         {{ strongest_orientation() }} as orientation_method,
         {{ dedup_basis() }} as dedup_basis
-    from {{ conversations }} as days
+    from {{ conversations }} as daily
     inner join top_conversations
         on
-            days.client_addr = top_conversations.client_addr
-            and days.server_addr = top_conversations.server_addr
-            and days.protocol is not distinct from top_conversations.protocol
-            and days.server_port is not distinct from top_conversations.server_port
-    where {{ in_window('days.started_date') }}
-    group by days.client_addr, days.server_addr, days.protocol, days.server_port
+            daily.client_addr = top_conversations.client_addr
+            and daily.server_addr = top_conversations.server_addr
+            and daily.protocol is not distinct from top_conversations.protocol
+            and daily.server_port is not distinct from top_conversations.server_port
+    where {{ in_window('daily.started_date') }}
+    group by daily.client_addr, daily.server_addr, daily.protocol, daily.server_port
 
 ),
 

@@ -1,6 +1,11 @@
 {% set newest_first %}
     partition by internal_addr, external_addr, port, protocol
-    order by last_seen_at desc, interface_id, instance_id, vpc_id, account_id
+    order by
+        last_seen_at desc,
+        interface_id asc,
+        instance_id asc,
+        vpc_id asc,
+        account_id asc
 {% endset %}
 {% set all_of_it = 'rows between unbounded preceding and unbounded following' %}
 

@@ -18,7 +18,12 @@ latest as (
     qualify
         row_number() over (
             partition by internal_addr, external_addr, port, protocol
-            order by last_seen_at desc, interface_id, instance_id, vpc_id, account_id
+            order by
+                last_seen_at desc,
+                interface_id asc,
+                instance_id asc,
+                vpc_id asc,
+                account_id asc
         ) = 1
 
 ),
