@@ -39,7 +39,8 @@ totals as (
             as total_bytes_deduplicated,
         cast(sum(daily.client_bytes) as bigint) as client_bytes,
         cast(sum(daily.server_bytes) as bigint) as server_bytes,
-        cast(sum(daily.client_packets + daily.server_packets) as bigint) as total_packets,
+        cast(sum(daily.client_packets + daily.server_packets) as bigint)
+            as total_packets,
         min(daily.first_seen_at) as first_seen_at,
         max(daily.last_seen_at) as last_seen_at,
         {{ strongest_orientation() }} as orientation_method,
