@@ -183,8 +183,6 @@ def _rewrite(node: Expr, session: Session) -> Expr:
             return exp.Literal.string(session.role)
         case exp.CurrentRegion():
             return exp.Literal.string("AWS_US_EAST_1")
-        case exp.CurrentUser():
-            return exp.Literal.string(session.user)
     return node
 
 

@@ -45,7 +45,7 @@ _REFERENCES = {
     "NETWORK_POLICY": "NETWORK POLICY",
 }
 _KINDS = "warehouse|role|user|resource monitor|network policy"
-_INTEGRATION = r"(?:(?:storage|notification)\s+)?integration"
+_INTEGRATION = r"(?:storage\s+)?integration"
 _SIZES = text.words("XSMALL SMALL MEDIUM LARGE XLARGE")
 
 
@@ -388,15 +388,15 @@ def create_function(session: Session, match: Match) -> Result:
 # ----- the session
 
 
-@statement(r"use (?P<kind>role|warehouse|schema) {name}")
+@statement(r"use (?P<kind>role|schema) {name}")
 def use(session: Session, match: Match) -> Result:
-    """USE ROLE, WAREHOUSE or SCHEMA."""
-    kind, parts = _kind(match), text.name_parts(match["name"])
-    if kind == "SCHEMA":
+    """USE ROLE or SCHEMA."""
+    parts = text.name_parts(match["name"])
+    if _kind(match) == "SCHEMA":
         session.use(*session.resolve(parts, 2))
     else:
-        session.account.find(kind, parts)
-        setattr(session, kind.lower(), parts[0])
+        session.account.find("ROLE", parts)
+        session.role = parts[0]
     return Result.status()
 
 

@@ -65,7 +65,7 @@ def create_relation(session: Session, create: exp.Create, command: str) -> Resul
     if create.args.get("exists") and name in known:
         return Result.status(f"{name[-1]} already exists, statement succeeded.")
     old = known.get(name)
-    if old and (not create.args.get("replace") or old.is_view != relation.is_view):
+    if old and (not create.args.get("replace") or old.kind != relation.kind):
         raise exists(".".join(name))
     rows = _create(session, create, query, name, schema, temporary=temporary)
     known[name] = relation
