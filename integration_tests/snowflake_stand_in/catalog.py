@@ -1,7 +1,7 @@
 """SHOW and DESCRIBE of relations, and the information schema.
 
-Followed: sf:sql-reference/sql/{show-objects,show-tables,show-views,show-schemas,
-show-databases,desc-table,show-parameters}, sf:sql-reference/info-schema. The columns
+Followed: sf:sql-reference/sql/{show-objects,show-tables,show-schemas,desc-table,
+show-parameters}, sf:sql-reference/info-schema. The columns
 are those that this project or dbt reads. SHOW is limited to what exists; privileges
 hide nothing here.
 """

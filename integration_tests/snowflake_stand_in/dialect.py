@@ -8,7 +8,8 @@ Strict: unquoted reserved words as names, PARSE_IP on bad input, TRY_CAST of a V
 and the shift by the session's time zone when a VARIANT integer is cast to
 TIMESTAMP_NTZ. Not modelled: TIMESTAMP_TZ, nanoseconds, numbers beyond 64 bits (but what
 TRY_CAST gives has 38 digits), digits in a text as a time, position 0 or an empty
-delimiter in a text, BINARY, a comparison of a bare VARIANT with a string (an error).
+delimiter in a text, BINARY, the letters' case of a column's quoted name (DuckDB finds
+it in any), a comparison of a bare VARIANT with a string (an error).
 """
 
 from __future__ import annotations

@@ -1,11 +1,13 @@
 """Account objects, schemas, functions, grants, and statements about the session.
 
 Followed: sf:sql-reference/sql/{create-warehouse,create-resource-monitor,create-role,
-create-user,create-network-policy,create-storage-integration,alter-storage-integration,
-desc-integration,grant-privilege,revoke-privilege,show-grants,use,alter-session,
-create-function}. Options are checked against those that this project sets; an object
-named in an option or a grant must exist. Not modelled: enforcement of privileges,
-managed access schemas, database roles, secondary roles, overloaded functions.
+create-user,alter-user,create-network-policy,create-database,create-schema,
+create-storage-integration,alter-storage-integration,desc-integration,grant-privilege,
+revoke-privilege,grant-role,revoke-role,show-grants,use-role,use-schema,alter-session},
+sf:developer-guide/udf/sql/udf-sql-scalar-functions. Options are checked against those
+that this project sets; an object named in an option or a grant must exist, but not what
+a user's DEFAULT_ options name. Not modelled: enforcement of privileges, managed access
+schemas, database roles, secondary roles, overloaded functions.
 """
 
 from __future__ import annotations
