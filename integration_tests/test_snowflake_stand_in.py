@@ -480,6 +480,8 @@ def test_account_objects_must_exist_once_and_be_described_rightly(
         "create warehouse other warehouse_size = huge",
         "alter warehouse wh set resource_monitor = nowhere",
         "alter warehouse nowhere set comment = 'x'",
+        "alter warehouse wh unset nonsense",
+        "create resource monitor m triggers on 90 percent do suspend_immediate",
         "create user u type = service password = 'x'",
         "create user u network_policy = nowhere",
         "drop role nowhere",

@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 Type = exp.DataType.Type
 _WALL = (Type.TIMESTAMP, Type.TIMESTAMPNTZ, Type.DATETIME)
-_INSTANT = (Type.TIMESTAMPLTZ,)
 #: What sqlglot writes several times longer for, and nothing here needs.
 _CORNERS = words(
     "binary empty_delimiter_returns_whole part_index_zero_as_one zero_start"
@@ -65,8 +64,6 @@ create or replace temp macro _sf_cast_ntz(x) as case
         trim(x::varchar, '"'),
         '(\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*(?:Z|[+-]\d\d(?::?\d\d)*)$', '\1'
         )::timestamp end;
-create or replace temp macro _sf_cast_ltz(x) as
-    regexp_replace(x::varchar, '\s+([+-]\d\d:?\d\d|Z)$', '\1')::timestamptz;
 create or replace temp macro _sf_typeof(x) as case json_type(to_json(x))
     when 'VARCHAR' then 'VARCHAR' when 'NULL' then 'NULL_VALUE'
     when 'UBIGINT' then 'INTEGER' when 'BIGINT' then 'INTEGER'
@@ -148,8 +145,6 @@ def rewrite(tree: Expr, session: Session) -> Expr:
 
 def _rewrite(node: Expr, session: Session) -> Expr:
     match node:
-        case exp.UnixToTime():
-            return _call("_sf_seconds", node.this)
         case exp.Anonymous() if node.name.upper() == "TO_TIMESTAMP_NTZ":
             return _call("_sf_seconds", *node.expressions)
         case exp.TryCast() if node.to.this in exp.DataType.INTEGER_TYPES:
@@ -160,10 +155,6 @@ def _rewrite(node: Expr, session: Session) -> Expr:
             return node
         case exp.Cast() if node.to.this in _WALL:
             return _call("_sf_cast_ntz", node.this)
-        case exp.Cast() if node.to.this in _INSTANT:
-            return _call("_sf_cast_ltz", node.this)
-        case exp.Cast() if node.to.this == Type.VARIANT:
-            return _call("to_json", node.this)
         case exp.SplitPart() | exp.Substring() | exp.Length():
             for case in _CORNERS & set(node.args):
                 node.set(case, None)

@@ -21,7 +21,7 @@ from sqlglot import exp
 
 from integration_tests.snowflake_stand_in import text
 from integration_tests.snowflake_stand_in.account import Grant, Name, Thing
-from integration_tests.snowflake_stand_in.errors import compilation
+from integration_tests.snowflake_stand_in.errors import compilation, syntax
 from integration_tests.snowflake_stand_in.results import Result
 from integration_tests.snowflake_stand_in.session import Session, statement
 
@@ -70,10 +70,12 @@ def _values(session: Session, kind: str, rest: str) -> dict[str, Any]:
         key: text.unquote(value) if not value.startswith("(") else text.literals(value)
         for key, value in text.options(rest, allowed).items()
     }
+    action = re.compile(r"\s*on (\d+) percent do (notify|suspend)\b", re.IGNORECASE)
     for written in triggers:
-        actions = re.findall(r"on (\d+) percent do (notify|suspend)\b", written, re.I)
-        for percent, action in actions:
-            values[f"{action.upper()}_AT"] = f"{percent}%"
+        if unknown := action.sub("", written).strip():
+            raise syntax(unknown)
+        for percent, does in action.findall(written):
+            values[f"{does.upper()}_AT"] = f"{percent}%"
     for option, referred in _REFERENCES.items():
         if option in values:
             name = text.name_parts(values[option])
@@ -120,7 +122,10 @@ def alter_object(session: Session, match: Match) -> Result:
     if match["verb"].lower() == "set":
         thing.properties |= _values(session, kind, match["rest"])
     else:
-        thing.properties.pop(match["rest"].strip().upper(), None)
+        option = match["rest"].strip().upper()
+        if option not in _PROPERTIES[kind].split():
+            raise compilation(f"invalid property '{option}' for '{kind}'", 1506)
+        thing.properties.pop(option, None)
     return Result.status()
 
 
