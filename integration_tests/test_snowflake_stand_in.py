@@ -626,6 +626,7 @@ def test_copy_skips_or_aborts_at_a_bad_file(run: Callable, bucket: Bucket) -> No
     copy = COPY.format(table="land", stage="logs")
     aborting = copy.replace("skip_file", "abort_statement")
     assert "bad.parquet" in refused(run, aborting)
+    assert "ON_ERROR" in refused(run, copy.replace("skip_file", "continue"))
     assert run("select count(*) from land") == [(0,)]
     found = {row[0].rpartition("/")[2]: row for row in run(copy)}
     assert found["one.parquet"][1] == "LOADED"

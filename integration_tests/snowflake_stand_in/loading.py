@@ -277,6 +277,9 @@ class Copy:
         kind = text.options(options.get("FILE_FORMAT", "()")[1:-1]).get("TYPE", "CSV")
         if kind.upper() != "PARQUET":
             raise syntax(f"file format {kind}")
+        on_error = options.get("ON_ERROR", "ABORT_STATEMENT").upper()
+        if on_error not in ("ABORT_STATEMENT", "SKIP_FILE"):
+            raise syntax(f"ON_ERROR = {on_error}")
         name = session.resolve(head["name"])
         return cls(name, simple["expressions"], simple["at"], options)
 
