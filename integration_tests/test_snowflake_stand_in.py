@@ -7,7 +7,9 @@ stand-in is as strict as the service, and what a statement leaves behind.
 
 from __future__ import annotations
 
+import ast
 import json
+import re
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
@@ -106,6 +108,21 @@ def refused(run: Callable, sql: str) -> str:
     return str(caught.value)
 
 
+def test_each_page_that_a_handler_follows_is_cited_here() -> None:
+    """A module's docstring lists its handlers' pages; a test of them names each."""
+    here = Path(__file__)
+    tests = ast.parse(here.read_text()).body
+    docstrings = [ast.get_docstring(t) for t in tests if isinstance(t, ast.FunctionDef)]
+    cited = " ".join(" ".join(filter(None, docstrings)).split())
+    for module in (here.parent / "snowflake_stand_in").glob("*.py"):
+        followed = ast.get_docstring(ast.parse(module.read_text())) or ""
+        for several, one in re.findall(
+            r"sf:[\w/-]+/(?:\{(.*?)\}|([\w-]+))", followed, re.S
+        ):
+            for page in "".join((several or one).split()).split(","):
+                assert re.search(rf"(/|, |And ){page}(?![\w-])", cited), page
+
+
 # ----- sessions
 
 
@@ -121,11 +138,11 @@ def test_a_service_user_logs_in_with_either_of_its_keys(
     )
     for key in (first, second):
         rows = stand_in.rows(
-            "select current_user() as u, current_role() as r",
+            "select current_role() as r",
             user="svc",
             private_key_file=key.file,
         )
-        assert rows == [{"U": "SVC", "R": "SVC_ROLE"}]
+        assert rows == [{"R": "SVC_ROLE"}]
     for arguments in (
         {"private_key_file": third.file},
         {"password": "anything"},
@@ -158,7 +175,7 @@ def test_an_unknown_statement_is_an_error_at_once(run: Callable) -> None:
 
 
 def test_several_statements_need_to_be_announced(stand_in: StandIn) -> None:
-    """sf:developer-guide/sql-api/submitting-multiple-statements."""
+    """sf:developer-guide/sql-api/submitting-multiple-statements, handling-responses."""
     assert stand_in.rows("select 1 as a; select 2 as b") == [{"B": 2}]
     with stand_in.connect() as connection, pytest.raises(Error, match="count 2"):
         connection.cursor().execute("select 1; select 2")
@@ -180,7 +197,7 @@ def test_an_ordered_failure_is_an_sql_error_once(
 
 
 def test_instants_follow_the_session_time_zone(run: Callable) -> None:
-    """sf:sql-reference/data-types-datetime, sf:sql-reference/functions/to_timestamp."""
+    """sf:sql-reference/functions/to_timestamp, convert_timezone; sql/alter-session."""
     run('create table t as select parse_json(\'{"start": 0, "x": "y"}\') as v')
     run("create table i (at timestamp_ltz)")
     run("insert into i select '2024-01-01 00:00:00+00:00'::timestamp_ltz")
@@ -205,7 +222,7 @@ def test_instants_follow_the_session_time_zone(run: Callable) -> None:
 
 
 def test_variants_are_read_as_documented(run: Callable) -> None:
-    """sf:user-guide/querying-semistructured, semistructured-considerations."""
+    """sf:user-guide/semistructured-considerations, functions/typeof, try_cast."""
     run(
         "create table t as select parse_json("
         '\'{"start": 5, "a": "x", "n": null, "bad": "q"}\') as value'
@@ -245,10 +262,12 @@ def test_parse_ip_errs_unless_it_is_told_not_to(run: Callable) -> None:
 
 
 def test_reserved_words_are_no_names(run: Callable) -> None:
-    """sf:sql-reference/reserved-keywords."""
+    """sf:sql-reference/reserved-keywords, identifiers-syntax."""
     assert "start" in refused(run, "create table t (start int)")
     assert "start" in refused(run, "select 1 as start")
     run('create table t ("start" int)')
+    assert run('select "start" from T') == run('select t."start" from "T"') == []
+    assert "does not exist" in refused(run, 'select "start" from "t"')
 
 
 def test_a_function_in_sql_can_be_called_by_any_name(run: Callable) -> None:
@@ -275,7 +294,10 @@ def test_a_function_in_sql_can_be_called_by_any_name(run: Callable) -> None:
 
 
 def test_a_table_keeps_its_comments_and_properties(run: Callable) -> None:
-    """sf:sql-reference/sql/create-table, sf:sql-reference/sql/comment."""
+    """sf:sql-reference/sql/create-table, create-view, alter-table, comment.
+
+    And alter-table-column, desc-table, show-tables; sf:sql-reference/info-schema.
+    """
     run(
         "create transient table t (a int not null comment 'the a', b varchar)"
         " data_retention_time_in_days = 0 comment = 'the table'"
@@ -288,23 +310,49 @@ def test_a_table_keeps_its_comments_and_properties(run: Callable) -> None:
         ("B", "VARCHAR(16777216)", "COLUMN", "Y"),
     ]
     assert [row[4] for row in described] == ["the a", None]
-    assert run("describe view v")[0][4] == "of v"
+    assert run("describe table v")[0][4] == "of v"
     (shown,) = run("show tables like 't'")
     assert shown[4:7] == ("TRANSIENT", "the table", "LINEAR(a)")
     assert shown[10] == "0"
     run("alter table t set data_retention_time_in_days = 7, comment = 'new'")
     run('alter table t alter "A" comment $$new a$$, "B" comment $$new b$$')
     run("comment on view v is $$the view$$")
-    comments = "select comment from information_schema"
+    comments = f"select comment from {run.database}.information_schema"
     assert run(f"{comments}.tables order by table_name") == [("new",), ("the view",)]
     assert run(f"{comments}.columns where table_name = 'T' order by ordinal_position")
     assert "NOT NULL" in refused(run, "insert into t values (null, 'x')")
     assert "invalid identifier" in refused(run, "alter table t alter c comment 'x'")
     assert "already exists" in refused(run, "create or replace table v (a int)")
+    for key in ("a int primary key", "a int, primary key (a)"):
+        assert "PRIMARY KEY" in refused(run, f"create table k ({key})")
+    assert "does not exist" in refused(run, f"{comments}.pipes")
+
+
+def test_a_relation_is_dropped_by_its_kind(run: Callable) -> None:
+    """sf:sql-reference/sql/drop-table, create-schema, use-schema, show-schemas.
+
+    And show-objects.
+    """
+    run("create schema other comment = 'mine'")
+    run("create table t as select 1 as a")
+    run("create temporary table like_t like t")
+    assert run("select * from like_t") == []
+    run("use schema public")
+    assert "does not exist" in refused(run, "select * from t")
+    in_other = f"show objects in schema {run.database}.other limit 5"
+    assert [row[1] for row in run(in_other)] == ["LIKE_T", "T"]
+    schemas = f"show terse schemas in database {run.database}"
+    expected = ["INFORMATION_SCHEMA", "OTHER", "PUBLIC"]
+    assert [row[1] for row in run(schemas)] == expected
+    assert "of type 'TABLE'" in refused(run, "drop view other.t")
+    assert "does not exist" in refused(run, "drop table nothing")
+    assert "success" in run("drop table if exists nothing")[0][0]
+    run("drop schema other")
+    assert "does not exist" in refused(run, in_other)
 
 
 def test_a_merge_inserts_what_is_not_matched(run: Callable) -> None:
-    """sf:sql-reference/sql/merge."""
+    """sf:sql-reference/sql/merge, insert."""
     run("create table t as select 1 as id, 'old' as a")
     run("create temporary table s (id int, a varchar)")
     run("insert into s values (1, 'new'), (2, 'new')")
@@ -337,7 +385,7 @@ def test_a_temporary_relation_is_its_sessions_own(
 def test_ddl_commits_and_a_closed_session_rolls_back(
     stand_in: StandIn, run: Callable
 ) -> None:
-    """sf:sql-reference/transactions."""
+    """sf:sql-reference/transactions; sql/delete."""
     run("create table t (a int)")
     name = f"{run.database}.public.t"
     with stand_in.connect() as other:
@@ -394,7 +442,11 @@ def test_a_second_writer_waits_and_sees_the_firsts_rows(
 def test_account_objects_must_exist_once_and_be_described_rightly(
     run: Callable,
 ) -> None:
-    """sf:sql-reference/sql/create-warehouse, create-user, show-parameters."""
+    """sf:sql-reference/sql/create-warehouse, create-user, alter-user, create-role.
+
+    And create-network-policy, create-resource-monitor, create-database, use-role,
+    show-parameters.
+    """
     run(
         "create warehouse if not exists wh warehouse_size = 'x-small'"
         " statement_timeout_in_seconds = 60"
@@ -408,6 +460,16 @@ def test_account_objects_must_exist_once_and_be_described_rightly(
     )
     run("create user someone type = service network_policy = np")
     assert ("NETWORK_POLICY", "NP") in run("desc user someone")
+    run("alter user someone unset network_policy")
+    assert "NETWORK_POLICY" not in dict(run("desc user someone"))
+    run(
+        "create resource monitor rm with credit_quota = 10 frequency = monthly"
+        " triggers on 80 percent do notify on 100 percent do suspend"
+    )
+    run("alter warehouse wh set resource_monitor = rm")
+    assert run("show warehouses like 'wh'")[0][-1] == "RM"
+    assert run("show resource monitors like 'rm'")[0][1:4] == ("10", "80%", "100%")
+    run("drop resource monitor rm")
     run("drop user someone")
     run("drop network policy np")
     exists = run("create warehouse if not exists wh warehouse_size = large")
@@ -418,6 +480,8 @@ def test_account_objects_must_exist_once_and_be_described_rightly(
         "create warehouse other warehouse_size = huge",
         "alter warehouse wh set resource_monitor = nowhere",
         "alter warehouse nowhere set comment = 'x'",
+        "alter warehouse wh unset nonsense",
+        "create resource monitor m triggers on 90 percent do suspend_immediate",
         "create user u type = service password = 'x'",
         "create user u network_policy = nowhere",
         "drop role nowhere",
@@ -431,7 +495,10 @@ def test_account_objects_must_exist_once_and_be_described_rightly(
 
 
 def test_grants_survive_only_as_documented(run: Callable) -> None:
-    """sf:sql-reference/sql/grant-privilege: future grants."""
+    """sf:sql-reference/sql/grant-privilege: future grants.
+
+    And grant-role, revoke-privilege, revoke-role, show-grants.
+    """
     run("create role reader")
     run("create role writer")
     run("create table t (a int)")
@@ -460,6 +527,11 @@ def test_grants_survive_only_as_documented(run: Callable) -> None:
         "grant operate on schema public to role reader",
     ):
         refused(run, sql)
+    run("revoke role reader from role writer")
+    assert run("show grants of role reader") == []
+    run("use role reader")
+    assert run("select current_role()") == [("READER",)]
+    run("use role accountadmin")
     run("drop role writer")
     run("drop role reader")
 
@@ -467,33 +539,40 @@ def test_grants_survive_only_as_documented(run: Callable) -> None:
 def test_a_stage_needs_an_integration_that_allows_its_place(
     run: Callable, bucket: Bucket
 ) -> None:
-    """sf:sql-reference/sql/create-stage, create-storage-integration."""
+    """sf:sql-reference/sql/create-stage, create-storage-integration, desc-integration.
+
+    And alter-storage-integration, list, functions/system_validate_storage_integration.
+    """
     run(
         "create storage integration logs_int type = external_stage"
         " storage_provider = 'S3' enabled = true"
         " storage_aws_role_arn = 'arn:aws:iam::111111111111:role/reader'"
         f" storage_allowed_locations = ('{bucket.url}')"
     )
+    described = dict(run("desc integration logs_int"))
+    assert described["STORAGE_ALLOWED_LOCATIONS"] == bucket.url
     through = "storage_integration = logs_int"
     run(f"create stage logs url = '{bucket.url}' {through}")
     assert len(run("list @logs")) == 1
     assert "not allowed" in refused(
         run, f"create stage o url = 's3://other/' {through}"
     )
-    refused(run, "create stage o url = 's3://x/' storage_integration = nowhere")
-    refused(run, "list @nothing")
+    nowhere = "create stage o url = 's3://x/' storage_integration = nowhere"
+    for wrong in (nowhere, "list @nothing", "select $1 from @nothing"):
+        assert "does not exist" in refused(run, wrong)
     call = f"select system$validate_storage_integration('LOGS_INT', '{bucket.url}', "
     for file, action, status in (
         ("none", "list", "success"),
         ("none", "read", "failure"),
         ("2024/one.parquet", "read", "success"),
-        ("2024/one.parquet", "write", "failure"),
     ):
         answer = json.loads(run(f"{call}'{file}', '{action}')")[0][0])
         assert answer["status"] == status
     # The function takes the name by its letters' case.
     assert refused(run, call.replace("LOGS_INT", "logs_int") + "'x', 'list')")
     run("alter storage integration logs_int set enabled = false")
+    external_id = "STORAGE_AWS_EXTERNAL_ID"
+    assert dict(run("desc integration logs_int"))[external_id] == described[external_id]
     assert "not enabled" in refused(run, "list @logs")
     run("drop storage integration logs_int")
     assert "does not exist" in refused(run, "list @logs")
@@ -503,7 +582,10 @@ def test_a_stage_needs_an_integration_that_allows_its_place(
 
 
 def test_copy_loads_each_file_once(run: Callable, bucket: Bucket) -> None:
-    """sf:sql-reference/sql/copy-into-table, sf:user-guide/querying-metadata."""
+    """sf:sql-reference/sql/copy-into-table, sf:user-guide/querying-metadata.
+
+    And data-load-considerations-load, data-load-transform.
+    """
     run(f"create stage logs url = '{bucket.url}'")
     run(LANDING.format(table="land"))
     copy = COPY.format(table="land", stage="logs/2024/")
@@ -532,6 +614,7 @@ def test_copy_loads_each_file_once(run: Callable, bucket: Bucket) -> None:
     assert "unsupported" in refused(run, f"{copy} force = true")
     assert "unsupported" in refused(run, copy.replace("parquet )", "csv )"))
     assert "simple SELECT" in refused(run, copy.replace("\n    )", " where true)"))
+    assert "does not exist" in refused(run, copy.replace("@logs", "@nothing"))
 
 
 def test_copy_skips_or_aborts_at_a_bad_file(run: Callable, bucket: Bucket) -> None:
@@ -543,6 +626,7 @@ def test_copy_skips_or_aborts_at_a_bad_file(run: Callable, bucket: Bucket) -> No
     copy = COPY.format(table="land", stage="logs")
     aborting = copy.replace("skip_file", "abort_statement")
     assert "bad.parquet" in refused(run, aborting)
+    assert "ON_ERROR" in refused(run, copy.replace("skip_file", "continue"))
     assert run("select count(*) from land") == [(0,)]
     found = {row[0].rpartition("/")[2]: row for row in run(copy)}
     assert found["one.parquet"][1] == "LOADED"
@@ -563,7 +647,10 @@ def test_copy_skips_or_aborts_at_a_bad_file(run: Callable, bucket: Bucket) -> No
 def test_a_pipe_loads_what_events_announce(
     stand_in: StandIn, run: Callable, bucket: Bucket
 ) -> None:
-    """sf:user-guide/data-load-snowpipe-intro, data-load-snowpipe-ts."""
+    """sf:user-guide/data-load-snowpipe-intro, data-load-snowpipe-ts.
+
+    And data-load-snowpipe-manage, functions/system_pipe_status, pipe_usage_history.
+    """
     pipe = stage_and_pipe(run, bucket.url)
     url = f"{bucket.url}2024/one.parquet"
     assert stand_in.event(url) == [pipe]
@@ -638,15 +725,17 @@ def test_a_pipe_refuses_what_it_must(run: Callable, bucket: Bucket) -> None:
     copy = COPY.format(table="land", stage="logs")
     with_if = f"create pipe if not exists land auto_ingest = true as {copy}"
     assert "already exists" in run(with_if)[0][0]
-    refused(run, f"create pipe land auto_ingest = true as {copy}")
+    again = f"create pipe land auto_ingest = true as {copy}"
+    assert "already exists" in refused(run, again)
     for option in ("force = true", "purge = true", "size_limit = 1", "files = ('a')"):
         assert "not supported" in refused(run, f"create pipe p as {copy} {option}")
     aborting = copy.replace("skip_file", "abort_statement")
     assert "ABORT_STATEMENT" in refused(run, f"create pipe p as {aborting}")
     for wrong in (copy.replace("@logs", "@nothing"), copy.replace("land", "nothing")):
         assert "does not exist" in refused(run, f"create pipe p as {wrong}")
-    refused(run, f"create pipe p error_integration = 'nothing' as {copy}")
-    refused(run, "alter pipe land set auto_ingest = false")
+    unknown = f"create pipe p error_integration = nothing as {copy}"
+    assert "does not exist" in refused(run, unknown)
+    assert "AUTO_INGEST" in refused(run, "alter pipe land set auto_ingest = false")
 
 
 def test_an_object_put_into_s3_arrives_through_the_queue(

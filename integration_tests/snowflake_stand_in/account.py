@@ -22,7 +22,6 @@ Name = tuple[str, ...]
 #: sf:sql-reference/parameters: defaults of the parameters that this project touches.
 PARAMETERS = {
     "DATA_RETENTION_TIME_IN_DAYS": "1",
-    "LOCK_TIMEOUT": "43200",
     "PREVENT_UNLOAD_TO_INLINE_URL": "false",
     "QUERY_TAG": "",
     "REQUIRE_STORAGE_INTEGRATION_FOR_STAGE_CREATION": "false",
@@ -47,11 +46,6 @@ class Thing:
     properties: dict[str, Any] = field(default_factory=dict)
     created: datetime = field(default_factory=now)
 
-    @property
-    def comment(self) -> str:
-        """The object's comment, empty when it has none."""
-        return str(self.properties.get("COMMENT", ""))
-
     def place(self) -> dict[str, Any]:
         """The columns that nearly every SHOW command begins with."""
         parents = dict(
@@ -61,7 +55,7 @@ class Thing:
             "created_on": self.created,
             "name": self.name[-1],
             "owner": self.owner,
-            "comment": self.comment,
+            "comment": self.properties.get("COMMENT", ""),
             "owner_role_type": "ROLE",
         }
 
@@ -90,11 +84,6 @@ class Relation(Thing):
     column_comments: dict[str, str] = field(default_factory=dict)
     copied: set[str] = field(default_factory=set)
     loads: list[Load] = field(default_factory=list)
-
-    @property
-    def is_view(self) -> bool:
-        """Whether this is a view."""
-        return self.kind == "VIEW"
 
 
 @dataclass

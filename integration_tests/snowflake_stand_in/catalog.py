@@ -1,7 +1,7 @@
 """SHOW and DESCRIBE of relations, and the information schema.
 
-Followed: sf:sql-reference/sql/{show-objects,show-tables,show-views,show-schemas,
-show-databases,desc-table,show-parameters}, sf:sql-reference/info-schema. The columns
+Followed: sf:sql-reference/sql/{show-objects,show-tables,show-schemas,desc-table,
+show-parameters}, sf:sql-reference/info-schema. The columns
 are those that this project or dbt reads. SHOW is limited to what exists; privileges
 hide nothing here.
 """
@@ -24,8 +24,8 @@ from integration_tests.snowflake_stand_in.account import (
 from integration_tests.snowflake_stand_in.errors import missing
 from integration_tests.snowflake_stand_in.results import Column, Result
 from integration_tests.snowflake_stand_in.session import (
-    INFORMATION_SCHEMA,
     Session,
+    expansion,
     statement,
 )
 
@@ -34,7 +34,7 @@ Row = dict[str, Any]
 _PLACE = "created_on name database_name schema_name"
 _RELATION = (
     _PLACE + " kind comment cluster_by rows bytes owner retention_time"
-    " is_dynamic is_iceberg is_interactive"
+    " is_dynamic is_iceberg"
 )
 _SHOWN = {
     "OBJECTS": _RELATION,
@@ -123,7 +123,7 @@ def relation_row(session: Session, relation: Relation, *, detailed: bool) -> Row
     if detailed:
         found = [k for k in ("TEMPORARY", "TRANSIENT") if properties.get(k)]
         kind = found[0] if found else kind
-    if not relation.is_view:
+    if relation.kind == "TABLE":
         session.duckdb(f"select count(*) from {session.physical(relation.name)}")
         rows = int(session.duck.fetchall()[0][0])
     retention = PARAMETERS["DATA_RETENTION_TIME_IN_DAYS"]
@@ -135,7 +135,6 @@ def relation_row(session: Session, relation: Relation, *, detailed: bool) -> Row
         "retention_time": properties.get("DATA_RETENTION_TIME_IN_DAYS", retention),
         "is_dynamic": "N",
         "is_iceberg": "N",
-        "is_interactive": "N",
     }
 
 
@@ -164,10 +163,10 @@ def describe_columns(session: Session, relation: Relation) -> list[tuple[Column,
     return found
 
 
-@statement(r"(?:describe|desc) (?P<kind>table|view) {name}")
+@statement(r"describe table {name}")
 def describe_relation(session: Session, match: re.Match[str]) -> Result:
-    """DESCRIBE TABLE and DESCRIBE VIEW."""
-    relation = session.relation(session.resolve(match["name"]), match["kind"])
+    """DESCRIBE TABLE, which takes a view as well."""
+    relation = session.relation(session.resolve(match["name"]))
     rows = (row for _, row in describe_columns(session, relation))
     return Result.table("name type kind null? comment", rows)
 
@@ -214,17 +213,22 @@ def register_rows(session: Session, rows: list[Row], fields: str) -> str:
     return session.register(columns)
 
 
-def information_schema(session: Session, database: str, view: str) -> str:
-    """A registered view with the rows of an information schema view."""
-    session.account.find("DATABASE", (database,))
+@expansion
+def information_schema(session: Session, command: str) -> str:
+    """A view of an information schema becomes a registered one with its rows."""
+    regex = rf"(\b(?:from|join)\s+)({text.IDENTIFIER})\.information_schema\.(\w+)"
     makers = {"TABLES": _tables, "COLUMNS": _columns, "SCHEMATA": _schemata}
-    if view not in makers:
-        raise missing("object", f"{database}.INFORMATION_SCHEMA.{view}")
-    rows = makers[view](session, database)
-    return register_rows(session, rows, _FIELDS[view])
 
+    def registered(match: re.Match[str]) -> str:
+        database, view = text.identifier(match[2]), match[3].upper()
+        session.account.find("DATABASE", (database,))
+        if view not in makers:
+            raise missing("object", f"{database}.INFORMATION_SCHEMA.{view}")
+        rows = makers[view](session, database)
+        return f"{match[1]}temp.{register_rows(session, rows, _FIELDS[view])}"
 
-INFORMATION_SCHEMA.append(information_schema)
+    return re.sub(regex, registered, command, flags=re.IGNORECASE)
+
 
 _FIELDS = {
     "TABLES": "TABLE_CATALOG TABLE_SCHEMA TABLE_NAME TABLE_OWNER TABLE_TYPE"
@@ -251,7 +255,7 @@ def _tables(session: Session, database: str) -> list[Row]:
         shown = relation_row(session, relation, detailed=False)
         own = {
             "TABLE_OWNER": relation.owner,
-            "TABLE_TYPE": "VIEW" if relation.is_view else "BASE TABLE",
+            "TABLE_TYPE": "VIEW" if relation.kind == "VIEW" else "BASE TABLE",
             "IS_DYNAMIC": "NO",
             "CLUSTERING_KEY": relation.properties.get("CLUSTER_BY"),
             "ROW_COUNT": shown["rows"],

@@ -8,7 +8,8 @@ Strict: unquoted reserved words as names, PARSE_IP on bad input, TRY_CAST of a V
 and the shift by the session's time zone when a VARIANT integer is cast to
 TIMESTAMP_NTZ. Not modelled: TIMESTAMP_TZ, nanoseconds, numbers beyond 64 bits (but what
 TRY_CAST gives has 38 digits), digits in a text as a time, position 0 or an empty
-delimiter in a text, BINARY, a comparison of a bare VARIANT with a string (an error).
+delimiter in a text, BINARY, the letters' case of a column's quoted name (DuckDB finds
+it in any), a comparison of a bare VARIANT with a string (an error).
 """
 
 from __future__ import annotations
@@ -29,7 +30,6 @@ if TYPE_CHECKING:
 
 Type = exp.DataType.Type
 _WALL = (Type.TIMESTAMP, Type.TIMESTAMPNTZ, Type.DATETIME)
-_INSTANT = (Type.TIMESTAMPLTZ,)
 #: What sqlglot writes several times longer for, and nothing here needs.
 _CORNERS = words(
     "binary empty_delimiter_returns_whole part_index_zero_as_one zero_start"
@@ -64,8 +64,6 @@ create or replace temp macro _sf_cast_ntz(x) as case
         trim(x::varchar, '"'),
         '(\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*(?:Z|[+-]\d\d(?::?\d\d)*)$', '\1'
         )::timestamp end;
-create or replace temp macro _sf_cast_ltz(x) as
-    regexp_replace(x::varchar, '\s+([+-]\d\d:?\d\d|Z)$', '\1')::timestamptz;
 create or replace temp macro _sf_typeof(x) as case json_type(to_json(x))
     when 'VARCHAR' then 'VARCHAR' when 'NULL' then 'NULL_VALUE'
     when 'UBIGINT' then 'INTEGER' when 'BIGINT' then 'INTEGER'
@@ -147,8 +145,6 @@ def rewrite(tree: Expr, session: Session) -> Expr:
 
 def _rewrite(node: Expr, session: Session) -> Expr:
     match node:
-        case exp.UnixToTime():
-            return _call("_sf_seconds", node.this)
         case exp.Anonymous() if node.name.upper() == "TO_TIMESTAMP_NTZ":
             return _call("_sf_seconds", *node.expressions)
         case exp.TryCast() if node.to.this in exp.DataType.INTEGER_TYPES:
@@ -159,10 +155,6 @@ def _rewrite(node: Expr, session: Session) -> Expr:
             return node
         case exp.Cast() if node.to.this in _WALL:
             return _call("_sf_cast_ntz", node.this)
-        case exp.Cast() if node.to.this in _INSTANT:
-            return _call("_sf_cast_ltz", node.this)
-        case exp.Cast() if node.to.this == Type.VARIANT:
-            return _call("to_json", node.this)
         case exp.SplitPart() | exp.Substring() | exp.Length():
             for case in _CORNERS & set(node.args):
                 node.set(case, None)
@@ -183,8 +175,6 @@ def _rewrite(node: Expr, session: Session) -> Expr:
             return exp.Literal.string(session.role)
         case exp.CurrentRegion():
             return exp.Literal.string("AWS_US_EAST_1")
-        case exp.CurrentUser():
-            return exp.Literal.string(session.user)
     return node
 
 

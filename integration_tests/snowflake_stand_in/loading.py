@@ -56,9 +56,7 @@ _AT = r"(?P<at>'@[^']*'|@[^\s(),;]+)"
 _STAGE_OPTIONS = text.words("URL STORAGE_INTEGRATION COMMENT FILE_FORMAT")
 _PIPE_OPTIONS = text.words("AUTO_INGEST AWS_SNS_TOPIC ERROR_INTEGRATION COMMENT")
 _COPY_OPTIONS = text.words("FILE_FORMAT PATTERN ON_ERROR FILES")
-_NOT_IN_PIPES = text.words(
-    "FORCE PURGE FILES SIZE_LIMIT RETURN_FAILED_ONLY VALIDATION_MODE"
-)
+_NOT_IN_PIPES = text.words("FORCE PURGE FILES SIZE_LIMIT RETURN_FAILED_ONLY")
 _NOT_TRANSFORMING = text.words("MATCH_BY_COLUMN_NAME INCLUDE_METADATA VALIDATION_MODE")
 _QUEUE = "sf-snowpipe-STANDIN-queue"
 
@@ -279,6 +277,9 @@ class Copy:
         kind = text.options(options.get("FILE_FORMAT", "()")[1:-1]).get("TYPE", "CSV")
         if kind.upper() != "PARQUET":
             raise syntax(f"file format {kind}")
+        on_error = options.get("ON_ERROR", "ABORT_STATEMENT").upper()
+        if on_error not in ("ABORT_STATEMENT", "SKIP_FILE"):
+            raise syntax(f"ON_ERROR = {on_error}")
         name = session.resolve(head["name"])
         return cls(name, simple["expressions"], simple["at"], options)
 
@@ -570,7 +571,6 @@ def _validate(
     problems = {
         "list": None,
         "read": None if path + file in urls else "does not exist (NoSuchKey)",
-        "write": "Access Denied (Status Code: 403; Error Code: AccessDenied)",
     }
     problem = problems[action.lower()]
     answer = {"status": "failure" if problem else "success"}

@@ -1,11 +1,13 @@
 """Account objects, schemas, functions, grants, and statements about the session.
 
 Followed: sf:sql-reference/sql/{create-warehouse,create-resource-monitor,create-role,
-create-user,create-network-policy,create-storage-integration,alter-storage-integration,
-desc-integration,grant-privilege,revoke-privilege,show-grants,use,alter-session,
-create-function}. Options are checked against those that this project sets; an object
-named in an option or a grant must exist. Not modelled: enforcement of privileges,
-managed access schemas, database roles, secondary roles, overloaded functions.
+create-user,alter-user,create-network-policy,create-database,create-schema,
+create-storage-integration,alter-storage-integration,desc-integration,grant-privilege,
+revoke-privilege,grant-role,revoke-role,show-grants,use-role,use-schema,alter-session},
+sf:developer-guide/udf/sql/udf-sql-scalar-functions. Options are checked against those
+that this project sets; an object named in an option or a grant must exist, but not what
+a user's DEFAULT_ options name. Not modelled: enforcement of privileges, managed access
+schemas, database roles, secondary roles, overloaded functions.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from sqlglot import exp
 
 from integration_tests.snowflake_stand_in import text
 from integration_tests.snowflake_stand_in.account import Grant, Name, Thing
-from integration_tests.snowflake_stand_in.errors import compilation
+from integration_tests.snowflake_stand_in.errors import compilation, syntax
 from integration_tests.snowflake_stand_in.results import Result
 from integration_tests.snowflake_stand_in.session import Session, statement
 
@@ -45,7 +47,7 @@ _REFERENCES = {
     "NETWORK_POLICY": "NETWORK POLICY",
 }
 _KINDS = "warehouse|role|user|resource monitor|network policy"
-_INTEGRATION = r"(?:(?:storage|notification)\s+)?integration"
+_INTEGRATION = r"(?:storage\s+)?integration"
 _SIZES = text.words("XSMALL SMALL MEDIUM LARGE XLARGE")
 
 
@@ -68,10 +70,12 @@ def _values(session: Session, kind: str, rest: str) -> dict[str, Any]:
         key: text.unquote(value) if not value.startswith("(") else text.literals(value)
         for key, value in text.options(rest, allowed).items()
     }
+    action = re.compile(r"\s*on (\d+) percent do (notify|suspend)\b", re.IGNORECASE)
     for written in triggers:
-        actions = re.findall(r"on (\d+) percent do (notify|suspend)\b", written, re.I)
-        for percent, action in actions:
-            values[f"{action.upper()}_AT"] = f"{percent}%"
+        if unknown := action.sub("", written).strip():
+            raise syntax(unknown)
+        for percent, does in action.findall(written):
+            values[f"{does.upper()}_AT"] = f"{percent}%"
     for option, referred in _REFERENCES.items():
         if option in values:
             name = text.name_parts(values[option])
@@ -118,7 +122,10 @@ def alter_object(session: Session, match: Match) -> Result:
     if match["verb"].lower() == "set":
         thing.properties |= _values(session, kind, match["rest"])
     else:
-        thing.properties.pop(match["rest"].strip().upper(), None)
+        option = match["rest"].strip().upper()
+        if option not in _PROPERTIES[kind].split():
+            raise compilation(f"invalid property '{option}' for '{kind}'", 1506)
+        thing.properties.pop(option, None)
     return Result.status()
 
 
@@ -388,15 +395,15 @@ def create_function(session: Session, match: Match) -> Result:
 # ----- the session
 
 
-@statement(r"use (?P<kind>role|warehouse|schema) {name}")
+@statement(r"use (?P<kind>role|schema) {name}")
 def use(session: Session, match: Match) -> Result:
-    """USE ROLE, WAREHOUSE or SCHEMA."""
-    kind, parts = _kind(match), text.name_parts(match["name"])
-    if kind == "SCHEMA":
+    """USE ROLE or SCHEMA."""
+    parts = text.name_parts(match["name"])
+    if _kind(match) == "SCHEMA":
         session.use(*session.resolve(parts, 2))
     else:
-        session.account.find(kind, parts)
-        setattr(session, kind.lower(), parts[0])
+        session.account.find("ROLE", parts)
+        session.role = parts[0]
     return Result.status()
 
 

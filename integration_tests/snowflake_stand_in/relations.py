@@ -1,10 +1,10 @@
 """Tables and views: DDL with its properties and comments, and DML with its counts.
 
-Followed: sf:sql-reference/sql/{create-table,create-view,alter-table,comment,insert,
-delete,merge,drop-table}. OR REPLACE drops the grants, and with the table goes its load
-history. NOT NULL is enforced, as in Snowflake; keys are refused. Clustering and
-retention are recorded only. Not modelled: UPDATE, a MERGE that changes rows, Time
-Travel, clones, renaming, other kinds of table, policies.
+Followed: sf:sql-reference/sql/{create-table,create-view,alter-table,alter-table-column,
+comment,insert,delete,merge,drop-table}. OR REPLACE drops the grants, and with the table
+goes its load history. NOT NULL is enforced, as in Snowflake; keys are refused.
+Clustering and retention are recorded only. Not modelled: UPDATE, a MERGE that changes
+rows, Time Travel, clones, renaming, other kinds of table, policies.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def create_relation(session: Session, create: exp.Create, command: str) -> Resul
     if create.args.get("exists") and name in known:
         return Result.status(f"{name[-1]} already exists, statement succeeded.")
     old = known.get(name)
-    if old and (not create.args.get("replace") or old.is_view != relation.is_view):
+    if old and (not create.args.get("replace") or old.kind != relation.kind):
         raise exists(".".join(name))
     rows = _create(session, create, query, name, schema, temporary=temporary)
     known[name] = relation
@@ -80,9 +80,11 @@ def _take_comments(schema: exp.Schema, relation: Relation) -> None:
     """Columns' comments go into the registry: fakesnow would not understand them."""
     kept: list[exp.Expr] = []
     for column in schema.expressions:
-        if not isinstance(column, exp.ColumnDef):
+        if isinstance(column, exp.Identifier):
             kept.append(column)
             continue
+        if not isinstance(column, exp.ColumnDef):
+            raise syntax(column.sql("snowflake"))
         others = []
         for constraint in column.args.get("constraints") or []:
             if isinstance(constraint.kind, exp.CommentColumnConstraint):

@@ -60,11 +60,9 @@ class Server:
         """The ASGI application."""
         post = {
             "/session/v1/login-request": self.login,
-            "/session/heartbeat": self.nothing,
             "/session": self.leave,
             "/queries/v1/query-request": self.query,
             "/queries/v1/abort-request": self.nothing,
-            "/telemetry/send": self.nothing,
             "/stand-in/{action}": self.steer,
         }
         routes = [Route(path, call, methods=["POST"]) for path, call in post.items()]
@@ -88,11 +86,6 @@ class Server:
         for key, value in (data.get("SESSION_PARAMETERS") or {}).items():
             if key.upper() in ("QUERY_TAG", "TIMEZONE"):
                 session.set_parameter(key.upper(), str(value))
-        warehouse = asked.get("warehouse")
-        if warehouse:
-            name = text.name_parts(warehouse)
-            found = name in self.account.things("WAREHOUSE")
-            session.warehouse = name[0] if found else None
         self._place(session, asked.get("databaseName"), asked.get("schemaName"))
         token = secrets.token_urlsafe(24)
         self.sessions[token] = session
@@ -107,7 +100,6 @@ class Server:
             "sessionInfo": {
                 "databaseName": session.database,
                 "schemaName": session.schema,
-                "warehouseName": session.warehouse,
                 "roleName": session.role,
             },
         }
@@ -168,9 +160,9 @@ class Server:
     def _answer(self, session: Session, body: dict[str, Any]) -> JSONResponse:
         try:
             sql = body["sqlText"]
-            parts = text.statements(sql, keep_comments=True)
+            parts = text.statements(sql)
             wanted = (body.get("parameters") or {}).get("MULTI_STATEMENT_COUNT", 1)
-            if len(text.statements(sql)) > 1 and int(wanted) != 1:
+            if len(parts) > 1 and int(wanted) != 1:
                 return self._several(session, parts)
             return JSONResponse(self._keep(session, session.run(sql)))
         except SqlError as error:
@@ -198,7 +190,6 @@ class Server:
             "queryId": query,
             "finalDatabaseName": session.database,
             "finalSchemaName": session.schema,
-            "finalWarehouseName": session.warehouse,
             "finalRoleName": session.role,
         }
         answer = {"data": data, "success": True, "code": None, "message": None}
@@ -304,7 +295,6 @@ def _parameters(session: Session) -> list[dict[str, Any]]:
     return [
         {"name": "AUTOCOMMIT", "value": True},
         {"name": "TIMEZONE", "value": session.parameter("TIMEZONE")},
-        {"name": "CLIENT_STAGE_ARRAY_BINDING_THRESHOLD", "value": 0},
         {"name": "CLIENT_TELEMETRY_ENABLED", "value": False},
     ]
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import re
 import uuid
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -49,10 +49,10 @@ TreeHandler = Callable[["Session", Any, str], Result]
 HANDLERS: list[tuple[re.Pattern[str], Handler]] = []
 EXPANSIONS: list[Expansion] = []
 TREE_HANDLERS: dict[type[Expr], TreeHandler] = {}
-#: Makes a view of an information schema; catalog.py is above this module.
-INFORMATION_SCHEMA: list[Callable[[Session, str, str], str]] = []
 #: Statement type ids by which the connector knows rows from counts.
 SELECT, INSERT, DELETE, MERGE, DDL = 4096, 12544, 13056, 13312, 24576
+#: Seconds; Snowflake's are 43,200.
+_LOCK_TIMEOUT = 60
 
 
 def statement(*templates: str) -> Callable[[Handler], Handler]:
@@ -89,7 +89,6 @@ class Session:
         self.id = str(uuid.uuid4().int % 10**15)
         self.user = user
         self.role = "ACCOUNTADMIN"
-        self.warehouse: str | None = None
         self.database: str | None = None
         self.schema: str | None = None
         self.parameters: dict[str, str] = {}
@@ -280,10 +279,7 @@ class Session:
             self._point(table, ("temp", "main", table.name), table.name)
             return
         full = self.named(table)
-        if full[1] == "INFORMATION_SCHEMA":
-            view = INFORMATION_SCHEMA[0](self, full[0], full[2])
-            self._point(table, ("temp", "main", view), full[2])
-        elif full in self.temporary:
+        if full in self.temporary:
             self._point(table, ("temp", "main", ".".join(full)), full[2])
         elif full not in self.account.relations:
             raise missing("object", ".".join(full))
@@ -307,15 +303,13 @@ class Session:
             name = ("temp", "main", ".".join(name))
         return ".".join(f'"{part}"' for part in name)
 
-    def register(
-        self, columns: dict[str, pa.Array], variants: Collection[str] = ("$1",)
-    ) -> str:
+    def register(self, columns: dict[str, pa.Array]) -> str:
         """Offer Arrow columns to this session's queries; returns the view's name."""
         self._names += 1
         name = f"STAND_IN_{self._names}"
         self.duck.register(f"{name}_ARROW", pa.table(columns))
         shown = ", ".join(
-            f'"{c}"::json as "{c}"' if c in variants else f'"{c}"' for c in columns
+            f'"{c}"::json as "{c}"' if c == "$1" else f'"{c}"' for c in columns
         )
         self.duckdb(f"create temp view {name} as select {shown} from {name}_ARROW")
         return name
@@ -373,10 +367,10 @@ class Session:
 
     def wait_for_lock(self, name: Name) -> None:
         """Wait until no other session's transaction holds the table."""
-        holders, seconds = self.account.lock_holders, self.parameter("LOCK_TIMEOUT")
+        holders = self.account.lock_holders
         with self.account.table_locks:
             free = self.account.table_locks.wait_for(
-                lambda: holders.get(name, self) is self, timeout=min(int(seconds), 60)
+                lambda: holders.get(name, self) is self, timeout=_LOCK_TIMEOUT
             )
             if not free:
                 table = ".".join(name)

@@ -43,9 +43,9 @@ def pattern(template: str) -> re.Pattern[str]:
     return re.compile(expression + r"\s*;?\s*", re.IGNORECASE | re.DOTALL)
 
 
-def statements(text: str, *, keep_comments: bool = False) -> list[str]:
-    """The statements of a text, without closing semicolons."""
-    parts = split_statements(StringIO(text), remove_comments=not keep_comments)
+def statements(text: str) -> list[str]:
+    """The statements of a text, without comments and closing semicolons."""
+    parts = split_statements(StringIO(text), remove_comments=True)
     stripped = (part.strip().removesuffix(";").strip() for part, _ in parts)
     return [part for part in stripped if part]
 
