@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlfluff
 
 from .conftest import ROOT
 
@@ -207,6 +208,15 @@ def test_every_message_that_troubleshooting_explains_is_one_of_the_projects() ->
             for words in re.split(r"…", message):
                 known = words.strip(" '") in joined
                 assert known or len(words.strip(" .,'")) < 4, (message, words)
+
+
+def test_sql_for_snowflake_parses_in_its_dialect() -> None:
+    text = (ROOT / "docs/snowflake.md").read_text()
+    statements = re.findall(r"^```sql\n(.*?)^```", text, re.DOTALL | re.MULTILINE)
+    assert statements
+    for statement in statements:
+        # It raises for what it cannot parse.
+        sqlfluff.parse(re.sub(r"<\w+>", "a_name", statement), dialect="snowflake")
 
 
 @pytest.fixture(scope="module")
