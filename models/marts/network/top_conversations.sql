@@ -28,23 +28,9 @@ top_conversations as (
 
 ),
 
-totals as (
+top_days as (
 
-    select
-        daily.client_addr,
-        daily.server_addr,
-        daily.protocol,
-        daily.server_port,
-        cast(sum(daily.client_bytes + daily.server_bytes) as bigint)
-            as total_bytes_deduplicated,
-        cast(sum(daily.client_bytes) as bigint) as client_bytes,
-        cast(sum(daily.server_bytes) as bigint) as server_bytes,
-        cast(sum(daily.client_packets + daily.server_packets) as bigint)
-            as total_packets,
-        min(daily.first_seen_at) as first_seen_at,
-        max(daily.last_seen_at) as last_seen_at,
-        {{ strongest_orientation() }} as orientation_method,
-        {{ dedup_basis() }} as dedup_basis
+    select daily.*
     from {{ conversations }} as daily
     inner join top_conversations
         on
@@ -53,7 +39,26 @@ totals as (
             and daily.protocol is not distinct from top_conversations.protocol
             and daily.server_port is not distinct from top_conversations.server_port
     where {{ in_window('daily.started_date') }}
-    group by daily.client_addr, daily.server_addr, daily.protocol, daily.server_port
+
+),
+
+totals as (
+
+    select
+        client_addr,
+        server_addr,
+        protocol,
+        server_port,
+        cast(sum(client_bytes + server_bytes) as bigint) as total_bytes_deduplicated,
+        cast(sum(client_bytes) as bigint) as client_bytes,
+        cast(sum(server_bytes) as bigint) as server_bytes,
+        cast(sum(client_packets + server_packets) as bigint) as total_packets,
+        min(first_seen_at) as first_seen_at,
+        max(last_seen_at) as last_seen_at,
+        {{ strongest_orientation() }} as orientation_method,
+        {{ dedup_basis() }} as dedup_basis
+    from top_days
+    group by client_addr, server_addr, protocol, server_port
 
 ),
 
