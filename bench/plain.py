@@ -80,6 +80,8 @@ def main() -> None:
     connection = duckdb.connect(steps["database"], config=dict(steps["config"]))
     for name, value in steps["settings"].items():
         connection.execute(f"set {name} = '{value}'")
+    # As the models have it; else the larger rollups run out of memory.
+    connection.execute("set debug_force_external = true")
     if steps["files"]:
         load(connection, steps)
     for model in steps["models"]:
