@@ -35,7 +35,7 @@ def plain(value: Any) -> Any:
 OF_THE_LOAD = {
     *("LOADED_AT", "LOADED_THROUGH", "FIRST_LOADED_AT", "FOUND_AT"),
     *("NEWEST_FILE_LOADED_AT", "LOAD_LAG_P50_SECONDS", "LOAD_LAG_P95_SECONDS"),
-    "BYTES_BILLED",
+    *("BYTES_BILLED", "CREDITS"),
 }
 #: Snowpipe lands malformed files; no model but the typed view shows them.
 OF_READABLE_FILES = (
@@ -65,9 +65,9 @@ def assert_same_rows(
 
 
 def as_compared(row: dict[str, Any]) -> str:
-    """Of a reason, what it speaks of: each engine says it in its own words."""
+    """Of a reason, that there is one: each engine says it in its own words."""
     if row.get("reason"):
-        row["reason"] = row["reason"].split()[0]
+        row["reason"] = "some"
     return repr(row)
 
 
