@@ -141,7 +141,8 @@
         ) %}
         {% do run_and_commit(
             'insert into ' ~ trims_table() ~ " select cast('" ~ before
-            ~ "' as date), cast('" ~ run_started_at.strftime('%Y-%m-%d %H:%M:%S') ~ "' as timestamp)"
+            ~ "' as date), cast('" ~ run_started_at.strftime('%Y-%m-%d %H:%M:%S')
+            ~ "' as timestamp)"
         ) %}
     {% endif %}
 {% endmacro %}
