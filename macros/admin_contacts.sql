@@ -66,3 +66,16 @@ flows as (
 
 )
 {%- endmacro %}
+
+
+{# The window over `flows` whose first row is the newest of an internal address, a public
+   address, a port and a protocol. #}
+{% macro newest_contact_first() -%}
+    partition by internal_addr, external_addr, port, protocol
+    order by
+        last_seen_at desc,
+        interface_id asc,
+        instance_id asc,
+        vpc_id asc,
+        account_id asc
+{%- endmacro %}

@@ -100,7 +100,7 @@ class ExposureCounter:
             evidence = _evidence(contact, port)
             if evidence is None or external in self._own:
                 continue
-            seen = contact.seen()
+            seen, counted = contact.seen(), contact.counted()
             newest = max(record.start for record in seen)
             latest = min(
                 (record for record in seen if record.start == newest),
@@ -116,8 +116,8 @@ class ExposureCounter:
                     "is_refused": _is_refused(contact),
                     "first_seen_at": _utc_text(min(record.start for record in seen)),
                     "last_seen_at": _utc_text(newest),
-                    "records": len(contact.counted()),
-                    "bytes": sum(record.bytes for record in contact.counted()),
+                    "records": len(counted),
+                    "bytes": sum(record.bytes for record in counted),
                     "internal_network": None,
                     "internal_owner": None,
                     "hop_addr": latest.hop,

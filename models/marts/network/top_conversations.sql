@@ -1,4 +1,11 @@
 {% set conversations = ref('int_traffic__conversations_aggregated_to_days') %}
+{% set most_bytes_first %}
+    total_bytes_deduplicated desc,
+    client_addr asc,
+    server_addr asc,
+    protocol asc,
+    server_port asc
+{% endset %}
 
 with
 
@@ -18,12 +25,7 @@ top_conversations as (
         and server_addr is not null
         and {{ in_window('started_date') }}
     group by client_addr, server_addr, protocol, server_port
-    order by
-        total_bytes_deduplicated desc,
-        client_addr asc,
-        server_addr asc,
-        protocol asc,
-        server_port asc
+    order by {{ most_bytes_first }}
     limit {{ var('top_n') }}
 
 ),
@@ -66,14 +68,7 @@ ranked as (
 
     select
         cast(
-            row_number() over (
-                order by
-                    total_bytes_deduplicated desc,
-                    client_addr asc,
-                    server_addr asc,
-                    protocol asc,
-                    server_port asc
-            ) as bigint
+            row_number() over (order by {{ most_bytes_first }}) as bigint
         ) as rank,
         client_addr,
         server_addr,

@@ -1,12 +1,4 @@
-{% set newest_first %}
-    partition by internal_addr, external_addr, port, protocol
-    order by
-        last_seen_at desc,
-        interface_id asc,
-        instance_id asc,
-        vpc_id asc,
-        account_id asc
-{% endset %}
+{% set newest_first = newest_contact_first() %}
 {% set all_of_it = 'rows between unbounded preceding and unbounded following' %}
 
 with

@@ -16,15 +16,7 @@ latest as (
         account_id
     from flows
     qualify
-        row_number() over (
-            partition by internal_addr, external_addr, port, protocol
-            order by
-                last_seen_at desc,
-                interface_id asc,
-                instance_id asc,
-                vpc_id asc,
-                account_id asc
-        ) = 1
+        row_number() over ({{ newest_contact_first() }}) = 1
 
 ),
 
