@@ -141,25 +141,17 @@ def random_addresses(count: int) -> list[str]:
 
 #: What the macros say of the addresses in `addresses`.
 QUERY = """
-with formed as (
-    select
-        address,
-        {{ ipv6_colon_form('address') }} as colon_form,
-        {{ ipv4_is_internal('address') }} as is_internal
-    from addresses
+with scopes as (
+    with {{ with_address_scopes('addresses', {'address': 'scope'}) }}
+    select address, scope from scoped
 ),
-grouped as (select *, {{ ipv6_groups('colon_form') }} as groups from formed),
-hexadecimal as (select *, {{ ipv6_to_hex('groups') }} as hex from grouped),
-numbered as (
-    select *, {{ address_to_ipv4_integer('address', 'hex') }} as ipv4
-    from hexadecimal
-)
+{{ with_address_numbers('scopes', {'address': 'address'}) }}
 select
     address,
-    is_internal,
-    {{ address_scope('address', 'hex', 'ipv4') }},
-    {{ internal_network('name', 'hex', 'ipv4') }},
-    {{ internal_network('owner', 'hex', 'ipv4') }}
+    {{ ipv4_is_internal('address') }},
+    scope,
+    {{ internal_network('name', 'address_hex', 'address_ipv4') }},
+    {{ internal_network('owner', 'address_hex', 'address_ipv4') }}
 from numbered
 """
 
@@ -194,20 +186,34 @@ def assert_python_agrees(found: list[tuple[Any, ...]], own: list[Any]) -> None:
     assert {row[3:] for row in expected} >= {entry[1:] for entry in networks}
 
 
+def answers(
+    project: Project, addresses: list[str | None], own: list[Any]
+) -> list[tuple[Any, ...]]:
+    """What QUERY gives on DuckDB."""
+    rendered = project.dbt("--quiet", "compile", "--inline", QUERY, internal_cidrs=own)
+    with duckdb.connect() as connection:
+        connection.execute("create table addresses (address varchar)")
+        connection.execute("insert into addresses select unnest($1)", [addresses])
+        return connection.execute(rendered).fetchall()
+
+
 @pytest.mark.parametrize("own", [[], OWN], ids=["none", "own"])
 def test_scopes_and_networks_agree_with_python(
     new_project: Callable[..., Project], tmp_path: Path, own: list[Any]
 ) -> None:
-    rendered = new_project(tmp_path).dbt(
-        "--quiet", "compile", "--inline", QUERY, internal_cidrs=own
-    )
     addresses = all_addresses(own)
-    with duckdb.connect() as connection:
-        connection.execute("create table addresses (address varchar)")
-        connection.execute("insert into addresses select unnest($1)", [addresses])
-        found = connection.execute(rendered).fetchall()
+    found = answers(new_project(tmp_path), addresses, own)
     assert len(found) == len(addresses)
     assert_python_agrees(found, own)
+
+
+def test_ranges_of_ours_may_leave_no_public_address(built: Project) -> None:
+    found = answers(built, ["8.8.8.8", ".8.8.8", "2600::1"], ["0.0.0.0/0"])
+    assert {(address, scope) for address, _, scope, *_ in found} == {
+        ("8.8.8.8", "internal"),
+        (".8.8.8", "invalid"),
+        ("2600::1", "public"),
+    }
 
 
 @pytest.mark.parametrize(

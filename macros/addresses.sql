@@ -105,6 +105,21 @@
 {# The address as 32 hexadecimal digits, which compare like the numbers; null unless it
    is an IPv6 address. `groups` is ipv6_groups of the address. #}
 {% macro ipv6_to_hex(groups) -%}
+    {{ return(adapter.dispatch('ipv6_to_hex', 'vpc_flow_logs')(groups)) }}
+{%- endmacro %}
+
+{# Half the time of eight calls of split_part. #}
+{% macro duckdb__ipv6_to_hex(groups) -%}
+    array_to_string(
+        list_transform(
+            string_split({{ groups }}, ':'),
+            lambda digits: lpad(digits, 4, '0')
+        ),
+        ''
+    )
+{%- endmacro %}
+
+{% macro snowflake__ipv6_to_hex(groups) -%}
     case
         when {{ groups }} is not null
             then
@@ -149,12 +164,9 @@
 {%- endmacro %}
 
 
-{# Where an address lies: internal, cgnat, loopback, link_local, multicast,
-   documentation, reserved, public, none (null, empty or `-`) or invalid.
-   `hex` is ipv6_to_hex of the address, `ipv4` its address_to_ipv4_integer: computed
-   before, too. The user's `internal_cidrs` come first. #}
-{% macro address_scope(address, hex, ipv4) -%}
-    {%- set scopes = [
+{# The ranges of each scope; the first that holds an address is the one. #}
+{% macro scope_ranges() %}
+    {% do return([
         ('internal', ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7']),
         ('cgnat', ['100.64.0.0/10']),
         ('loopback', ['127.0.0.0/8', '::1/128']),
@@ -170,7 +182,15 @@
         ]),
         ('public', ['0.0.0.0/0', '2000::/3']),
         ('reserved', ['::/0']),
-    ] -%}
+    ]) %}
+{% endmacro %}
+
+
+{# Where an address lies: internal, cgnat, loopback, link_local, multicast,
+   documentation, reserved, public, none (null, empty or `-`) or invalid.
+   `hex` is ipv6_to_hex of the address, `ipv4` its address_to_ipv4_integer: computed
+   before, too. The user's `internal_cidrs` come first. #}
+{% macro address_scope(address, hex, ipv4) -%}
     case
         {%- for network in internal_networks() %}
         when {{ address_in_cidr(network.cidr, hex, ipv4) }} then 'internal'
@@ -179,7 +199,7 @@
         when {{ number }} is not null
             then
                 case
-                    {%- for scope, cidrs in scopes %}
+                    {%- for scope, cidrs in scope_ranges() %}
                     {%- for cidr in cidrs if (':' in cidr) == colon %}
                     when {{ address_in_cidr(cidr, hex, ipv4) }} then '{{ scope }}'
                     {%- endfor %}
@@ -284,16 +304,49 @@
 {% endmacro %}
 
 
-{# The CTEs that add the scope of addresses to the rows of the CTE `records`: the last
-   one is `scoped`. `columns` maps columns of addresses to those of their scopes. Each
-   step is computed before the next reads it many times. #}
-{% macro with_address_scopes(records, columns) -%}
+{# Regular expression for the IPv4 addresses whose first octet alone tells that they are
+   public, which most are; empty if the user's ranges leave none. #}
+{% macro public_ipv4_pattern() -%}
+    {%- set others = [] -%}
+    {%- for cidr in internal_networks() | map(attribute='cidr') -%}
+        {%- do others.append(cidr) -%}
+    {%- endfor -%}
+    {%- for scope, cidrs in scope_ranges() if scope != 'public' -%}
+        {%- do others.extend(cidrs) -%}
+    {%- endfor -%}
+    {%- set octets = range(256) | list -%}
+    {%- for cidr in others if ':' not in cidr -%}
+        {%- set first, last = cidr_range(cidr) -%}
+        {%- for octet in range(first // 2 ** 24, last // 2 ** 24 + 1) -%}
+            {%- if octet in octets %}{% do octets.remove(octet) %}{% endif -%}
+        {%- endfor -%}
+    {%- endfor -%}
+    {%- if octets -%}
+        ({{ octets | join('|') }}){{ ('[.]' ~ ipv4_octet_pattern()) * 3 }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# The CTEs that add what ranges are compared with, `_hex` and `_ipv4`, to the rows of
+   the CTE `records`: the last one is `numbered`. `columns` maps columns of addresses to
+   what stands before `_hex` and `_ipv4`. Each step is computed before the next reads it
+   many times. #}
+{% macro with_address_numbers(records, columns, but_told_by_text=false) -%}
 colon_forms as (
 
     select
         *
-        {%- for column, scope in columns.items() %},
-        {{ ipv6_colon_form(column) }} as {{ scope }}_colon_form
+        {%- for column, prefix in columns.items() %},
+        {{ ipv6_colon_form(column) }} as {{ prefix }}_colon_form
+        {%- if but_told_by_text %},
+        case
+            when {{ ipv4_is_internal(column) }} then 'internal'
+            {%- if public_ipv4_pattern() %}
+            when {{ regexp_matches_all_of(column, public_ipv4_pattern()) }}
+                then 'public'
+            {%- endif %}
+        end as {{ prefix }}_by_text
+        {%- endif %}
         {%- endfor %}
     from {{ records }}
 
@@ -303,8 +356,8 @@ grouped as (
 
     select
         *
-        {%- for scope in columns.values() %},
-        {{ ipv6_groups(scope ~ '_colon_form') }} as {{ scope }}_groups
+        {%- for prefix in columns.values() %},
+        {{ ipv6_groups(prefix ~ '_colon_form') }} as {{ prefix }}_groups
         {%- endfor %}
     from colon_forms
 
@@ -314,8 +367,8 @@ hexadecimal as (
 
     select
         *
-        {%- for scope in columns.values() %},
-        {{ ipv6_to_hex(scope ~ '_groups') }} as {{ scope }}_hex
+        {%- for prefix in columns.values() %},
+        {{ ipv6_to_hex(prefix ~ '_groups') }} as {{ prefix }}_hex
         {%- endfor %}
     from grouped
 
@@ -325,19 +378,36 @@ numbered as (
 
     select
         *
-        {%- for column, scope in columns.items() %},
-        {{ address_to_ipv4_integer(column, scope ~ '_hex') }} as {{ scope }}_ipv4
+        {%- for column, prefix in columns.items() %},
+        {%- set number = address_to_ipv4_integer(column, prefix ~ '_hex') %}
+        {%- if but_told_by_text %}
+        case when {{ prefix }}_by_text is null then {{ number }} end
+        {%- else %}
+        {{ number }}
+        {%- endif %} as {{ prefix }}_ipv4
         {%- endfor %}
     from hexadecimal
 
-),
+)
+{%- endmacro %}
+
+
+{# The CTEs that add the scope of addresses to the rows of the CTE `records`: the last
+   one is `scoped`. `columns` maps columns of addresses to those of their scopes. A
+   regular expression tells most addresses; the others alone are turned into numbers,
+   which costs several times as much. #}
+{% macro with_address_scopes(records, columns) -%}
+{{ with_address_numbers(records, columns, but_told_by_text=true) }},
 
 scoped as (
 
     select
         *
         {%- for column, scope in columns.items() %},
-        {{ address_scope(column, scope ~ '_hex', scope ~ '_ipv4') }} as {{ scope }}
+        case
+            when {{ scope }}_by_text is not null then {{ scope }}_by_text
+            else {{ address_scope(column, scope ~ '_hex', scope ~ '_ipv4') }}
+        end as {{ scope }}
         {%- endfor %}
     from numbered
 

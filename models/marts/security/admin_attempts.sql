@@ -30,7 +30,7 @@ attempts as (
 
 ),
 
-{{ with_address_scopes('attempts', {'internal_addr': 'internal'}) }},
+{{ with_address_numbers('attempts', {'internal_addr': 'internal'}) }},
 
 described as (
 
@@ -52,7 +52,7 @@ described as (
         instance_id,
         vpc_id,
         account_id
-    from scoped
+    from numbered
 
 )
 

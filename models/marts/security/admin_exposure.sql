@@ -48,21 +48,21 @@ exposures as (
 
 ),
 
-{{ with_address_scopes('exposures', {'internal_addr': 'internal'}) }},
+{{ with_address_numbers('exposures', {'internal_addr': 'internal'}) }},
 
 described as (
 
     select
-        scoped.internal_addr,
-        scoped.external_addr,
-        scoped.port,
-        scoped.protocol,
-        scoped.evidence,
-        scoped.is_refused,
-        scoped.first_seen_at,
-        scoped.last_seen_at,
-        scoped.records,
-        scoped.bytes,
+        numbered.internal_addr,
+        numbered.external_addr,
+        numbered.port,
+        numbered.protocol,
+        numbered.evidence,
+        numbered.is_refused,
+        numbered.first_seen_at,
+        numbered.last_seen_at,
+        numbered.records,
+        numbered.bytes,
         {{ internal_network('name', 'internal_hex', 'internal_ipv4') }}
             as internal_network,
         {{ internal_network('owner', 'internal_hex', 'internal_ipv4') }}
@@ -72,15 +72,15 @@ described as (
         latest.instance_id,
         latest.vpc_id,
         latest.account_id
-    from scoped
+    from numbered
     inner join latest
         on
-            scoped.internal_addr = latest.internal_addr
-            and scoped.external_addr = latest.external_addr
-            and scoped.port = latest.port
-            and scoped.protocol = latest.protocol
+            numbered.internal_addr = latest.internal_addr
+            and numbered.external_addr = latest.external_addr
+            and numbered.port = latest.port
+            and numbered.protocol = latest.protocol
     {# From 1024 on, a client may have chosen the port a reply seems to come from. #}
-    where scoped.evidence != 'reply' or scoped.port < 1024
+    where numbered.evidence != 'reply' or numbered.port < 1024
 
 )
 
