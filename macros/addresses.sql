@@ -304,26 +304,39 @@
 {% endmacro %}
 
 
-{# Regular expression for the IPv4 addresses whose first octet alone tells that they are
-   public, which most are; empty if the user's ranges leave none. #}
-{% macro public_ipv4_pattern() -%}
-    {%- set others = [] -%}
-    {%- for cidr in internal_networks() | map(attribute='cidr') -%}
-        {%- do others.append(cidr) -%}
-    {%- endfor -%}
+{# True for most of the public addresses, told by how they begin: an IPv4 address by its
+   first octet, an IPv6 address by its first group. Null or false for the others, and
+   wherever a range that is not public begins alike. #}
+{% macro is_public_by_text(address) -%}
+    {#- The last one, 6to4, holds IPv4 addresses. -#}
+    {%- set ranges = internal_networks() | map(attribute='cidr') | list + ['2002::/16'] -%}
     {%- for scope, cidrs in scope_ranges() if scope != 'public' -%}
-        {%- do others.extend(cidrs) -%}
+        {%- do ranges.extend(cidrs | reject('equalto', '::/0') | list) -%}
     {%- endfor -%}
     {%- set octets = range(256) | list -%}
-    {%- for cidr in others if ':' not in cidr -%}
+    {%- for cidr in ranges if ':' not in cidr -%}
         {%- set first, last = cidr_range(cidr) -%}
         {%- for octet in range(first // 2 ** 24, last // 2 ** 24 + 1) -%}
             {%- if octet in octets %}{% do octets.remove(octet) %}{% endif -%}
         {%- endfor -%}
     {%- endfor -%}
-    {%- if octets -%}
-        ({{ octets | join('|') }}){{ ('[.]' ~ ipv4_octet_pattern()) * 3 }}
-    {%- endif -%}
+    {%- set ipv4 = '(' ~ octets | join('|') ~ ')' ~ ('[.]' ~ ipv4_octet_pattern()) * 3 -%}
+    {%- set group = '[0-9a-f]{1,4}' -%}
+    {%- set ipv6 = '[23][0-9a-f]{3}((:' ~ group ~ '){7}'
+        ~ '|(:' ~ group ~ '){0,5}::(' ~ group ~ '(:' ~ group ~ '){0,5})?)' -%}
+    {%- if octets %}
+    {{ regexp_matches_all_of(address, ipv4) }}
+    or {% endif -%}
+    (
+        {{ regexp_matches_all_of(address, ipv6) }}
+        and length({{ address }}) - length(replace({{ address }}, ':', '')) <= 7
+        {%- for cidr in ranges if ':' in cidr %}
+        {%- set first, last = cidr_range(cidr) %}
+        {%- if last >= '2' and first < '4' %}
+        and left({{ address }}, 4) not between '{{ first[:4] }}' and '{{ last[:4] }}'
+        {%- endif %}
+        {%- endfor %}
+    )
 {%- endmacro %}
 
 
@@ -331,22 +344,13 @@
    the CTE `records`: the last one is `numbered`. `columns` maps columns of addresses to
    what stands before `_hex` and `_ipv4`. Each step is computed before the next reads it
    many times. #}
-{% macro with_address_numbers(records, columns, but_told_by_text=false) -%}
+{% macro with_address_numbers(records, columns) -%}
 colon_forms as (
 
     select
         *
         {%- for column, prefix in columns.items() %},
         {{ ipv6_colon_form(column) }} as {{ prefix }}_colon_form
-        {%- if but_told_by_text %},
-        case
-            when {{ ipv4_is_internal(column) }} then 'internal'
-            {%- if public_ipv4_pattern() %}
-            when {{ regexp_matches_all_of(column, public_ipv4_pattern()) }}
-                then 'public'
-            {%- endif %}
-        end as {{ prefix }}_by_text
-        {%- endif %}
         {%- endfor %}
     from {{ records }}
 
@@ -379,12 +383,7 @@ numbered as (
     select
         *
         {%- for column, prefix in columns.items() %},
-        {%- set number = address_to_ipv4_integer(column, prefix ~ '_hex') %}
-        {%- if but_told_by_text %}
-        case when {{ prefix }}_by_text is null then {{ number }} end
-        {%- else %}
-        {{ number }}
-        {%- endif %} as {{ prefix }}_ipv4
+        {{ address_to_ipv4_integer(column, prefix ~ '_hex') }} as {{ prefix }}_ipv4
         {%- endfor %}
     from hexadecimal
 
@@ -393,11 +392,40 @@ numbered as (
 
 
 {# The CTEs that add the scope of addresses to the rows of the CTE `records`: the last
-   one is `scoped`. `columns` maps columns of addresses to those of their scopes. A
-   regular expression tells most addresses; the others alone are turned into numbers,
-   which costs several times as much. #}
+   one is `scoped`. `columns` maps columns of addresses to those of their scopes. Most
+   addresses are told by their text; the others alone are turned into numbers, which
+   costs several times as much. #}
 {% macro with_address_scopes(records, columns) -%}
-{{ with_address_numbers(records, columns, but_told_by_text=true) }},
+{%- set untold = {} -%}
+{%- for scope in columns.values() -%}
+    {%- do untold.update({scope ~ '_untold': scope}) -%}
+{%- endfor -%}
+told as (
+
+    select
+        *
+        {%- for column, scope in columns.items() %},
+        case
+            when {{ ipv4_is_internal(column) }} then 'internal'
+            when {{ is_public_by_text(column) }} then 'public'
+        end as {{ scope }}_by_text
+        {%- endfor %}
+    from {{ records }}
+
+),
+
+untold as (
+
+    select
+        *
+        {%- for column, scope in columns.items() %},
+        case when {{ scope }}_by_text is null then {{ column }} end as {{ scope }}_untold
+        {%- endfor %}
+    from told
+
+),
+
+{{ with_address_numbers('untold', untold) }},
 
 scoped as (
 
