@@ -94,6 +94,9 @@ def test_coverage_counts_what_the_cases_hide(project: Project) -> None:
         and {scope(end) for end in real_ends(r)} == {"public"}
         for r in accepted
     )
+    assert coverage["records_between_public_and_cgnat"] == sum(
+        {scope(end) for end in real_ends(r)} == {"public", "cgnat"} for r in accepted
+    )
     assert coverage["records_without_addresses"] == sum(
         None in real_ends(r) for r in accepted
     )

@@ -15,7 +15,10 @@ pairs as (
         started_date,
         records + records_without_bytes as records,
         {{ real_srcaddr }} as real_srcaddr,
-        {{ real_dstaddr }} as real_dstaddr
+        {{ real_dstaddr }} as real_dstaddr,
+        flow_direction is null
+        or pkt_srcaddr != srcaddr
+        or pkt_dstaddr != dstaddr as is_untold
     from {{ sightings }}
     where
         {{ on_days(scope.days) }}
@@ -23,12 +26,7 @@ pairs as (
             {{ real_srcaddr }} is null
             or {{ real_dstaddr }} is null
             or (
-                (
-                    flow_direction is null
-                    or pkt_srcaddr != srcaddr
-                    or pkt_dstaddr != dstaddr
-                )
-                and not {{ ipv4_is_internal(real_srcaddr) }}
+                not {{ ipv4_is_internal(real_srcaddr) }}
                 and not {{ ipv4_is_internal(real_dstaddr) }}
             )
         )
@@ -47,11 +45,21 @@ aggregated as (
         cast(
             sum(
                 case
-                    when src_scope = 'public' and dst_scope = 'public' then records
+                    when src_scope = 'public' and dst_scope = 'public' and is_untold
+                        then records
                     else 0
                 end
             ) as bigint
         ) as records,
+        cast(
+            sum(
+                case
+                    when src_scope = 'public' and dst_scope = 'cgnat' then records
+                    when src_scope = 'cgnat' and dst_scope = 'public' then records
+                    else 0
+                end
+            ) as bigint
+        ) as records_between_public_and_cgnat,
         cast(
             sum(
                 case

@@ -36,6 +36,8 @@ public_pairs as (
 
     select
         coalesce(sum(records), 0) as records_between_public_addresses,
+        coalesce(sum(records_between_public_and_cgnat), 0)
+            as records_between_public_and_cgnat,
         coalesce(sum(records_without_addresses), 0) as records_without_addresses
     from {{ ref('int_traffic__public_pairs_aggregated_to_days') }}
     where {{ in_window('started_date') }}
@@ -79,6 +81,8 @@ coverage as (
             as records_with_implausible_time,
         cast(public_pairs.records_between_public_addresses as bigint)
             as records_between_public_addresses,
+        cast(public_pairs.records_between_public_and_cgnat as bigint)
+            as records_between_public_and_cgnat,
         cast(public_pairs.records_without_addresses as bigint)
             as records_without_addresses,
         cast(interfaces.records_without_ports as bigint) as records_without_ports,
