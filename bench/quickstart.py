@@ -1,7 +1,8 @@
 """The shape of the quickstarts: a column of JSON, a casting view, queries over it.
 
 `python -m bench.quickstart FOLDER DATABASE AS_OF LOOKBACK_DAYS TOP_N` loads the folder
-and prints the three answers about talkers as JSON, as the truth file has them.
+and prints the three answers about talkers as JSON, as the truth file has them. With
+`--over` in place of the folder it asks the project's typed view of a built database.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ select
     sum(bytes)::bigint as total_bytes,
     sum(packets)::bigint as total_packets,
     count(*) as records
-from typed
+from {relation}
 where action = 'ACCEPT' and {key} != '-' and bytes is not null
     and started_at >= $as_of::date - $lookback_days
     and started_at < $as_of::date + 1
@@ -52,7 +53,7 @@ limit $top_n
 # RFC 1918 on our side, anything else on the other; the real question tests more.
 EXPOSURE = """
 select dstaddr, srcaddr, dstport, protocol, count(*), sum(bytes)
-from typed
+from {relation}
 where action = 'ACCEPT' and dstport in (22, 3389)
     and regexp_matches(dstaddr, '^(10|192\\.168|172\\.(1[6-9]|2[0-9]|3[01]))\\.')
     and not regexp_matches(srcaddr, '^(10|192\\.168|172\\.(1[6-9]|2[0-9]|3[01]))\\.')
@@ -65,10 +66,13 @@ group by all
 def main() -> None:
     """Load the folder, ask the four questions, print what the talkers' answers are."""
     folder, database, as_of, lookback_days, top_n = sys.argv[1:]
-    connection = duckdb.connect(database)
+    is_built = folder == "--over"
+    connection = duckdb.connect(database, read_only=is_built)
     connection.execute("set preserve_insertion_order = false")
-    connection.execute(LOAD, {"files": f"{folder}/**/*.parquet"})
-    connection.execute(TYPED)
+    relation = "stg_vpc_flow__flow_logs" if is_built else "typed"
+    if not is_built:
+        connection.execute(LOAD, {"files": f"{folder}/**/*.parquet"})
+        connection.execute(TYPED)
     window = {"as_of": as_of, "lookback_days": int(lookback_days)}
     answers = {}
     for kind, key in (
@@ -77,12 +81,13 @@ def main() -> None:
         ("interface", "interface_id"),
     ):
         rows = connection.execute(
-            TOP_TALKERS.format(key=key), window | {"top_n": int(top_n)}
+            TOP_TALKERS.format(relation=relation, key=key),
+            window | {"top_n": int(top_n)},
         ).fetchall()
         answers[f"top_talkers_by_{kind}"] = [
             [rank, *row] for rank, row in enumerate(rows, 1)
         ]
-    connection.execute(EXPOSURE, window).fetchall()
+    connection.execute(EXPOSURE.format(relation=relation), window).fetchall()
     connection.close()
     print(json.dumps(answers))
 
