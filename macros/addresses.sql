@@ -7,10 +7,14 @@
    192.168.0.0/16; false, never null, for everything else. #}
 {% macro ipv4_is_internal(ip) -%}
     {%- set octet = ipv4_octet_pattern() -%}
-    {%- set two = '[.]' ~ octet ~ '[.]' ~ octet -%}
-    {%- set pattern = '(10[.]' ~ octet ~ two
-        ~ '|172[.](1[6-9]|2[0-9]|3[01])' ~ two
-        ~ '|192[.]168' ~ two ~ ')' -%}
+    {#- Several literals, since the UDF is read by people. -#}
+    {%- set pattern = [
+        '(10[.]' ~ octet,
+        '|172[.](1[6-9]|2[0-9]|3[01])',
+        '|192[.]168)',
+        '[.]' ~ octet,
+        '[.]' ~ octet,
+    ] | join("'\n        || '") -%}
     coalesce({{ regexp_matches_all_of(ip, pattern) }}, false)
 {%- endmacro %}
 
