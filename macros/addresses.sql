@@ -79,7 +79,7 @@
    which no flow log does). `colon_form` is ipv6_colon_form of the address, computed
    before, because it is read many times. #}
 {% macro ipv6_groups(colon_form) -%}
-    {%- set group = '[0-9a-f]{1,4}' -%}
+    {%- set group = ipv6_group_pattern() -%}
     {%- set some = '(' ~ group ~ '(:' ~ group ~ '){0,6})' -%}
     {#- A colon stands between two groups, but for those of `::` at either end. -#}
     {%- set missing -%}
@@ -142,6 +142,11 @@
 
 {% macro ipv4_octet_pattern() -%}
     (25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])
+{%- endmacro %}
+
+
+{% macro ipv6_group_pattern() -%}
+    [0-9a-f]{1,4}
 {%- endmacro %}
 
 
@@ -276,7 +281,7 @@
         {% set missing = 8 - before | length - after | length %}
         {% set groups = before + ['0'] * (missing if gap else 0) + after %}
         {% if groups | length == 8 and (not gap or missing > 0) %}
-            {% for group in groups if modules.re.fullmatch('[0-9a-f]{1,4}', group) %}
+            {% for group in groups if modules.re.fullmatch(ipv6_group_pattern(), group) %}
                 {% set parsed.digits = parsed.digits ~ group.rjust(4, '0') %}
             {% endfor %}
         {% endif %}
@@ -325,7 +330,7 @@
         {%- endfor -%}
     {%- endfor -%}
     {%- set ipv4 = '(' ~ octets | join('|') ~ ')' ~ ('[.]' ~ ipv4_octet_pattern()) * 3 -%}
-    {%- set group = '[0-9a-f]{1,4}' -%}
+    {%- set group = ipv6_group_pattern() -%}
     {%- set ipv6 = '[23][0-9a-f]{3}((:' ~ group ~ '){7}'
         ~ '|(:' ~ group ~ '){0,5}::(' ~ group ~ '(:' ~ group ~ '){0,5})?)' -%}
     {%- if octets %}
@@ -436,10 +441,10 @@ scoped as (
     select
         *
         {%- for column, scope in columns.items() %},
-        case
-            when {{ scope }}_by_text is not null then {{ scope }}_by_text
-            else {{ address_scope(column, scope ~ '_hex', scope ~ '_ipv4') }}
-        end as {{ scope }}
+        coalesce(
+            {{ scope }}_by_text,
+            {{ address_scope(column, scope ~ '_hex', scope ~ '_ipv4') }}
+        ) as {{ scope }}
         {%- endfor %}
     from numbered
 
