@@ -7,7 +7,7 @@ import random
 import re
 import shutil
 from collections.abc import Callable, Iterator
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -131,7 +131,9 @@ def test_a_file_is_loaded_once_with_its_history(bench: Bench) -> None:
         )
         for i in range(3)
     ]
-    modified = datetime.utcfromtimestamp(file.stat().st_mtime)
+    modified = datetime(1970, 1, 1) + timedelta(
+        microseconds=file.stat().st_mtime_ns // 1_000
+    )
     assert bench.query(
         "select metadata_filename, location, size_bytes, last_modified_at, records,"
         " status, error from landing.load_history"

@@ -99,32 +99,37 @@ def _list_local(location: str) -> Iterator[LogFile]:
 
 def _walk(folder: Path, root: Path) -> Iterator[LogFile]:
     """Yield the files below a folder; a link back to a folder above ends there."""
-    pending, seen, below = [str(folder)], set(), str(root)
+    # Names grow with the folders: Path.relative_to would take most of the time of
+    # listing 100,000 files.
+    pending, seen = [(str(folder), _name(folder, root, "/"))], set()
     while pending:
-        current = pending.pop()
+        current, above = pending.pop()
         status = os.stat(current)
         if (status.st_dev, status.st_ino) in seen:
             continue
         seen.add((status.st_dev, status.st_ino))
         with os.scandir(current) as entries:
             for entry in entries:
+                name = above + entry.name
                 if entry.is_dir():
-                    pending.append(entry.path)
-                elif entry.name.endswith(SUFFIX):
-                    yield _log_file(entry.path, below, entry.stat())
+                    pending.append((entry.path, f"{name}/"))
+                elif name.endswith(SUFFIX):
+                    yield _log_file(name, entry.path, entry.stat())
 
 
 def _local_file(path: Path, root: Path) -> LogFile:
-    return _log_file(str(path), str(root), path.stat())
+    return _log_file(_name(path, root), str(path), path.stat())
 
 
-def _log_file(path: str, root: str, status: os.stat_result) -> LogFile:
+def _name(path: Path, root: Path, end: str = "") -> str:
+    return "" if path == root else f"{path.relative_to(root).as_posix()}{end}"
+
+
+def _log_file(name: str, path: str, status: os.stat_result) -> LogFile:
     if not stat.S_ISREG(status.st_mode):
         # Reading a pipe would wait for ever.
         raise ListingError(f"{path} is no file but a pipe or a device. Remove it.")
-    # Not Path.relative_to: it would take most of the time of listing 100,000 files.
-    name = path[len(root) :].lstrip(os.sep).replace(os.sep, "/")
-    return LogFile(name, path, status.st_size, round(status.st_mtime * 1e6))
+    return LogFile(name, path, status.st_size, status.st_mtime_ns // 1_000)
 
 
 def _list_s3(connection: duckdb.DuckDBPyConnection, location: str) -> list[LogFile]:
