@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import duckdb
 
@@ -90,17 +90,8 @@ class Settings:
         return f'"{self.landing_schema}"."{self.history_table}"'
 
 
-class Known(NamedTuple):
-    """What the history says of a file."""
-
-    name: str
-    size: int
-    modified: int
-    status: str
-
-    def is_of(self, file: LogFile) -> bool:
-        """Say whether the file still is what the history saw."""
-        return self.size == file.size and self.modified == file.modified
+# What the history says of a file: its name, size, time of modification and status.
+Known = tuple[str, int, int, str]
 
 
 class Loader:
@@ -196,7 +187,7 @@ class Loader:
             "select metadata_filename, size_bytes, epoch_us(last_modified_at), status"
             f" from {self.settings.history}"
         ).fetchall()
-        return {known.name: known for known in map(Known._make, rows)}
+        return {known[0]: known for known in rows}
 
     def _sort_out(
         self, files: list[LogFile]
@@ -207,10 +198,13 @@ class Loader:
             known = self.history.get(file.name)
             if known is None:
                 fresh.append(file)
-            elif known.status == "loaded":
-                if not known.is_of(file):
+                continue
+            _, size, modified, status = known
+            is_changed = size != file.size or modified != file.modified
+            if status == "loaded":
+                if is_changed:
                     changed.append(file)
-            elif self.settings.retry_quarantined or not known.is_of(file):
+            elif is_changed or self.settings.retry_quarantined:
                 fresh.append(file)
             else:
                 waiting.append(file)
