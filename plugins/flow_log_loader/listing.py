@@ -101,7 +101,8 @@ def _walk(folder: Path, root: Path) -> Iterator[LogFile]:
     """Yield the files below a folder; a link back to a folder above ends there."""
     # Names grow with the folders: Path.relative_to would take most of the time of
     # listing 100,000 files.
-    pending, seen = [(str(folder), _name(folder, root, "/"))], set()
+    start = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
+    pending, seen = [(str(folder), start)], set()
     while pending:
         current, above = pending.pop()
         status = os.stat(current)
@@ -118,11 +119,7 @@ def _walk(folder: Path, root: Path) -> Iterator[LogFile]:
 
 
 def _local_file(path: Path, root: Path) -> LogFile:
-    return _log_file(_name(path, root), str(path), path.stat())
-
-
-def _name(path: Path, root: Path, end: str = "") -> str:
-    return "" if path == root else f"{path.relative_to(root).as_posix()}{end}"
+    return _log_file(path.relative_to(root).as_posix(), str(path), path.stat())
 
 
 def _log_file(name: str, path: str, status: os.stat_result) -> LogFile:
