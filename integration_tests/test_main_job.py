@@ -52,6 +52,24 @@ def assert_each_days_bytes_count_once(
     )
 
 
+def assert_rollups_lie_day_after_day(
+    rows: Callable[[str], list[tuple[Any, ...]]],
+) -> None:
+    rollups = list(ROOT.glob("models/intermediate/int_traffic__*.sql"))
+    assert rollups
+    for path in rollups:
+        found = rows(f"""
+            select count(distinct started_date) > 1, count_if(started_date < before)
+            from (
+                select
+                    started_date,
+                    lag(started_date) over (order by rowid) as before
+                from {path.stem}
+            )
+        """)
+        assert found == [(True, 0)], path.stem
+
+
 def without_names(row: dict[str, Any]) -> dict[str, Any]:
     """A row as the truth has it: it does not name services."""
     return {name: value for name, value in row.items() if name != "service"}
@@ -91,6 +109,10 @@ def test_deduplicated_bytes_are_those_of_each_day(
     built: Project, truth: dict[str, Any]
 ) -> None:
     assert_each_days_bytes_count_once(built.query, truth)
+
+
+def test_each_rollup_lies_day_after_day(built: Project) -> None:
+    assert_rollups_lie_day_after_day(built.query)
 
 
 def test_rejected_requests_to_admin_ports_are_attempts(

@@ -20,6 +20,7 @@ from .conftest import AS_OF, PUBLISHED_DATA, ROOT, Project
 from .snowflake_project import Bucket, SnowflakeProject, records_of
 from .test_addresses import OWN, QUERY, all_addresses, assert_python_agrees
 from .test_cookbook import QUESTIONS
+from .test_main_job import assert_rollups_lie_day_after_day
 from .test_staging import spoil, write
 
 
@@ -130,6 +131,12 @@ def test_the_published_logs_are_among_what_is_compared(
     files = {file.name for file in published.rglob("*.parquet")}
     assert files
     assert files <= {name for (name,) in snowflake.query(landed)}
+
+
+def test_each_rollup_lies_day_after_day(
+    snowflake: SnowflakeProject, compared: Path
+) -> None:
+    assert_rollups_lie_day_after_day(snowflake.query)
 
 
 def test_the_labelled_cases_are_right_there_too(

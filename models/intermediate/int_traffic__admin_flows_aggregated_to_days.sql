@@ -1,4 +1,7 @@
-{{ config(unique_key='started_date') }}
+{{ config(
+    unique_key='started_date',
+    post_hook=after_commit('{{ reorder_by_days() }}'),
+) }}
 
 {% set scope = load_scope(ref('flow_records'), 'loaded_through') %}
 
@@ -187,3 +190,4 @@ every_day as (
 )
 
 select * from every_day
+{{ order_by_days() }}

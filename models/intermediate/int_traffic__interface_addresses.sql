@@ -1,4 +1,7 @@
-{{ config(unique_key='started_date') }}
+{{ config(
+    unique_key='started_date',
+    post_hook=after_commit('{{ reorder_by_days() }}'),
+) }}
 
 {% set scope = rollup_scope(ref('int_traffic__sightings_aggregated_to_days')) %}
 
@@ -130,3 +133,4 @@ own as (
 )
 
 select * from own
+{{ order_by_days() }}

@@ -1,4 +1,7 @@
-{{ config(unique_key='started_date') }}
+{{ config(
+    unique_key='started_date',
+    post_hook=after_commit('{{ reorder_by_days() }}'),
+) }}
 
 {% set scope = load_scope(ref('flow_records'), 'loaded_through') %}
 
@@ -65,3 +68,4 @@ aggregated as (
 )
 
 select * from aggregated
+{{ order_by_days() }}

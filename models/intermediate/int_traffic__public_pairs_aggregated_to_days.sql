@@ -1,4 +1,7 @@
-{{ config(unique_key='started_date') }}
+{{ config(
+    unique_key='started_date',
+    post_hook=after_commit('{{ reorder_by_days() }}'),
+) }}
 
 {% set sightings = ref('int_traffic__sightings_aggregated_to_days') %}
 {% set scope = rollup_scope(sightings) %}
@@ -75,3 +78,4 @@ aggregated as (
 )
 
 select * from aggregated
+{{ order_by_days() }}
