@@ -436,6 +436,20 @@ def test_a_second_writer_waits_and_sees_the_firsts_rows(
     assert run("select a from t") == [(1,)]
 
 
+def test_an_idle_transaction_that_blocks_another_is_rolled_back(
+    stand_in: StandIn, run: Callable
+) -> None:
+    """sf:sql-reference/transactions: as that of a client that was killed."""
+    run("create table t (a int)")
+    run("insert into t values (1), (2)")
+    with stand_in.connect() as killed:
+        cursor = killed.cursor()
+        cursor.execute("begin")
+        cursor.execute(f"delete from {run.database}.public.t where a = 1")
+        run("delete from t where a = 2")
+    assert run("select a from t") == [(1,)]
+
+
 # ----- account objects
 
 

@@ -13,6 +13,7 @@ already, seeing what others commit meanwhile (DuckDB keeps its snapshot).
 from __future__ import annotations
 
 import re
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -53,6 +54,9 @@ TREE_HANDLERS: dict[type[Expr], TreeHandler] = {}
 SELECT, INSERT, DELETE, MERGE, DDL = 4096, 12544, 13056, 13312, 24576
 #: Seconds; Snowflake's are 43,200.
 _LOCK_TIMEOUT = 60
+#: Seconds that a transaction may idle while it blocks another; Snowflake's are 300:
+#: https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions
+_IDLE_TIMEOUT = 15
 
 
 def statement(*templates: str) -> Callable[[Handler], Handler]:
@@ -94,6 +98,8 @@ class Session:
         self.parameters: dict[str, str] = {}
         self.temporary: dict[Name, Relation] = {}
         self.in_transaction = False
+        #: When the last statement ended; none while one runs.
+        self.idle_since: float | None = None
         self._at_commit: list[Callable[[], None]] = []
         self._names = 0
         self.duck = account.fs.duck_conn.cursor()
@@ -159,6 +165,7 @@ class Session:
             "error": None,
         }
         self.account.log.append(entry)
+        self.idle_since = None
         try:
             if failure := self.account.injected(sql, "before"):
                 raise failure
@@ -168,6 +175,8 @@ class Session:
         except SqlError as error:
             entry["error"] = error.message
             raise
+        finally:
+            self.idle_since = time.monotonic()
         entry["rows"] = len(result.rows)
         return result
 
@@ -366,16 +375,25 @@ class Session:
         self.duckdb("commit")
 
     def wait_for_lock(self, name: Name) -> None:
-        """Wait until no other session's transaction holds the table."""
+        """Wait until no other session's transaction holds the table.
+
+        One that idles meanwhile, as a killed client's does, is rolled back.
+        """
         holders = self.account.lock_holders
-        with self.account.table_locks:
-            free = self.account.table_locks.wait_for(
-                lambda: holders.get(name, self) is self, timeout=_LOCK_TIMEOUT
-            )
-            if not free:
-                table = ".".join(name)
-                raise SqlError(f"Lock timeout on table '{table}'", 625, "57014")
-            holders[name] = self
+        for _ in range(_LOCK_TIMEOUT):
+            with self.account.table_locks:
+                if self.account.table_locks.wait_for(
+                    lambda: holders.get(name, self) is self, timeout=1
+                ):
+                    holders[name] = self
+                    return
+                holder = holders[name]
+            idle_since = holder.idle_since
+            if idle_since and time.monotonic() - idle_since > _IDLE_TIMEOUT:
+                with self.account.lock:
+                    holder.rollback()
+        table = ".".join(name)
+        raise SqlError(f"Lock timeout on table '{table}'", 625, "57014")
 
     def release_locks(self) -> None:
         """Give back every table lock of this session."""
