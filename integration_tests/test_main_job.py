@@ -55,7 +55,7 @@ def assert_each_days_bytes_count_once(
 def assert_rollups_lie_day_after_day(
     rows: Callable[[str], list[tuple[Any, ...]]],
 ) -> None:
-    rollups = list(ROOT.glob("models/intermediate/int_traffic__*.sql"))
+    rollups = list(ROOT.glob("models/intermediate/traffic/*.sql"))
     assert rollups
     for path in rollups:
         found = rows(f"""

@@ -1,8 +1,3 @@
-{{ config(
-    unique_key='started_date',
-    post_hook=after_commit('{{ reorder_by_days() }}'),
-) }}
-
 {% set sightings = ref('int_traffic__sightings_aggregated_to_days') %}
 {% set conversations = ref('int_traffic__conversations_aggregated_to_days') %}
 {% set scope = rollup_scope(sightings) %}

@@ -1,8 +1,3 @@
-{{ config(
-    unique_key='started_date',
-    post_hook=after_commit('{{ reorder_by_days() }}'),
-) }}
-
 {% set scope = load_scope(ref('flow_records'), 'loaded_through') %}
 
 with
