@@ -8,8 +8,10 @@ from pathlib import Path
 from typing import Any
 
 import boto3
+import duckdb
 import pytest
 from moto.server import ThreadedMotoServer
+from werkzeug.serving import WSGIRequestHandler
 
 from .conftest import END_DATE, Project
 from .test_main_job import assert_marts_equal
@@ -118,6 +120,52 @@ def test_an_object_that_vanishes_stops_the_run_and_quarantines_nothing(
     with pytest.raises(Exception, match="404"):
         bench.load(f"s3://{BUCKET}/gone/")
     assert bench.history() == {}
+
+
+def test_an_object_that_is_replaced_meanwhile_loads_with_the_next_command(
+    bench: Bench, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flow_log_loader import loading
+
+    write_good(bench.folder / "a.parquet", 3_000)
+    upload(s3, bench.folder, "replaced/")
+    original = loading.list_files
+
+    def list_and_replace(*words: Any) -> Any:
+        listed = original(*words)
+        write_good(bench.folder / "a.parquet")
+        upload(s3, bench.folder, "replaced/")
+        return listed
+
+    monkeypatch.setattr(loading, "list_files", list_and_replace)
+    with pytest.raises(duckdb.HTTPException, match="Range Not Satisfiable"):
+        bench.load(f"s3://{BUCKET}/replaced/")
+    assert bench.history() == {}
+    assert bench.query("select count(*) from landing.flow_logs") == [(0,)]
+
+    monkeypatch.undo()
+    bench.connection.close()
+    bench.connect()
+    bench.load(f"s3://{BUCKET}/replaced/")
+    assert bench.history() == {"replaced/a.parquet": ("loaded", 3)}
+
+
+def test_the_size_of_each_object_is_not_asked_for(
+    bench: Bench, s3: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The listing has said it; a request a file is what small files cost."""
+    for number in range(3):
+        write_good(bench.folder / f"{number}.parquet")
+    upload(s3, bench.folder, "sizes/")
+    asked = []
+    monkeypatch.setattr(
+        WSGIRequestHandler,
+        "log_request",
+        lambda self, *_: asked.append((self.command, self.path.partition("?")[0])),
+    )
+    bench.load(f"s3://{BUCKET}/sizes/")
+    objects = [command for command, path in asked if path.endswith(".parquet")]
+    assert set(objects) == {"GET"}
 
 
 def test_a_bucket_that_is_not_there_is_a_clear_error(

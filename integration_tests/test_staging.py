@@ -76,8 +76,12 @@ class Bench:
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "logs"
         self.folder.mkdir()
-        self.connection = duckdb.connect(str(folder / "flow.duckdb"))
         self.said: list[str] = []
+        self.connect()
+
+    def connect(self) -> None:
+        """Open the database, as each command does."""
+        self.connection = duckdb.connect(str(self.folder.parent / "flow.duckdb"))
 
     def load(self, location: Path | str | None = None, **options: Any) -> str:
         self.said.clear()
@@ -398,6 +402,15 @@ def test_a_file_without_records_counts_as_loaded(bench: Bench) -> None:
     write(bench.folder / "a.parquet", srcaddr=[], bytes=[])
     assert "1 loaded (0 records)" in bench.load()
     assert bench.history() == {"a.parquet": ("loaded", 0)}
+
+
+def test_no_file_is_kept_in_memory(bench: Bench) -> None:
+    write_good(bench.folder / "a.parquet", records=3_000)
+    bench.load()
+    assert bench.query(
+        "select memory_usage_bytes from duckdb_memory()"
+        " where tag = 'EXTERNAL_FILE_CACHE'"
+    ) == [(0,)]
 
 
 def test_loading_many_files_shows_progress(

@@ -133,6 +133,8 @@ def _list_s3(connection: duckdb.DuckDBPyConnection, location: str) -> list[LogFi
     bucket, _, key = location.split("://", 1)[1].partition("/")
     _connect_s3(connection, bucket)
 
+    # What the listing says of each file need not be asked again, twice a file.
+    connection.execute("set enable_http_metadata_cache = true")
     root = f"s3://{bucket}/"
     pattern = root + key
     if not glob.has_magic(key) and not key.endswith(SUFFIX):

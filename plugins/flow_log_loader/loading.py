@@ -20,9 +20,10 @@ import duckdb
 
 from .listing import LogFile, escape_glob, in_order_of_delivery, list_files
 
-# One commit a thousand files, or 64 MB: fewer cost a fifth more, more gain nothing.
+# One commit a thousand files, or 256 MB. Each leaves row groups half full, which DuckDB
+# merges later: with commits of 64 MB that costs an eighth of the load.
 BATCH_FILES = 1_000
-BATCH_BYTES = 64_000_000
+BATCH_BYTES = 256_000_000
 
 # How many file names a list in the output shows.
 SHOWN = 10
@@ -121,6 +122,8 @@ class Loader:
             LoadError, OSError, duckdb.Error: network, disk or memory failed; the
                 batches before that are loaded and nothing is quarantined for it.
         """
+        # No file is read twice, and what DuckDB keeps of a thousand takes 140 MB.
+        self._execute("set enable_external_file_cache = false")
         with _garbage_kept():
             files = list_files(self.connection, self.settings.location)
             self._create_tables()
