@@ -15,7 +15,7 @@ from werkzeug.serving import WSGIRequestHandler
 
 from .conftest import END_DATE, Project
 from .test_main_job import assert_marts_equal
-from .test_staging import Bench, spoil, write_good
+from .test_staging import Bench, loading, spoil, write_good
 
 BUCKET = "flow-records"
 REGION = "eu-west-3"
@@ -49,6 +49,18 @@ def s3() -> Iterator[Any]:
 def upload(s3: Any, folder: Path, prefix: str) -> None:
     for file in folder.rglob("*.parquet"):
         s3.upload_file(str(file), BUCKET, f"{prefix}{file.relative_to(folder)}")
+
+
+def after_the_listing(monkeypatch: pytest.MonkeyPatch, act: Callable[[], None]) -> None:
+    """Have something happen between the listing of a run and its reading."""
+    original = loading.list_files
+
+    def list_and_act(*words: Any) -> Any:
+        listed = original(*words)
+        act()
+        return listed
+
+    monkeypatch.setattr(loading, "list_files", list_and_act)
 
 
 @pytest.fixture
@@ -105,18 +117,13 @@ def test_a_bad_object_is_quarantined(bench: Bench, s3: Any) -> None:
 def test_an_object_that_vanishes_stops_the_run_and_quarantines_nothing(
     bench: Bench, s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flow_log_loader import loading
-
     write_good(bench.folder / "a.parquet")
     upload(s3, bench.folder, "gone/")
-    original = loading.list_files
 
-    def list_and_delete(*words: Any) -> Any:
-        listed = original(*words)
+    def delete() -> None:
         s3.delete_object(Bucket=BUCKET, Key="gone/a.parquet")
-        return listed
 
-    monkeypatch.setattr(loading, "list_files", list_and_delete)
+    after_the_listing(monkeypatch, delete)
     with pytest.raises(Exception, match="404"):
         bench.load(f"s3://{BUCKET}/gone/")
     assert bench.history() == {}
@@ -125,19 +132,14 @@ def test_an_object_that_vanishes_stops_the_run_and_quarantines_nothing(
 def test_an_object_that_is_replaced_meanwhile_loads_with_the_next_command(
     bench: Bench, s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flow_log_loader import loading
-
     write_good(bench.folder / "a.parquet", 3_000)
     upload(s3, bench.folder, "replaced/")
-    original = loading.list_files
 
-    def list_and_replace(*words: Any) -> Any:
-        listed = original(*words)
+    def replace() -> None:
         write_good(bench.folder / "a.parquet")
         upload(s3, bench.folder, "replaced/")
-        return listed
 
-    monkeypatch.setattr(loading, "list_files", list_and_replace)
+    after_the_listing(monkeypatch, replace)
     with pytest.raises(duckdb.HTTPException, match="Range Not Satisfiable"):
         bench.load(f"s3://{BUCKET}/replaced/")
     assert bench.history() == {}
