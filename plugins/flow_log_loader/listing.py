@@ -99,23 +99,32 @@ def _list_local(location: str) -> Iterator[LogFile]:
 
 def _walk(folder: Path, root: Path) -> Iterator[LogFile]:
     """Yield the files below a folder; a link back to a folder above ends there."""
-    # Names grow with the folders: Path.relative_to would take most of the time of
-    # listing 100,000 files.
+    # Names grow with the folders and each folder stays open: of 100,000 files,
+    # Path.relative_to would take most of the time, looking up whole paths a tenth.
     start = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
     pending, seen = [(str(folder), start)], set()
     while pending:
         current, above = pending.pop()
-        status = os.stat(current)
-        if (status.st_dev, status.st_ino) in seen:
-            continue
-        seen.add((status.st_dev, status.st_ino))
-        with os.scandir(current) as entries:
-            for entry in entries:
-                name = above + entry.name
-                if entry.is_dir():
-                    pending.append((entry.path, f"{name}/"))
-                elif name.endswith(SUFFIX):
-                    yield _log_file(name, entry.path, entry.stat())
+        opened = os.open(current, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            status = os.fstat(opened)
+            if (status.st_dev, status.st_ino) in seen:
+                continue
+            seen.add((status.st_dev, status.st_ino))
+            with os.scandir(opened) as entries:
+                for entry in entries:
+                    name, path = above + entry.name, f"{current}/{entry.name}"
+                    if entry.is_dir():
+                        pending.append((path, f"{name}/"))
+                    elif name.endswith(SUFFIX):
+                        try:
+                            status = entry.stat()
+                        except OSError as failure:
+                            failure.filename = path
+                            raise
+                        yield _log_file(name, path, status)
+        finally:
+            os.close(opened)
 
 
 def _local_file(path: Path, root: Path) -> LogFile:
