@@ -497,6 +497,14 @@ def test_a_link_that_leads_nowhere_is_an_error(bench: Bench) -> None:
         bench.load()
 
 
+def test_a_link_to_itself_is_an_error(bench: Bench) -> None:
+    link = bench.folder / "in/a.parquet"
+    link.parent.mkdir()
+    link.symlink_to(link)
+    with pytest.raises(OSError, match=re.escape(f"'{link}'")):
+        bench.load()
+
+
 def test_an_empty_folder_is_no_error(bench: Bench) -> None:
     assert bench.load() == (
         f"Nothing new in 0 files under {bench.folder}:"

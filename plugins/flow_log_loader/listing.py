@@ -7,6 +7,7 @@ import os
 import re
 import stat
 from collections.abc import Iterator
+from contextlib import contextmanager
 from importlib import resources
 from pathlib import Path
 from typing import NamedTuple
@@ -105,8 +106,7 @@ def _walk(folder: Path, root: Path) -> Iterator[LogFile]:
     pending, seen = [(str(folder), start)], set()
     while pending:
         current, above = pending.pop()
-        opened = os.open(current, os.O_RDONLY | os.O_DIRECTORY)
-        try:
+        with _opened(current) as opened:
             status = os.fstat(opened)
             if (status.st_dev, status.st_ino) in seen:
                 continue
@@ -117,14 +117,22 @@ def _walk(folder: Path, root: Path) -> Iterator[LogFile]:
                     if entry.is_dir():
                         pending.append((path, f"{name}/"))
                     elif name.endswith(SUFFIX):
-                        try:
-                            status = entry.stat()
-                        except OSError as failure:
-                            failure.filename = path
-                            raise
-                        yield _log_file(name, path, status)
-        finally:
-            os.close(opened)
+                        yield _log_file(name, path, entry.stat())
+
+
+@contextmanager
+def _opened(folder: str) -> Iterator[int]:
+    """Open a folder; an error of what is in it names that by its whole path."""
+    opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        yield opened
+    except OSError as failure:
+        # The name below the folder; of the open folder itself, its number or none.
+        inside = failure.filename if isinstance(failure.filename, str) else ""
+        failure.filename = os.path.join(folder, inside)
+        raise
+    finally:
+        os.close(opened)
 
 
 def _local_file(path: Path, root: Path) -> LogFile:
