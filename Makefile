@@ -3,6 +3,7 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 PYTHON_CODE := plugins sample_logs bootstrap integration_tests bench
 
 .PHONY: help setup setup-dev demo test test-long lint bench docs requirements
@@ -34,16 +35,14 @@ docs: setup ## Generate the documentation site and serve it.
 	@$(BIN)/dbt docs generate
 	@$(BIN)/dbt docs serve
 
+COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
+	--generate-hashes --no-strip-extras --no-annotate \
+	--custom-compile-command 'make requirements' --override requirements-overrides.txt
+
 requirements: setup-dev ## Compile requirements*.in again.
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
-		--no-annotate --custom-compile-command 'make requirements' \
-		requirements-dev.in -o requirements-dev.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
-		--no-annotate --custom-compile-command 'make requirements' \
-		-c requirements-dev.txt requirements.in -o requirements.txt
-	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-strip-extras \
-		--no-annotate --custom-compile-command 'make requirements' \
-		requirements-bench.in -o requirements-bench.txt
+	@$(COMPILE) requirements-dev.in -o requirements-dev.txt
+	@$(COMPILE) -c requirements-dev.txt requirements.in -o requirements.txt
+	@$(COMPILE) requirements-bench.in -o requirements-bench.txt
 
 setup: .venv/.runtime profiles.yml dbt_packages/.installed
 setup-dev: .venv/.dev setup
@@ -51,11 +50,11 @@ setup-dev: .venv/.dev setup
 .venv/.runtime: requirements.txt
 	@echo "Setting up .venv with $(PYTHON)"
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(PIP_INSTALL) -r $<
 	@touch $@
 
 .venv/.dev: requirements-dev.txt .venv/.runtime
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@$(PIP_INSTALL) -r $<
 	@touch $@
 
 .venv/others/.installed: requirements-bench.txt .venv/.runtime
