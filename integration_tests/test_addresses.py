@@ -145,7 +145,7 @@ with scopes as (
     with {{ with_address_scopes('addresses', {'address': 'scope'}) }}
     select address, scope from scoped
 ),
-{{ with_address_numbers('scopes', {'address': 'address'}) }}
+{{ parse_addresses('scopes', {'address': 'address'}) }}
 select
     address,
     {{ ipv4_is_internal('address') }},

@@ -144,7 +144,7 @@ ORIGINALS = {
 }
 TITLES = ("exposed", "bytes to", "bytes from", "bytes at")
 TALKERS = (
-    "select talker, sum({}) from int_traffic__talkers_aggregated_to_days"
+    "select talker, sum({}) from int_traffic__daily_endpoint_bytes"
     " where talker_type = '{}' group by all"
 )
 OURS = {

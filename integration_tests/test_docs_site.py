@@ -128,7 +128,7 @@ def test_a_model_is_found_with_its_columns_and_lineage(browser: Any, site: str) 
 
     browser.find_element("css selector", "[title='View Lineage Graph']").click()
     assert lineage(browser) == {
-        *("int_traffic__admin_flows_aggregated_to_days", "admin_attempts"),
+        *("int_traffic__daily_admin_flows", "admin_attempts"),
         *("int_traffic__interface_addresses", "Exposure review"),
     }
     browser.get("about:blank")

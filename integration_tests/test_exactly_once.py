@@ -30,8 +30,8 @@ from .test_staging import settings_for
 STAGE = ["run-operation", "stage_external_sources"]
 BUILD = ["build"]
 ROLLUPS = [
-    "int_traffic__admin_flows_aggregated_to_days",
-    "int_traffic__talkers_aggregated_to_days",
+    "int_traffic__daily_admin_flows",
+    "int_traffic__daily_endpoint_bytes",
 ]
 LATE = timedelta(hours=26)
 # What dbt prints before its work begins.
@@ -125,7 +125,7 @@ def delivery_time(file: Path) -> datetime:
 def rows_of(project: Project) -> dict[str, list[Any]]:
     """What stands in rollups and marts, but for when it was counted."""
     queries = {mart: f"select * from {mart} order by all" for mart in MARTS} | {
-        rollup: f"select * exclude (loaded_through) from {rollup} order by all"
+        rollup: f"select * exclude (loaded_through_at) from {rollup} order by all"
         for rollup in ROLLUPS
     }
     return {name: project.query(sql) for name, sql in queries.items()}
@@ -276,14 +276,14 @@ def test_a_rollup_whose_write_fails_halfway_keeps_its_rows(
     shutil.copy(built.database, project.database)
     Path(project.location).mkdir()
     shutil.copy(max(sample.rglob("*.parquet")), project.location)
-    rollup = "int_traffic__sightings_aggregated_to_days"
+    rollup = "int_traffic__daily_sightings"
     rows = f"select * from {rollup} order by all"
     before = project.query(rows)
     ((definition,),) = project.query(
         f"select sql from duckdb_tables() where table_name = '{rollup}'"
     )
-    ((newest,),) = project.query(f"select max(loaded_through) from {rollup}")
-    refusing = f", check (loaded_through <= '{newest}'::timestamp))"
+    ((newest,),) = project.query(f"select max(loaded_through_at) from {rollup}")
+    refusing = f", check (loaded_through_at <= '{newest}'::timestamp))"
     with duckdb.connect(str(project.database)) as connection:
         connection.execute(f"alter table {rollup} rename to copied")
         connection.execute(definition.rstrip("); ") + refusing)

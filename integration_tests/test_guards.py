@@ -24,7 +24,7 @@ def test_a_full_refresh_is_refused_until_it_is_allowed(
     copied: Project, truth: dict[str, Any]
 ) -> None:
     printed = copied.dbt("build", "--full-refresh", exit_code=2, **AS_OF)
-    assert "int_traffic__talkers_aggregated_to_days" in printed
+    assert "int_traffic__daily_endpoint_bytes" in printed
     assert "allow_destructive_refresh" in printed
     assert_marts_equal(copied, truth)
     copied.dbt("run", "--full-refresh", allow_destructive_refresh=True, **AS_OF)

@@ -24,7 +24,7 @@ from .test_staging import write
 #: The flow logs that something happens to; the stand-in takes its time for each file.
 AFFECTED = ("fl-c68e4860891119d0d", "fl-93fb41d835c4e72e9")
 MODELS = (
-    *("int_health__files", "int_traffic__interfaces_aggregated_to_days"),
+    *("int_health__files", "int_traffic__daily_interfaces"),
     *("int_health__loads", "flow_log_health", "account_health", "eni_health"),
     *("delivery_gaps", "failed_files", "load_cost"),
 )

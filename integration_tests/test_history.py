@@ -20,11 +20,11 @@ RETENTION = {"landing_retention_days": 2, "rollup_retention_days": 4}
 LANDING_FROM = END_DATE - timedelta(days=2)
 ROLLUPS_FROM = END_DATE - timedelta(days=4)
 ROLLUPS = (
-    "int_traffic__talkers_aggregated_to_days",
-    "int_traffic__admin_flows_aggregated_to_days",
-    "int_traffic__interfaces_aggregated_to_days",
-    "int_traffic__sightings_aggregated_to_days",
-    "int_traffic__conversations_aggregated_to_days",
+    "int_traffic__daily_endpoint_bytes",
+    "int_traffic__daily_admin_flows",
+    "int_traffic__daily_interfaces",
+    "int_traffic__daily_sightings",
+    "int_traffic__daily_conversations",
 )
 CONFIRMED = ("--args", "{confirm: true}")
 

@@ -43,7 +43,7 @@ def assert_each_days_bytes_count_once(
     for kind in ("destination", "source"):
         days = rows(
             "select cast(started_date as varchar), sum(bytes_deduplicated)"
-            " from int_traffic__talkers_aggregated_to_days"
+            " from int_traffic__daily_endpoint_bytes"
             f" where talker_type = '{kind}' group by started_date order by 1"
         )
         assert [(day, int(size)) for day, size in days] == expected
@@ -96,7 +96,7 @@ def test_the_rollup_holds_the_accepted_bytes_of_each_day(
 ) -> None:
     days = built.query(
         "select cast(started_date as varchar), sum(records), sum(bytes)"
-        " from int_traffic__talkers_aggregated_to_days"
+        " from int_traffic__daily_endpoint_bytes"
         " where talker_type = 'interface' group by all order by all"
     )
     assert days == [

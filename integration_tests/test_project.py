@@ -22,7 +22,7 @@ SNOWFLAKE = {
 
 
 # A package calls the first; the configuration calls the second by its strategy's name.
-CALLED_BY_DBT = {"get_external_build_plan", "get_incremental_unknown_records_sql"}
+CALLED_BY_DBT = {"get_external_build_plan", "get_incremental_insert_only_sql"}
 
 
 @pytest.fixture(scope="module", params=["local", "snowflake"])

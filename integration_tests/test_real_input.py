@@ -129,7 +129,7 @@ def test_accepted_ssh_between_private_addresses_is_no_exposure(
 def test_rejected_rdp_stands_in_staging_alone(documented: Project) -> None:
     assert one(documented, 2, "dstport, action") == (3389, "REJECT")
     assert documented.query(
-        "select count(*) from int_traffic__admin_flows_aggregated_to_days"
+        "select count(*) from int_traffic__daily_admin_flows"
         " where internal_addr is not null"
     ) == [(0,)]
 
@@ -162,6 +162,6 @@ def test_records_without_any_time_are_in_no_mart(documented: Project) -> None:
             False,
         )
     assert documented.query(
-        "select count(*) from int_traffic__talkers_aggregated_to_days"
+        "select count(*) from int_traffic__daily_endpoint_bytes"
         " where started_date is null"
     ) == [(0,)]

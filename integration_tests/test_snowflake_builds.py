@@ -112,8 +112,8 @@ def test_answers_do_not_depend_on_a_time_zone(
     assert_each_record_counts_once(project, small_truth)
 
 
-TALKERS = "int_traffic__talkers_aggregated_to_days"
-ADMIN_FLOWS = "int_traffic__admin_flows_aggregated_to_days"
+TALKERS = "int_traffic__daily_endpoint_bytes"
+ADMIN_FLOWS = "int_traffic__daily_admin_flows"
 COUNTED = ["malformed_files", "flow_records", TALKERS, ADMIN_FLOWS]
 
 

@@ -6,7 +6,7 @@
    reads it: four decimal octets, no leading zeros) inside 10.0.0.0/8, 172.16.0.0/12 or
    192.168.0.0/16; false, never null, for everything else. #}
 {% macro ipv4_is_internal(ip) -%}
-    {%- set octet = ipv4_octet_pattern() -%}
+    {%- set octet = vpc_flow_logs.ipv4_octet_pattern() -%}
     {#- Several literals, since the UDF is read by people. -#}
     {%- set pattern = [
         '(10[.]' ~ octet,
@@ -15,15 +15,15 @@
         '[.]' ~ octet,
         '[.]' ~ octet,
     ] | join("'\n        || '") -%}
-    coalesce({{ regexp_matches_all_of(ip, pattern) }}, false)
+    coalesce({{ vpc_flow_logs.regexp_matches_all_of(ip, pattern) }}, false)
 {%- endmacro %}
 
 
 {# The address as an integer from 0 to 2^32 - 1; null unless it is an IPv4 address. #}
 {% macro ipv4_to_integer(ip) -%}
     case
-        when {{ regexp_matches_all_of(ip, ipv4_pattern()) }}
-            then {{ octets_to_integer(ip) }}
+        when {{ vpc_flow_logs.regexp_matches_all_of(ip, vpc_flow_logs.ipv4_pattern()) }}
+            then {{ vpc_flow_logs.octets_to_integer(ip) }}
     end
 {%- endmacro %}
 
@@ -56,7 +56,7 @@
    digits. Null for text without a colon, which is no IPv6 address. #}
 {% macro ipv6_colon_form(ip) -%}
     {%- set tail = "split_part(" ~ ip ~ ", ':', -1)" -%}
-    {%- set number -%}({{ ipv4_to_integer(tail) }}){%- endset -%}
+    {%- set number -%}({{ vpc_flow_logs.ipv4_to_integer(tail) }}){%- endset -%}
     case
         when {{ ip }} not like '%:%' then null
         when {{ ip }} like '%:%.%' and {{ number }} is not null
@@ -79,7 +79,7 @@
    which no flow log does). `colon_form` is ipv6_colon_form of the address, computed
    before, because it is read many times. #}
 {% macro ipv6_groups(colon_form) -%}
-    {%- set group = ipv6_group_pattern() -%}
+    {%- set group = vpc_flow_logs.ipv6_group_pattern() -%}
     {%- set some = '(' ~ group ~ '(:' ~ group ~ '){0,6})' -%}
     {#- A colon stands between two groups, but for those of `::` at either end. -#}
     {%- set missing -%}
@@ -89,10 +89,10 @@
     {%- endset -%}
     case
         when {{ colon_form }} is null then null
-        when {{ regexp_matches_all_of(colon_form, group ~ '(:' ~ group ~ '){7}') }}
+        when {{ vpc_flow_logs.regexp_matches_all_of(colon_form, group ~ '(:' ~ group ~ '){7}') }}
             then {{ colon_form }}
         when
-            {{ regexp_matches_all_of(colon_form, some ~ '?::' ~ some ~ '?') }}
+            {{ vpc_flow_logs.regexp_matches_all_of(colon_form, some ~ '?::' ~ some ~ '?') }}
             and {{ missing }} > 0
             then
                 replace(
@@ -136,7 +136,7 @@
 
 
 {% macro ipv4_pattern() -%}
-    {{ ipv4_octet_pattern() ~ ('[.]' ~ ipv4_octet_pattern()) * 3 }}
+    {{ vpc_flow_logs.ipv4_octet_pattern() ~ ('[.]' ~ vpc_flow_logs.ipv4_octet_pattern()) * 3 }}
 {%- endmacro %}
 
 
@@ -153,11 +153,11 @@
 {# The IPv4 address that an address is or holds (mapped, NAT64, 6to4), as an integer. #}
 {% macro address_to_ipv4_integer(address, hex) -%}
     case
-        when {{ hex }} is null then {{ ipv4_to_integer(address) }}
+        when {{ hex }} is null then {{ vpc_flow_logs.ipv4_to_integer(address) }}
         when {{ hex }} like '00000000000000000000ffff%'
             or {{ hex }} like '0064ff9b0000000000000000%'
-            then {{ hex_to_integer(hex, 25) }}
-        when {{ hex }} like '2002%' then {{ hex_to_integer(hex, 5) }}
+            then {{ vpc_flow_logs.hex_to_integer(hex, 25) }}
+        when {{ hex }} like '2002%' then {{ vpc_flow_logs.hex_to_integer(hex, 5) }}
     end
 {%- endmacro %}
 
@@ -201,16 +201,16 @@
    before, too. The user's `internal_cidrs` come first. #}
 {% macro address_scope(address, hex, ipv4) -%}
     case
-        {%- for network in internal_networks() %}
-        when {{ address_in_cidr(network.cidr, hex, ipv4) }} then 'internal'
+        {%- for network in vpc_flow_logs.internal_networks() %}
+        when {{ vpc_flow_logs.address_in_cidr(network.cidr, hex, ipv4) }} then 'internal'
         {%- endfor %}
         {%- for number, colon in [(ipv4, false), (hex, true)] %}
         when {{ number }} is not null
             then
                 case
-                    {%- for scope, cidrs in scope_ranges() %}
+                    {%- for scope, cidrs in vpc_flow_logs.scope_ranges() %}
                     {%- for cidr in cidrs if (':' in cidr) == colon %}
-                    when {{ address_in_cidr(cidr, hex, ipv4) }} then '{{ scope }}'
+                    when {{ vpc_flow_logs.address_in_cidr(cidr, hex, ipv4) }} then '{{ scope }}'
                     {%- endfor %}
                     {%- endfor %}
                 end
@@ -241,12 +241,12 @@
    `hex` and `ipv4` as for address_scope. #}
 {% macro internal_network(attribute, hex, ipv4) -%}
     {#- Cast, since ranges without names leave nulls alone, which have no type. -#}
-    {%- set networks = internal_networks() -%}
+    {%- set networks = vpc_flow_logs.internal_networks() -%}
     cast(
         {%- if networks %}
         case
             {%- for network in networks %}
-            when {{ address_in_cidr(network.cidr, hex, ipv4) }}
+            when {{ vpc_flow_logs.address_in_cidr(network.cidr, hex, ipv4) }}
                 then {{ dbt.string_literal(dbt.escape_single_quotes(network[attribute]))
                     if network[attribute] else 'null' }}
             {%- endfor %}
@@ -259,7 +259,7 @@
 
 
 {% macro address_in_cidr(cidr, hex, ipv4) -%}
-    {%- set range = cidr_range(cidr) -%}
+    {%- set range = vpc_flow_logs.cidr_range(cidr) -%}
     {%- if ':' in cidr -%}
         {{ hex }} between '{{ range[0] }}' and '{{ range[1] }}'
     {%- else -%}
@@ -281,11 +281,11 @@
         {% set missing = 8 - before | length - after | length %}
         {% set groups = before + ['0'] * (missing if gap else 0) + after %}
         {% if groups | length == 8 and (not gap or missing > 0) %}
-            {% for group in groups if modules.re.fullmatch(ipv6_group_pattern(), group) %}
+            {% for group in groups if modules.re.fullmatch(vpc_flow_logs.ipv6_group_pattern(), group) %}
                 {% set parsed.digits = parsed.digits ~ group.rjust(4, '0') %}
             {% endfor %}
         {% endif %}
-    {% elif modules.re.fullmatch(ipv4_pattern(), address) %}
+    {% elif modules.re.fullmatch(vpc_flow_logs.ipv4_pattern(), address) %}
         {% for octet in address.split('.') %}
             {% set parsed.digits = parsed.digits ~ '%02x' % octet | int %}
         {% endfor %}
@@ -318,29 +318,29 @@
    wherever a range that is not public begins alike. #}
 {% macro is_public_by_text(address) -%}
     {#- The last one, 6to4, holds IPv4 addresses. -#}
-    {%- set ranges = internal_networks() | map(attribute='cidr') | list + ['2002::/16'] -%}
-    {%- for scope, cidrs in scope_ranges() if scope != 'public' -%}
+    {%- set ranges = vpc_flow_logs.internal_networks() | map(attribute='cidr') | list + ['2002::/16'] -%}
+    {%- for scope, cidrs in vpc_flow_logs.scope_ranges() if scope != 'public' -%}
         {%- do ranges.extend(cidrs | reject('equalto', '::/0') | list) -%}
     {%- endfor -%}
     {%- set octets = range(256) | list -%}
     {%- for cidr in ranges if ':' not in cidr -%}
-        {%- set first, last = cidr_range(cidr) -%}
+        {%- set first, last = vpc_flow_logs.cidr_range(cidr) -%}
         {%- for octet in range(first // 2 ** 24, last // 2 ** 24 + 1) -%}
             {%- if octet in octets %}{% do octets.remove(octet) %}{% endif -%}
         {%- endfor -%}
     {%- endfor -%}
-    {%- set ipv4 = '(' ~ octets | join('|') ~ ')' ~ ('[.]' ~ ipv4_octet_pattern()) * 3 -%}
-    {%- set group = ipv6_group_pattern() -%}
+    {%- set ipv4 = '(' ~ octets | join('|') ~ ')' ~ ('[.]' ~ vpc_flow_logs.ipv4_octet_pattern()) * 3 -%}
+    {%- set group = vpc_flow_logs.ipv6_group_pattern() -%}
     {%- set ipv6 = '[23][0-9a-f]{3}((:' ~ group ~ '){7}'
         ~ '|(:' ~ group ~ '){0,5}::(' ~ group ~ '(:' ~ group ~ '){0,5})?)' -%}
     {%- if octets %}
-    {{ regexp_matches_all_of(address, ipv4) }}
+    {{ vpc_flow_logs.regexp_matches_all_of(address, ipv4) }}
     or {% endif -%}
     (
-        {{ regexp_matches_all_of(address, ipv6) }}
+        {{ vpc_flow_logs.regexp_matches_all_of(address, ipv6) }}
         and length({{ address }}) - length(replace({{ address }}, ':', '')) <= 7
         {%- for cidr in ranges if ':' in cidr %}
-        {%- set first, last = cidr_range(cidr) %}
+        {%- set first, last = vpc_flow_logs.cidr_range(cidr) %}
         {%- if last >= '2' and first < '4' %}
         and left({{ address }}, 4) not between '{{ first[:4] }}' and '{{ last[:4] }}'
         {%- endif %}
@@ -350,16 +350,16 @@
 
 
 {# The CTEs that add what ranges are compared with, `_hex` and `_ipv4`, to the rows of
-   the CTE `records`: the last one is `numbered`. `columns` maps columns of addresses to
+   the CTE `records`: the last one is `parsed`. `columns` maps columns of addresses to
    what stands before `_hex` and `_ipv4`. Each step is computed before the next reads it
    many times. #}
-{% macro with_address_numbers(records, columns) -%}
+{% macro parse_addresses(records, columns) -%}
 colon_forms as (
 
     select
         *
         {%- for column, prefix in columns.items() %},
-        {{ ipv6_colon_form(column) }} as {{ prefix }}_colon_form
+        {{ vpc_flow_logs.ipv6_colon_form(column) }} as {{ prefix }}_colon_form
         {%- endfor %}
     from {{ records }}
 
@@ -370,7 +370,7 @@ grouped as (
     select
         *
         {%- for prefix in columns.values() %},
-        {{ ipv6_groups(prefix ~ '_colon_form') }} as {{ prefix }}_groups
+        {{ vpc_flow_logs.ipv6_groups(prefix ~ '_colon_form') }} as {{ prefix }}_groups
         {%- endfor %}
     from colon_forms
 
@@ -381,18 +381,18 @@ hexadecimal as (
     select
         *
         {%- for prefix in columns.values() %},
-        {{ ipv6_to_hex(prefix ~ '_groups') }} as {{ prefix }}_hex
+        {{ vpc_flow_logs.ipv6_to_hex(prefix ~ '_groups') }} as {{ prefix }}_hex
         {%- endfor %}
     from grouped
 
 ),
 
-numbered as (
+parsed as (
 
     select
         *
         {%- for column, prefix in columns.items() %},
-        {{ address_to_ipv4_integer(column, prefix ~ '_hex') }} as {{ prefix }}_ipv4
+        {{ vpc_flow_logs.address_to_ipv4_integer(column, prefix ~ '_hex') }} as {{ prefix }}_ipv4
         {%- endfor %}
     from hexadecimal
 
@@ -405,36 +405,36 @@ numbered as (
    addresses are told by their text; the others alone are turned into numbers, which
    costs several times as much. #}
 {% macro with_address_scopes(records, columns) -%}
-{%- set untold = {} -%}
+{%- set unclassified = {} -%}
 {%- for scope in columns.values() -%}
-    {%- do untold.update({scope ~ '_untold': scope}) -%}
+    {%- do unclassified.update({scope ~ '_unclassified': scope}) -%}
 {%- endfor -%}
-told as (
+classified as (
 
     select
         *
         {%- for column, scope in columns.items() %},
         case
-            when {{ ipv4_is_internal(column) }} then 'internal'
-            when {{ is_public_by_text(column) }} then 'public'
+            when {{ vpc_flow_logs.ipv4_is_internal(column) }} then 'internal'
+            when {{ vpc_flow_logs.is_public_by_text(column) }} then 'public'
         end as {{ scope }}_by_text
         {%- endfor %}
     from {{ records }}
 
 ),
 
-untold as (
+unclassified as (
 
     select
         *
         {%- for column, scope in columns.items() %},
-        case when {{ scope }}_by_text is null then {{ column }} end as {{ scope }}_untold
+        case when {{ scope }}_by_text is null then {{ column }} end as {{ scope }}_unclassified
         {%- endfor %}
-    from told
+    from classified
 
 ),
 
-{{ with_address_numbers('untold', untold) }},
+{{ vpc_flow_logs.parse_addresses('unclassified', unclassified) }},
 
 scoped as (
 
@@ -443,10 +443,10 @@ scoped as (
         {%- for column, scope in columns.items() %},
         coalesce(
             {{ scope }}_by_text,
-            {{ address_scope(column, scope ~ '_hex', scope ~ '_ipv4') }}
+            {{ vpc_flow_logs.address_scope(column, scope ~ '_hex', scope ~ '_ipv4') }}
         ) as {{ scope }}
         {%- endfor %}
-    from numbered
+    from parsed
 
 )
 {%- endmacro %}

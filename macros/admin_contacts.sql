@@ -2,7 +2,7 @@
    action. The server's own interface tells best; on days on which it saw nothing the
    hops in between tell, and what one of them saw is counted. #}
 {% macro admin_contacts(action) -%}
-{%- set rollup = ref('int_traffic__admin_flows_aggregated_to_days') -%}
+{%- set rollup = ref('vpc_flow_logs', 'int_traffic__daily_admin_flows') -%}
 {%- set same_traffic = [
     'started_date', 'internal_addr', 'external_addr', 'port', 'protocol', 'direction',
 ] -%}
@@ -12,7 +12,7 @@ own_flows as (
         *,
         true as is_counted
     from {{ rollup }}
-    where hop_addr is null and action = '{{ action }}' and {{ in_window('started_date') }}
+    where hop_addr is null and action = '{{ action }}' and {{ vpc_flow_logs.in_window('started_date') }}
 
 ),
 
@@ -28,14 +28,14 @@ hop_flows as (
     where
         hops.hop_addr is not null
         and hops.action = '{{ action }}'
-        and {{ in_window('hops.started_date') }}
+        and {{ vpc_flow_logs.in_window('hops.started_date') }}
         and not exists (
             select 1
             from {{ rollup }} as own_sights
             where
                 own_sights.hop_addr is null
                 and own_sights.action = '{{ action }}'
-                and {{ in_window('own_sights.started_date') }}
+                and {{ vpc_flow_logs.in_window('own_sights.started_date') }}
                 {% for key in same_traffic %}
                     and own_sights.{{ key }} = hops.{{ key }}
                 {% endfor %}
@@ -57,11 +57,11 @@ flows as (
     select * from all_flows
     where not exists (
         select 1
-        from {{ ref('int_traffic__interface_addresses') }} as own
+        from {{ ref('vpc_flow_logs', 'int_traffic__interface_addresses') }} as own
         where
             own.is_certain
             and own.address = all_flows.external_addr
-            and {{ in_window('own.started_date') }}
+            and {{ vpc_flow_logs.in_window('own.started_date') }}
     )
 
 )

@@ -125,5 +125,5 @@
 
 {# One VARIANT holds whatever was delivered. #}
 {% macro snowflake__landed_fields(landing) %}
-    {% do return(flow_log_fields() | map(attribute='name') | list) %}
+    {% do return(vpc_flow_logs.flow_log_fields() | map(attribute='name') | list) %}
 {% endmacro %}

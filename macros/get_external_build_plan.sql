@@ -1,9 +1,9 @@
 {# What `dbt run-operation stage_external_sources` runs on DuckDB: one call of the
    loader in plugins/flow_log_loader, which loads every file that is not loaded yet. #}
 {% macro duckdb__get_external_build_plan(source_node) %}
-    {% do refuse_destructive_staging(source_node) %}
+    {% do vpc_flow_logs.refuse_destructive_staging(source_node) %}
     {% set fields = {} %}
-    {% for field in flow_log_fields() %}
+    {% for field in vpc_flow_logs.flow_log_fields() %}
         {% do fields.update({field.name: field.type}) %}
     {% endfor %}
 
@@ -13,7 +13,7 @@
         'landing_table': source_node.identifier,
         'history_table': source_node.meta.load_history,
         'fields': fields,
-        'initial_fields': flow_log_fields()
+        'initial_fields': vpc_flow_logs.flow_log_fields()
             | selectattr('version', 'equalto', 2) | map(attribute='name') | list,
         'retry_quarantined': var('retry_quarantined'),
         'full_refresh': var('ext_full_refresh'),

@@ -4,7 +4,7 @@
 {# The instant that stands for now, UTC and without zone: the end of the day `as_of`,
    or the run's start if that is earlier. #}
 {% macro as_of_time() -%}
-    {%- set day = as_of() + modules.datetime.timedelta(days=1) -%}
+    {%- set day = vpc_flow_logs.as_of() + modules.datetime.timedelta(days=1) -%}
     {%- set end = modules.datetime.datetime(day.year, day.month, day.day) -%}
     {%- set started = run_started_at.astimezone(modules.pytz.utc).replace(tzinfo=none) -%}
     cast('{{ [end, started] | min }}' as timestamp)
@@ -26,11 +26,11 @@
     case
         when
             {{ parts[3] }} like 'fl-%'
-            and {{ regexp_matches_all_of(parts[0], '[0-9]+') }}
+            and {{ vpc_flow_logs.regexp_matches_all_of(parts[0], '[0-9]+') }}
             then {{ parts[0] }}
     end as account_id,
     case when {{ parts[3] }} like 'fl-%' then {{ parts[2] }} end as region,
-    {{ file_created_at('metadata_filename') }} as created_at
+    {{ vpc_flow_logs.file_created_at('metadata_filename') }} as created_at
 {%- endmacro %}
 
 
@@ -41,8 +41,8 @@
     case
         when
             split_part({{ name }}, '_', 4) like 'fl-%'
-            and {{ regexp_matches_all_of(minute, '[0-9]{8}T[0-9]{4}Z') }}
-            then try_cast({{ regexp_replace_all(
+            and {{ vpc_flow_logs.regexp_matches_all_of(minute, '[0-9]{8}T[0-9]{4}Z') }}
+            then try_cast({{ vpc_flow_logs.regexp_replace_all(
                 minute,
                 '(....)(..)(..)T(..)(..)Z',
                 '\\1-\\2-\\3 \\4:\\5:00'
@@ -54,7 +54,7 @@
 {# The files of the window whose records count, and how late each came, in seconds: to
    the bucket, and from there to landing. #}
 {% macro delivered_files() -%}
-    {%- set landed_at = load_time_in_utc('loaded_at') -%}
+    {%- set landed_at = vpc_flow_logs.load_time_in_utc('loaded_at') -%}
     select
         *,
         {{ landed_at }} as landed_at,
@@ -62,8 +62,8 @@
             dbt.datediff('newest_record_ended_at', 'created_at', 'second')
         }} as delivery_lag,
         {{ dbt.datediff('created_at', landed_at, 'second') }} as load_lag
-    from {{ ref('int_health__files') }}
-    where {{ in_window('cast(coalesce(created_at, ' ~ landed_at ~ ') as date)') }}
+    from {{ ref('vpc_flow_logs', 'int_health__files') }}
+    where {{ vpc_flow_logs.in_window('cast(coalesce(created_at, ' ~ landed_at ~ ') as date)') }}
 {%- endmacro %}
 
 
@@ -118,7 +118,7 @@
             row_count,
             bytes_billed,
             first_error_message
-        from {{ copy_history(landing_table(), 14) }}
+        from {{ vpc_flow_logs.copy_history(vpc_flow_logs.landing_table(), 14) }}
         where status != 'Load in progress'
         qualify
             row_number() over (
@@ -135,7 +135,7 @@
             malformed_files.reason as malformed_reason,
             attempts.status = 'Loaded' and malformed_files.reason is null as is_loaded
         from attempts
-        left join {{ ref('malformed_files') }} as malformed_files
+        left join {{ ref('vpc_flow_logs', 'malformed_files') }} as malformed_files
             on attempts.metadata_filename = malformed_files.metadata_filename
 
     )
@@ -170,10 +170,10 @@
 {% macro snowflake__load_credits() -%}
     {%- if var('read_pipe_usage') -%}
         select
-            cast({{ load_time_in_utc('start_time') }} as date) as loaded_date,
+            cast({{ vpc_flow_logs.load_time_in_utc('start_time') }} as date) as loaded_date,
             cast(sum(credits_used) as double) as credits
-        from {{ pipe_usage_history(14) }}
-        group by cast({{ load_time_in_utc('start_time') }} as date)
+        from {{ vpc_flow_logs.pipe_usage_history(14) }}
+        group by cast({{ vpc_flow_logs.load_time_in_utc('start_time') }} as date)
     {%- else -%}
         {{ duckdb__load_credits() }}
     {%- endif -%}

@@ -1,6 +1,6 @@
 {# What an incremental rollup has to read. Returns a mapping:
    `since`: when the last record that this model counts was loaded, less the overlap;
-   `loaded_through`: every record loaded up to here is counted after this run;
+   `loaded_through_at`: every record loaded up to here is counted after this run;
    `days`: the UTC days that records loaded after `since` touch, however old, as text,
    less those that trim_history has trimmed.
    `since` and `days` are none on a first or full build, which reads everything. All are
@@ -8,34 +8,34 @@
    literals and not on subqueries. `counted` names the model's column of load times.
 
    That every record counts once rests on this: dbt deletes a rollup's days and inserts
-   them anew in one transaction on either engine, and `loaded_through`, from which the
+   them anew in one transaction on either engine, and `loaded_through_at`, from which the
    next run reads on, is a column of these rows. So a run that ends at any moment leaves
    the rollup and its watermark as they were, and each rollup has a watermark of its own:
    it does not matter which of them a run still reached. What a run reads does not change
    under it on DuckDB, where one process has the file. On Snowflake, what lands meanwhile
-   is later than `loaded_through`, or lies within the overlap, and is read next time. #}
-{% macro load_scope(records, counted) %}
-    {% set scope = {'since': none, 'loaded_through': none, 'days': none} %}
+   is later than `loaded_through_at`, or lies within the overlap, and is read next time. #}
+{% macro changed_days(records, counted) %}
+    {% set changed = {'since': none, 'loaded_through_at': none, 'days': none} %}
     {% if not execute or load_relation(records) is none %}
-        {% do return(scope) %}
+        {% do return(changed) %}
     {% endif %}
 
-    {% do scope.update({'loaded_through': newest(records, 'loaded_at')}) %}
+    {% do changed.update({'loaded_through_at': vpc_flow_logs.max_of(records, 'loaded_at')}) %}
     {% if is_incremental() %}
-        {% do scope.update({'since': read_since(this, counted)}) %}
-        {% set days = days_of(records, scope.since) %}
-        {% do scope.update({'days': without_trimmed(days)}) %}
-        {% set days = scope.days | join(', ') or 'nothing' %}
+        {% do changed.update({'since': vpc_flow_logs.watermark(this, counted)}) %}
+        {% set days = vpc_flow_logs.days_of(records, changed.since) %}
+        {% do changed.update({'days': vpc_flow_logs.without_trimmed(days)}) %}
+        {% set days = changed.days | join(', ') or 'nothing' %}
         {% do log(this.identifier ~ ' reads ' ~ days) %}
     {% endif %}
-    {% do return(scope) %}
+    {% do return(changed) %}
 {% endmacro %}
 
 
 {# Of a trimmed day only what came late is left: its rows in a rollup know more, and
    stay. #}
 {% macro without_trimmed(days) %}
-    {% set kept_since = trimmed_before() or '' %}
+    {% set kept_since = vpc_flow_logs.trimmed_before() or '' %}
     {% set late = days | select('lt', kept_since) | list %}
     {% if late %}
         {% do log(this.identifier ~ ' leaves trimmed days as they are: '
@@ -47,26 +47,26 @@
 
 {# The same for a rollup that is made from another one, whose rows say themselves up to
    which load time they count. #}
-{% macro rollup_scope(rollup) %}
-    {% set scope = {'loaded_through': none, 'days': none} %}
+{% macro changed_days_from(rollup) %}
+    {% set changed = {'loaded_through_at': none, 'days': none} %}
     {% if not execute or load_relation(rollup) is none %}
-        {% do return(scope) %}
+        {% do return(changed) %}
     {% endif %}
 
-    {% do scope.update({'loaded_through': newest(rollup, 'loaded_through')}) %}
+    {% do changed.update({'loaded_through_at': vpc_flow_logs.max_of(rollup, 'loaded_through_at')}) %}
     {% if is_incremental() %}
-        {% set since = read_since(this, 'loaded_through') %}
+        {% set since = vpc_flow_logs.watermark(this, 'loaded_through_at') %}
         {% set touched %}
             select distinct started_date
             from {{ rollup }}
-            where {{ is_loaded_after(since, 'loaded_through') }}
+            where {{ vpc_flow_logs.is_loaded_after(since, 'loaded_through_at') }}
             order by started_date
         {% endset %}
-        {% do scope.update({
+        {% do changed.update({
             'days': run_query(touched).columns[0].values() | map('string') | list,
         }) %}
     {% endif %}
-    {% do return(scope) %}
+    {% do return(changed) %}
 {% endmacro %}
 
 
@@ -76,8 +76,8 @@
         select distinct cast(started_at as date) as started_date
         from {{ records }}
         where
-            {{ is_plausible_time('started_at', 'loaded_at') }}
-            and {{ is_loaded_after(since) }}
+            {{ vpc_flow_logs.is_plausible_time('started_at', 'loaded_at') }}
+            and {{ vpc_flow_logs.is_loaded_after(since) }}
         order by started_date
     {% endset %}
     {% do return(run_query(touched).columns[0].values() | map('string') | list) %}
@@ -87,8 +87,8 @@
 {# The incremental strategy of flow_records: insert what is not there yet, in one
    statement, which Snowflake runs after any other that changes the table. Of the big
    table it reads the days of the new records alone. #}
-{% macro get_incremental_unknown_records_sql(arg_dict) %}
-    {% set days = days_of(arg_dict.temp_relation, none) %}
+{% macro get_incremental_insert_only_sql(arg_dict) %}
+    {% set days = vpc_flow_logs.days_of(arg_dict.temp_relation, none) %}
     {% set columns = arg_dict.dest_columns | map(attribute='quoted') | list %}
     merge into {{ arg_dict.target_relation }} as known
     using {{ arg_dict.temp_relation }} as loaded
@@ -96,7 +96,7 @@
             known.metadata_filename = loaded.metadata_filename
             and known.metadata_file_row_number = loaded.metadata_file_row_number
             and (
-                {{ in_days(days, 'known.started_at') }}
+                {{ vpc_flow_logs.in_days(days, 'known.started_at') }}
                 or not known.has_plausible_time
             )
     when not matched then insert ({{ columns | join(', ') }})
@@ -110,13 +110,13 @@
 
 {# From which load time on a model that has counted up to `column` reads again; none if
    it has counted nothing. #}
-{% macro read_since(relation, column) %}
-    {% set last = newest(relation, column) %}
-    {% do return(last - load_overlap() if last is not none else none) %}
+{% macro watermark(relation, column) %}
+    {% set last = vpc_flow_logs.max_of(relation, column) %}
+    {% do return(last - vpc_flow_logs.load_overlap() if last is not none else none) %}
 {% endmacro %}
 
 
-{% macro newest(relation, column) %}
+{% macro max_of(relation, column) %}
     {% do return(run_query(
         'select max(' ~ column ~ ') from ' ~ relation
     ).columns[0].values()[0]) %}
@@ -144,7 +144,7 @@
     {%- if since is none -%}
         true
     {%- else -%}
-        {{ loaded_at }} > {{ load_time_literal(since) }}
+        {{ loaded_at }} > {{ vpc_flow_logs.load_time_literal(since) }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -153,12 +153,12 @@
    because the engines skip storage by it. #}
 {% macro in_days(days, started_at='started_at') -%}
     {%- if not days -%}
-        {{ on_days(days) }}
+        {{ vpc_flow_logs.on_days(days) }}
     {%- else -%}
         {%- set last = "cast('" ~ days | last ~ "' as timestamp)" -%}
         {{ started_at }} >= cast('{{ days | first }}' as timestamp)
         and {{ started_at }} < {{ dbt.dateadd('day', 1, last) }}
-        and {{ on_days(days, 'cast(' ~ started_at ~ ' as date)') }}
+        and {{ vpc_flow_logs.on_days(days, 'cast(' ~ started_at ~ ' as date)') }}
     {%- endif -%}
 {%- endmacro %}
 
@@ -226,16 +226,16 @@
 
 
 {# Keeps the first of the rows that are the same record. #}
-{% macro first_of_each_record() -%}
-    {{ return(adapter.dispatch('first_of_each_record', 'vpc_flow_logs')()) }}
+{% macro qualify_first_load() -%}
+    {{ return(adapter.dispatch('qualify_first_load', 'vpc_flow_logs')()) }}
 {%- endmacro %}
 
 {# The loader lands no file twice. #}
-{% macro duckdb__first_of_each_record() -%}
+{% macro duckdb__qualify_first_load() -%}
 {%- endmacro %}
 
 {# A pipe loads a file again when its history of 14 days has lapsed. #}
-{% macro snowflake__first_of_each_record() -%}
+{% macro snowflake__qualify_first_load() -%}
     qualify
         row_number() over (
             partition by metadata_filename, metadata_file_row_number

@@ -19,20 +19,20 @@
     {%- set records = this.incorporate(path={'identifier': 'flow_records'}) -%}
     {%- set since = none -%}
     {%- if execute and is_incremental() and load_relation(records) is not none -%}
-        {%- set since = read_since(records, 'loaded_at') -%}
+        {%- set since = vpc_flow_logs.watermark(records, 'loaded_at') -%}
     {%- endif -%}
     select
         metadata_filename,
         min(
             case
-                {%- for field in flow_log_fields() if field.type != 'varchar' %}
+                {%- for field in vpc_flow_logs.flow_log_fields() if field.type != 'varchar' %}
                 {%- set value = "value['" ~ field.name ~ "']" %}
-                when not {{ is_integer_or_missing(value) }}
+                when not {{ vpc_flow_logs.is_integer_or_missing(value) }}
                     then '{{ field.name }} holds ' || cast({{ value }} as varchar)
                         || ', which is no integer'
                 {%- endfor %}
                 when
-                    {%- for field in flow_log_fields() %}
+                    {%- for field in vpc_flow_logs.flow_log_fields() %}
                     {{ 'and ' if not loop.first }}value['{{ field.name }}'] is null
                     {%- endfor %}
                     then 'not a flow log: no column is a field of the format'
@@ -40,7 +40,7 @@
         ) as reason,
         min(_dbt_copied_at) as found_at
     from {{ source('vpc_flow', 'flow_logs') }}
-    where {{ is_loaded_after(since, '_dbt_copied_at') }}
+    where {{ vpc_flow_logs.is_loaded_after(since, '_dbt_copied_at') }}
     group by metadata_filename
     having reason is not null
 {%- endmacro %}
@@ -60,17 +60,17 @@
 
 
 {# Whether a record's file is no malformed one. #}
-{% macro is_of_a_readable_file() -%}
-    {{ return(adapter.dispatch('is_of_a_readable_file', 'vpc_flow_logs')()) }}
+{% macro is_well_formed() -%}
+    {{ return(adapter.dispatch('is_well_formed', 'vpc_flow_logs')()) }}
 {%- endmacro %}
 
 {# Malformed files never land. #}
-{% macro duckdb__is_of_a_readable_file() -%}
+{% macro duckdb__is_well_formed() -%}
     true
 {%- endmacro %}
 
-{% macro snowflake__is_of_a_readable_file() -%}
+{% macro snowflake__is_well_formed() -%}
     metadata_filename not in (
-        select metadata_filename from {{ ref('malformed_files') }}
+        select metadata_filename from {{ ref('vpc_flow_logs', 'malformed_files') }}
     )
 {%- endmacro %}

@@ -33,7 +33,7 @@
         when {{ protocol }} in (6, 17) and {{ port }} is not null
             then
                 case {{ port }}
-                    {%- for number, name in service_ports().items() %}
+                    {%- for number, name in vpc_flow_logs.service_ports().items() %}
                     when {{ number }} then '{{ name }}'
                     {%- endfor %}
                     else
@@ -56,8 +56,8 @@
 {% macro client_end_by_flags() -%}
     case
         when protocol != 6 then null
-        when {{ has_tcp_flags('tcp_flags', 18) }} then 'dst'
-        when {{ has_tcp_flags('tcp_flags', 2) }} then 'src'
+        when {{ vpc_flow_logs.has_tcp_flags('tcp_flags', 18) }} then 'dst'
+        when {{ vpc_flow_logs.has_tcp_flags('tcp_flags', 2) }} then 'src'
     end
 {%- endmacro %}
 
@@ -67,8 +67,8 @@
 {% macro client_end_by_ports() -%}
     case
         when protocol not in (6, 17, 132) then null
-        when {{ port_rank('dstport') }} < {{ port_rank('srcport') }} then 'src'
-        when {{ port_rank('srcport') }} < {{ port_rank('dstport') }} then 'dst'
+        when {{ vpc_flow_logs.port_rank('dstport') }} < {{ vpc_flow_logs.port_rank('srcport') }} then 'src'
+        when {{ vpc_flow_logs.port_rank('srcport') }} < {{ vpc_flow_logs.port_rank('dstport') }} then 'dst'
     end
 {%- endmacro %}
 
@@ -78,7 +78,7 @@
    known service within that range may as well be a client's choice: it is told from the
    rest of the range, and from no other port below it. #}
 {% macro port_rank(port) -%}
-    {%- set known = (service_ports() | list + var('admin_ports')) | unique | sort -%}
+    {%- set known = (vpc_flow_logs.service_ports() | list + var('admin_ports')) | unique | sort -%}
     {%- set below = known | select('>=', 1024) | select('<', 32768) -%}
     {%- set within = known | select('>=', 32768) | join(', ') -%}
     case
@@ -114,12 +114,12 @@
     case
         min(
             case orientation_method
-                {%- for method in orientation_methods() %}
+                {%- for method in vpc_flow_logs.orientation_methods() %}
                 when '{{ method }}' then {{ loop.index }}
                 {%- endfor %}
             end
         )
-        {%- for method in orientation_methods() %}
+        {%- for method in vpc_flow_logs.orientation_methods() %}
         when {{ loop.index }} then '{{ method }}'
         {%- endfor %}
     end

@@ -3,7 +3,7 @@
    not be added to what network interfaces saw. #}
 {% macro is_transit_gateway_record() -%}
     coalesce(
-        {%- for field in flow_log_fields()
+        {%- for field in vpc_flow_logs.flow_log_fields()
             if field.version == 6 and field.type == 'varchar' %}
         {{ field.column }}{{ ',' if not loop.last }}
         {%- endfor %}
@@ -17,7 +17,7 @@
     coalesce(
         {{ started_at }} >= cast('2013-01-01' as timestamp)
         and {{ started_at }}
-            <= {{ dbt.dateadd('day', 1, load_time_in_utc(loaded_at)) }},
+            <= {{ dbt.dateadd('day', 1, vpc_flow_logs.load_time_in_utc(loaded_at)) }},
         false
     )
 {%- endmacro %}
@@ -48,13 +48,13 @@
 
 {# Whether a record's flow log is the one that counts, where several describe the same
    interface, day and action. Mostly none do: then nothing is to be looked up. #}
-{% macro is_of_counted_flow_log(days) -%}
-    {%- if var('count_overlapping_flow_logs_once') and flow_logs_overlap(days) -%}
+{% macro is_primary_flow_log(days) -%}
+    {%- if var('count_overlapping_flow_logs_once') and vpc_flow_logs.flow_logs_overlap(days) -%}
         not exists (
             select 1
-            from {{ ref('overlapping_flow_logs') }} as overlapping
+            from {{ ref('vpc_flow_logs', 'overlapping_flow_logs') }} as overlapping
             where
-                not overlapping.is_counted
+                not overlapping.is_primary
                 and overlapping.started_date = cast(started_at as date)
                 and overlapping.interface_id = flow_records.interface_id
                 and overlapping.action = flow_records.action
@@ -68,12 +68,12 @@
 
 {# Whether flow logs overlap on one of the days. #}
 {% macro flow_logs_overlap(days) %}
-    {% set overlapping = ref('overlapping_flow_logs') %}
+    {% set overlapping = ref('vpc_flow_logs', 'overlapping_flow_logs') %}
     {% if not execute or load_relation(overlapping) is none %}
         {% do return(false) %}
     {% endif %}
     {% set found = run_query(
-        'select count(*) from ' ~ overlapping ~ ' where ' ~ on_days(days)
+        'select count(*) from ' ~ overlapping ~ ' where ' ~ vpc_flow_logs.on_days(days)
     ).columns[0].values()[0] %}
     {% do return(found > 0) %}
 {% endmacro %}

@@ -3,11 +3,11 @@
 {% macro stage_external_sources(select=none) %}
     {% if target.type == 'snowflake' and var('setup_role') %}
         {# The loader must own table and pipe, whoever stages first. #}
-        {% do run_query('use role ' ~ loader_role()) %}
+        {% do run_query('use role ' ~ vpc_flow_logs.loader_role()) %}
     {% endif %}
     {% do dbt_external_tables.stage_external_sources(select) %}
     {% for node in graph.sources.values() if node.external %}
-        {% do verify_staging(node) %}
+        {% do vpc_flow_logs.verify_staging(node) %}
     {% endfor %}
 {% endmacro %}
 
@@ -22,8 +22,8 @@
 
 
 {% macro snowflake__verify_staging(source_node) %}
-    {% set pipe = find_object(
-        'pipes', source_node.relation_name, in_schema_of(source_node)
+    {% set pipe = vpc_flow_logs.find_object(
+        'pipes', source_node.relation_name, vpc_flow_logs.in_schema_of(source_node)
     ) %}
     {% if pipe is none %}
         {% do exceptions.raise_compiler_error(
@@ -37,7 +37,7 @@
             ~ ' so no event can reach it.'
         ) %}
     {% endif %}
-    {% set state = pipe_state(source_node.relation_name).get('executionState') %}
+    {% set state = vpc_flow_logs.pipe_state(source_node.relation_name).get('executionState') %}
     {% if state != 'RUNNING' %}
         {# Someone may want it so; or a full refresh stopped before its first step. #}
         {% do exceptions.warn(

@@ -7,10 +7,10 @@ with
 
 talkers as (
 
-    select * from {{ ref('int_traffic__talkers_aggregated_to_days') }}
+    select * from {{ ref('vpc_flow_logs', 'int_traffic__daily_endpoint_bytes') }}
     where
         talker_type = '{{ talker_type }}'
-        and {{ in_window('started_date') }}
+        and {{ vpc_flow_logs.in_window('started_date') }}
 
 ),
 
@@ -23,7 +23,7 @@ totals as (
         cast(sum(records) as bigint) as records
         {%- if is_address %},
         cast(sum(bytes_deduplicated) as bigint) as total_bytes_deduplicated,
-        {{ dedup_basis() }} as dedup_basis
+        {{ vpc_flow_logs.dedup_basis() }} as dedup_basis
         {%- endif %}
     from talkers
     group by talker

@@ -3,14 +3,14 @@
    start. DuckDB's load history stays, so that no trimmed file is loaded again.
 
    What is about to go is noted first: from then on the rollups leave those days as they
-   are, whatever arrives of them (see load_scope). So a run that stops half-way loses
+   are, whatever arrives of them (see changed_days). So a run that stops half-way loses
    nothing that it should not, and the next one finishes it. #}
 {% macro trim_history(confirm=false) %}
-    {% do refuse_short_retention() %}
+    {% do vpc_flow_logs.refuse_short_retention() %}
     {% if target.type == 'snowflake' %}
-        {% do start_operation('trim_history', 'setup_role, which owns what it trims') %}
+        {% do vpc_flow_logs.start_operation('trim_history', 'setup_role, which owns what it trims') %}
     {% endif %}
-    {% set plan = trimmed_relations() %}
+    {% set plan = vpc_flow_logs.trimmed_relations() %}
     {% if not plan %}
         {% do print(
             'landing_retention_days and rollup_retention_days are null: all is kept'
@@ -19,14 +19,14 @@
     {% endif %}
 
     {% if confirm %}
-        {% do note_trim() %}
+        {% do vpc_flow_logs.note_trim() %}
     {% endif %}
     {% for trim in plan %}
         {% set found = run_query(
             'select count(*) from ' ~ trim.relation ~ ' where ' ~ trim.condition
         ).columns[0].values()[0] %}
         {% if confirm and found %}
-            {% do run_and_commit(
+            {% do vpc_flow_logs.run_and_commit(
                 'delete from ' ~ trim.relation ~ ' where ' ~ trim.condition
             ) %}
         {% endif %}
@@ -48,23 +48,23 @@
    condition on the rows that go. #}
 {% macro trimmed_relations() %}
     {% set plan = [] %}
-    {% set landing_before = first_kept_day(var('landing_retention_days')) %}
-    {% set rollups_before = first_kept_day(var('rollup_retention_days')) %}
+    {% set landing_before = vpc_flow_logs.first_kept_day(var('landing_retention_days')) %}
+    {% set rollups_before = vpc_flow_logs.first_kept_day(var('rollup_retention_days')) %}
 
     {% if landing_before is not none %}
         {% set node = graph.sources['source.vpc_flow_logs.vpc_flow.flow_logs'] %}
         {% set landing = adapter.get_relation(
             node.database, node.schema, node.identifier
         ) %}
-        {% set start = flow_log_fields()
+        {% set start = vpc_flow_logs.flow_log_fields()
             | selectattr('name', 'equalto', 'start') | first %}
         {% if landing is not none %}
             {% do plan.append({
                 'relation': landing,
                 'before': landing_before,
-                'condition': is_record_before(
+                'condition': vpc_flow_logs.is_record_before(
                     landing_before,
-                    flow_log_field(start, landed_fields(landing)),
+                    vpc_flow_logs.flow_log_field(start, vpc_flow_logs.landed_fields(landing)),
                     '_dbt_copied_at'
                 ),
             }) %}
@@ -86,7 +86,7 @@
             {% do plan.append({
                 'relation': relation,
                 'before': landing_before,
-                'condition': is_record_before(landing_before, 'started_at', 'loaded_at'),
+                'condition': vpc_flow_logs.is_record_before(landing_before, 'started_at', 'loaded_at'),
             }) %}
         {% elif column and rollups_before is not none %}
             {% do plan.append({
@@ -107,7 +107,7 @@
     {% if retention_days is none %}
         {% do return(none) %}
     {% endif %}
-    {% set today = [as_of(), run_started_at.date()] | min %}
+    {% set today = [vpc_flow_logs.as_of(), run_started_at.date()] | min %}
     {% do return(today - modules.datetime.timedelta(days=retention_days)) %}
 {% endmacro %}
 
@@ -115,9 +115,9 @@
 {# Whether a record is of a day before; one whose time cannot be true, by its loading. #}
 {% macro is_record_before(day, started_at, loaded_at) -%}
     case
-        when {{ is_plausible_time(started_at, loaded_at) }}
+        when {{ vpc_flow_logs.is_plausible_time(started_at, loaded_at) }}
             then {{ started_at }} < cast('{{ day }}' as timestamp)
-        else {{ load_time_in_utc(loaded_at) }} < cast('{{ day }}' as timestamp)
+        else {{ vpc_flow_logs.load_time_in_utc(loaded_at) }} < cast('{{ day }}' as timestamp)
     end
 {%- endmacro %}
 
@@ -133,14 +133,14 @@
 
 {# Notes before which day records are about to go. #}
 {% macro note_trim() %}
-    {% set before = first_kept_day(var('landing_retention_days')) %}
+    {% set before = vpc_flow_logs.first_kept_day(var('landing_retention_days')) %}
     {% if before is not none %}
-        {% do run_and_commit(
-            'create table if not exists ' ~ trims_table()
+        {% do vpc_flow_logs.run_and_commit(
+            'create table if not exists ' ~ vpc_flow_logs.trims_table()
             ~ ' (trimmed_before date, noted_at timestamp)'
         ) %}
-        {% do run_and_commit(
-            'insert into ' ~ trims_table() ~ " select cast('" ~ before
+        {% do vpc_flow_logs.run_and_commit(
+            'insert into ' ~ vpc_flow_logs.trims_table() ~ " select cast('" ~ before
             ~ "' as date), cast('" ~ run_started_at.strftime('%Y-%m-%d %H:%M:%S')
             ~ "' as timestamp)"
         ) %}
@@ -157,11 +157,11 @@
 
 {# The first UTC day that no trim has touched, as text; none if there was none. #}
 {% macro trimmed_before() %}
-    {% set trims = trims_table() %}
+    {% set trims = vpc_flow_logs.trims_table() %}
     {% if adapter.get_relation(trims.database, trims.schema, trims.identifier) is none %}
         {% do return(none) %}
     {% endif %}
-    {% set before = newest(trims, 'trimmed_before') %}
+    {% set before = vpc_flow_logs.max_of(trims, 'trimmed_before') %}
     {% do return(before | string if before is not none else none) %}
 {% endmacro %}
 

@@ -13,12 +13,12 @@
     from {{ source('vpc_flow', 'flow_logs') }}
     where
         unknown_fields is not null
-        and {{ is_loaded_after(since, '_dbt_copied_at') }}
+        and {{ vpc_flow_logs.is_loaded_after(since, '_dbt_copied_at') }}
 {%- endmacro %}
 
 {# A record is a VARIANT with all fields of its file that hold a value. #}
 {% macro snowflake__unknown_fields(since) -%}
-    {%- set known = flow_log_fields() | map(attribute='name') -%}
+    {%- set known = vpc_flow_logs.flow_log_fields() | map(attribute='name') -%}
     select
         fields.key as name,
         landing.metadata_filename,
@@ -27,5 +27,5 @@
     inner join lateral flatten(input => landing.value) as fields
     where
         fields.key not in ('{{ known | join("', '") }}')
-        and {{ is_loaded_after(since, 'landing._dbt_copied_at') }}
+        and {{ vpc_flow_logs.is_loaded_after(since, 'landing._dbt_copied_at') }}
 {%- endmacro %}

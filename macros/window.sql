@@ -1,7 +1,7 @@
 {# The first and the last UTC day that the marts look at, as a condition on
    `started_date`: `lookback_days` before `as_of`, up to `as_of` itself. #}
 {% macro in_window(started_date) -%}
-    {%- set today = as_of() -%}
+    {%- set today = vpc_flow_logs.as_of() -%}
     {%- set first = today - modules.datetime.timedelta(days=var('lookback_days')) -%}
     {{ started_date }}
         between cast('{{ first }}' as date) and cast('{{ today }}' as date)

@@ -7,8 +7,8 @@ with
 
 newest as (
 
-    select max({{ load_time_in_utc('loaded_at') }}) as loaded_at
-    from {{ ref('int_health__files') }}
+    select max({{ vpc_flow_logs.load_time_in_utc('loaded_at') }}) as loaded_at
+    from {{ ref('vpc_flow_logs', 'int_health__files') }}
 
 )
 
@@ -16,5 +16,5 @@ select * from newest
 where
     loaded_at is null
     or loaded_at < {{ dbt.dateadd(
-        'hour', -1 * var('stopped_after_hours'), as_of_time()
+        'hour', -1 * var('stopped_after_hours'), vpc_flow_logs.as_of_time()
     ) }}

@@ -10,8 +10,8 @@ recent as (
     select
         metadata_filename,
         metadata_file_row_number
-    from {{ ref('flow_records') }}
-    where {{ is_loaded_after(two_days_ago) }}
+    from {{ ref('vpc_flow_logs', 'flow_records') }}
+    where {{ vpc_flow_logs.is_loaded_after(two_days_ago) }}
 
 ),
 

@@ -9,8 +9,8 @@ staged as (
     select
         metadata_filename,
         metadata_file_row_number
-    from {{ ref('stg_vpc_flow__flow_logs') }}
-    where {{ is_of_a_readable_file() }}
+    from {{ ref('vpc_flow_logs', 'stg_vpc_flow__flow_logs') }}
+    where {{ vpc_flow_logs.is_well_formed() }}
 
 ),
 
@@ -19,12 +19,12 @@ kept as (
     select
         metadata_filename,
         metadata_file_row_number
-    from {{ ref('flow_records') }}
+    from {{ ref('vpc_flow_logs', 'flow_records') }}
     union all
     select
         metadata_filename,
         metadata_file_row_number
-    from {{ ref('transit_gateway_records') }}
+    from {{ ref('vpc_flow_logs', 'transit_gateway_records') }}
 
 ),
 

@@ -6,17 +6,17 @@
    while it does not, and before there was a pipe, COPY loads them: COPY and Snowpipe
    keep separate histories, so a COPY later would load the pipe's files again. #}
 {% macro snowflake__get_external_build_plan(source_node) %}
-    {% do refuse_destructive_staging(source_node) %}
+    {% do vpc_flow_logs.refuse_destructive_staging(source_node) %}
     {% set landing = source_node.relation_name %}
-    {% set state = landing_state(source_node) %}
+    {% set state = vpc_flow_logs.landing_state(source_node) %}
     {% set plan = [] %}
 
     {% if var('ext_full_refresh') %}
-        {% do pause_pipe_before_refresh(landing) if state.pipe %}
-        {% do plan.append(create_landing_sql(source_node, 'create or replace table')) %}
-        {% do plan.append(copy_into_landing_sql(source_node)) %}
-        {% do plan.append(create_pipe_sql(source_node, 'create or replace pipe')) %}
-        {% do plan.append(comment_on_landing_sql(landing, 'loaded')) %}
+        {% do vpc_flow_logs.pause_pipe_before_refresh(landing) if state.pipe %}
+        {% do plan.append(vpc_flow_logs.create_landing_sql(source_node, 'create or replace table')) %}
+        {% do plan.append(vpc_flow_logs.copy_into_landing_sql(source_node)) %}
+        {% do plan.append(vpc_flow_logs.create_pipe_sql(source_node, 'create or replace pipe')) %}
+        {% do plan.append(vpc_flow_logs.comment_on_landing_sql(landing, 'loaded')) %}
         {% do return(plan) %}
     {% endif %}
 
@@ -29,28 +29,28 @@
     {% endif %}
     {% if not state.table %}
         {% do plan.append(
-            create_landing_sql(source_node, 'create table if not exists')
+            vpc_flow_logs.create_landing_sql(source_node, 'create table if not exists')
         ) %}
     {% endif %}
     {% if not state.pipe %}
         {% if not state.backfilled %}
-            {% do plan.append(copy_into_landing_sql(source_node)) %}
+            {% do plan.append(vpc_flow_logs.copy_into_landing_sql(source_node)) %}
         {% endif %}
-        {% do plan.append(create_pipe_sql(source_node, 'create pipe if not exists')) %}
+        {% do plan.append(vpc_flow_logs.create_pipe_sql(source_node, 'create pipe if not exists')) %}
     {% elif not state.backfilled and not state.pipe_runs %}
         {# A full refresh paused the pipe, replaced the table and came no further. #}
-        {% do plan.append(copy_into_landing_sql(source_node)) %}
-        {% do plan.append(create_pipe_sql(source_node, 'create or replace pipe')) %}
+        {% do plan.append(vpc_flow_logs.copy_into_landing_sql(source_node)) %}
+        {% do plan.append(vpc_flow_logs.create_pipe_sql(source_node, 'create or replace pipe')) %}
     {% elif state.needs_refresh and state.events_flow %}
         {# Closes the gap between that COPY and the first event. #}
         {% do plan.append('alter pipe ' ~ landing ~ ' refresh') %}
         {% do plan.append(
             'alter pipe ' ~ landing ~ ' set comment = '
-            ~ text_literal(pipe_comment('complete'))
+            ~ vpc_flow_logs.text_literal(vpc_flow_logs.pipe_comment('complete'))
         ) %}
     {% endif %}
     {% if not state.backfilled %}
-        {% do plan.append(comment_on_landing_sql(landing, 'loaded')) %}
+        {% do plan.append(vpc_flow_logs.comment_on_landing_sql(landing, 'loaded')) %}
     {% endif %}
     {% do return(plan) %}
 {% endmacro %}
@@ -69,21 +69,21 @@
     {% do state.update({'schema': true}) %}
 
     {% set landing = source_node.relation_name %}
-    {% set table = find_object('tables', landing, in_schema_of(source_node)) %}
+    {% set table = vpc_flow_logs.find_object('tables', landing, vpc_flow_logs.in_schema_of(source_node)) %}
     {% if table is not none %}
         {% do state.update({
             'table': true,
-            'backfilled': table.comment != landing_comment('pending'),
+            'backfilled': table.comment != vpc_flow_logs.landing_comment('pending'),
         }) %}
     {% endif %}
-    {% set pipe = find_object('pipes', landing, in_schema_of(source_node)) %}
+    {% set pipe = vpc_flow_logs.find_object('pipes', landing, vpc_flow_logs.in_schema_of(source_node)) %}
     {% if pipe is not none %}
-        {% set status = pipe_state(landing) %}
+        {% set status = vpc_flow_logs.pipe_state(landing) %}
         {% set heard = status.get('lastReceivedMessageTimestamp') %}
         {% do state.update({
             'pipe': true,
             'pipe_runs': status.get('executionState') == 'RUNNING',
-            'needs_refresh': pipe.comment == pipe_comment('pending'),
+            'needs_refresh': pipe.comment == vpc_flow_logs.pipe_comment('pending'),
             'events_flow': heard is not none,
         }) %}
     {% endif %}
@@ -113,7 +113,7 @@
 
 
 {% macro comment_on_landing_sql(landing, state) -%}
-    alter table {{ landing }} set comment = '{{ landing_comment(state) }}'
+    alter table {{ landing }} set comment = '{{ vpc_flow_logs.landing_comment(state) }}'
 {%- endmacro %}
 
 
@@ -129,7 +129,7 @@
         _dbt_copied_at timestamp_ltz
     )
     data_retention_time_in_days = {{ var('landing_time_travel_days') }}
-    comment = '{{ landing_comment('pending') }}'
+    comment = '{{ vpc_flow_logs.landing_comment('pending') }}'
 {%- endmacro %}
 
 
@@ -148,7 +148,7 @@
     )
     file_format = {{ external.file_format }}
     {%- if file %}
-    files = ({{ text_literal(file) }})
+    files = ({{ vpc_flow_logs.text_literal(file) }})
     {%- else %}
     pattern = '{{ external.pattern }}'
     {{ external.snowpipe.copy_options }}
@@ -166,15 +166,15 @@
     {%- if var('snowpipe_error_integration') %}
     error_integration = {{ var('snowpipe_error_integration') }}
     {%- endif %}
-    comment = '{{ pipe_comment('pending') }}'
-    as {{ copy_into_landing_sql(source_node) }}
+    comment = '{{ vpc_flow_logs.pipe_comment('pending') }}'
+    as {{ vpc_flow_logs.copy_into_landing_sql(source_node) }}
 {%- endmacro %}
 
 
 {# Replacing a pipe loses its history: what it has in hand must be loaded before. #}
 {% macro pause_pipe_before_refresh(landing) %}
     {% do run_query('alter pipe ' ~ landing ~ ' set pipe_execution_paused = true') %}
-    {% set status = pipe_state(landing) %}
+    {% set status = vpc_flow_logs.pipe_state(landing) %}
     {% if status.get('pendingFileCount', 0) | int > 0 %}
         {% do exceptions.raise_compiler_error(
             'The pipe ' ~ landing ~ ' is paused now and has '

@@ -5,14 +5,14 @@
 {% set files = this.incorporate(path={'identifier': 'int_health__files'}) %}
 {% set since = none %}
 {% if execute and is_incremental() and load_relation(files) is not none %}
-    {% set since = read_since(files, 'loaded_at') %}
+    {% set since = vpc_flow_logs.watermark(files, 'loaded_at') %}
 {% endif %}
 
 with
 
 fields as (
 
-    {{ unknown_fields(since) }}
+    {{ vpc_flow_logs.unknown_fields(since) }}
 
 ),
 
@@ -24,7 +24,7 @@ aggregated as (
         min(loaded_at) as first_loaded_at,
         max(loaded_at) as loaded_at
     from fields
-    where {{ is_of_a_readable_file() }}
+    where {{ vpc_flow_logs.is_well_formed() }}
     group by name, metadata_filename
 
 )

@@ -1,1 +1,1 @@
-{{ malformed_files() }}
+{{ vpc_flow_logs.malformed_files() }}

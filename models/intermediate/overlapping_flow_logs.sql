@@ -12,11 +12,11 @@ flow_logs as (
         row_number() over (
             partition by started_date, interface_id, action
             order by coalesce(bytes, 0) desc, flow_log_id
-        ) as place,
+        ) as position,
         count(*) over (
             partition by started_date, interface_id, action
         ) as flow_logs
-    from {{ ref('int_traffic__interfaces_aggregated_to_days') }}
+    from {{ ref('vpc_flow_logs', 'int_traffic__daily_interfaces') }}
     where
         interface_id is not null
         and action is not null
@@ -33,7 +33,7 @@ overlapping as (
         flow_log_id,
         bytes,
         records,
-        place = 1 as is_counted
+        position = 1 as is_primary
     from flow_logs
     where flow_logs > 1
 

@@ -2,8 +2,8 @@ with
 
 records as (
 
-    select * from {{ ref('stg_vpc_flow__flow_logs') }}
-    where {{ is_transit_gateway_record() }}
+    select * from {{ ref('vpc_flow_logs', 'stg_vpc_flow__flow_logs') }}
+    where {{ vpc_flow_logs.is_transit_gateway_record() }}
 
 )
 

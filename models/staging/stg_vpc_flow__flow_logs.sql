@@ -1,5 +1,5 @@
 {% set landing = source('vpc_flow', 'flow_logs') %}
-{% set landed = landed_fields(landing) %}
+{% set landed = vpc_flow_logs.landed_fields(landing) %}
 
 with
 
@@ -12,8 +12,8 @@ landing as (
 typed as (
 
     select
-        {% for field in flow_log_fields() %}
-            {{ flow_log_field(field, landed) }} as {{ field.column }},
+        {% for field in vpc_flow_logs.flow_log_fields() %}
+            {{ vpc_flow_logs.flow_log_field(field, landed) }} as {{ field.column }},
         {% endfor %}
         metadata_filename,
         metadata_file_row_number,

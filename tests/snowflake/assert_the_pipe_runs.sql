@@ -9,7 +9,7 @@ pipe as (
     select
         cast(
             parse_json(
-                system$pipe_status({{ text_literal(flow_logs_pipe()) }})
+                system$pipe_status({{ vpc_flow_logs.text_literal(vpc_flow_logs.flow_logs_pipe()) }})
             )['executionState'] as varchar
         ) as execution_state
 

@@ -5,11 +5,11 @@
 {# `dbt --quiet run-operation describe_integration`: among others the user and the
    external id that the role in AWS must trust. #}
 {% macro describe_integration() %}
-    {% do start_operation('describe_integration', 'setup_role or ' ~ loader_role()) %}
-    {% set integration = storage_integration() %}
+    {% do vpc_flow_logs.start_operation('describe_integration', 'setup_role or ' ~ vpc_flow_logs.loader_role()) %}
+    {% set integration = vpc_flow_logs.storage_integration() %}
     {% set answer = {'name': integration | upper, 'exists': false} %}
-    {% if find_object('storage integrations', integration) is not none %}
-        {% set now = properties_of('desc integration ' ~ integration) %}
+    {% if vpc_flow_logs.find_object('storage integrations', integration) is not none %}
+        {% set now = vpc_flow_logs.properties_of('desc integration ' ~ integration) %}
         {% do answer.update({
             'exists': true,
             'enabled': now.get('ENABLED') | string | lower == 'true',
@@ -17,7 +17,7 @@
             'storage_aws_iam_user_arn': now.get('STORAGE_AWS_IAM_USER_ARN'),
             'storage_aws_external_id': now.get('STORAGE_AWS_EXTERNAL_ID'),
             'storage_allowed_locations':
-                split_locations(now.get('STORAGE_ALLOWED_LOCATIONS')),
+                vpc_flow_logs.split_locations(now.get('STORAGE_ALLOWED_LOCATIONS')),
         }) %}
     {% endif %}
     {% do print(tojson(answer)) %}
@@ -27,15 +27,15 @@
 {# `dbt --quiet run-operation describe_pipe`: among others the queue that S3 must tell
    of new files. #}
 {% macro describe_pipe() %}
-    {% do start_operation('describe_pipe', 'setup_role or ' ~ loader_role()) %}
-    {% set pipe = flow_logs_pipe() %}
+    {% do vpc_flow_logs.start_operation('describe_pipe', 'setup_role or ' ~ vpc_flow_logs.loader_role()) %}
+    {% set pipe = vpc_flow_logs.flow_logs_pipe() %}
     {% set answer = {'name': pipe | upper, 'exists': false} %}
-    {% set found = find_object('pipes', pipe, ' in account') %}
+    {% set found = vpc_flow_logs.find_object('pipes', pipe, ' in account') %}
     {% if found is not none %}
         {% do answer.update({
             'exists': true,
             'notification_channel': found.notification_channel,
-            'execution_state': pipe_state(pipe).get('executionState'),
+            'execution_state': vpc_flow_logs.pipe_state(pipe).get('executionState'),
             'definition': found.definition,
         }) %}
     {% endif %}
@@ -46,10 +46,10 @@
 {# `dbt --quiet run-operation describe_load`: the file that was loaded last, within the
    14 days that COPY_HISTORY keeps. #}
 {% macro describe_load() %}
-    {% do start_operation('describe_load', 'setup_role or ' ~ loader_role()) %}
-    {% set table = landing_table() %}
+    {% do vpc_flow_logs.start_operation('describe_load', 'setup_role or ' ~ vpc_flow_logs.loader_role()) %}
+    {% set table = vpc_flow_logs.landing_table() %}
     {% set answer = {'name': table | upper, 'exists': false} %}
-    {% if find_object('tables', table, ' in account') is not none %}
+    {% if vpc_flow_logs.find_object('tables', table, ' in account') is not none %}
         {% do answer.update(
             {'exists': true, 'newest_file': none, 'newest_loaded_at': none}
         ) %}
@@ -57,12 +57,12 @@
             select
                 stage_location || file_name as newest_file,
                 last_load_time as newest_loaded_at
-            from {{ copy_history(table, 14) | indent(12) }}
+            from {{ vpc_flow_logs.copy_history(table, 14) | indent(12) }}
             where status = 'Loaded'
             order by last_load_time desc
             limit 1
         {% endset %}
-        {% for row in rows_of(sql) %}
+        {% for row in vpc_flow_logs.rows_of(sql) %}
             {% do answer.update({
                 'newest_file': row.newest_file,
                 'newest_loaded_at': row.newest_loaded_at | string,
@@ -76,15 +76,15 @@
 {# `dbt --quiet run-operation describe_account_parameters`: what the account says about
    stages without an integration and about unloading; reported, never set. #}
 {% macro describe_account_parameters() %}
-    {% do start_operation('describe_account_parameters', 'any role') %}
+    {% do vpc_flow_logs.start_operation('describe_account_parameters', 'any role') %}
     {% set answer = {} %}
     {% for name in [
         'REQUIRE_STORAGE_INTEGRATION_FOR_STAGE_CREATION',
         'REQUIRE_STORAGE_INTEGRATION_FOR_STAGE_OPERATION',
         'PREVENT_UNLOAD_TO_INLINE_URL',
     ] %}
-        {% for row in rows_of(
-            'show parameters like ' ~ text_literal(name | lower) ~ ' in account'
+        {% for row in vpc_flow_logs.rows_of(
+            'show parameters like ' ~ vpc_flow_logs.text_literal(name | lower) ~ ' in account'
         ) if row.key == name %}
             {% do answer.update({name: row.value}) %}
         {% endfor %}

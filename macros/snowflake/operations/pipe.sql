@@ -4,10 +4,10 @@
 {# `dbt run-operation pipe_status`: whether the pipe runs, what it waits for, and when
    it last heard of a file. #}
 {% macro pipe_status() %}
-    {% do start_operation('pipe_status', loader_role() ~ ' or ' ~ transformer_role()) %}
-    {% set pipe = flow_logs_pipe() %}
-    {% do require_object('pipes', pipe, 'dbt run-operation stage_external_sources') %}
-    {% for name, value in pipe_state(pipe).items() %}
+    {% do vpc_flow_logs.start_operation('pipe_status', vpc_flow_logs.loader_role() ~ ' or ' ~ vpc_flow_logs.transformer_role()) %}
+    {% set pipe = vpc_flow_logs.flow_logs_pipe() %}
+    {% do vpc_flow_logs.require_object('pipes', pipe, 'dbt run-operation stage_external_sources') %}
+    {% for name, value in vpc_flow_logs.pipe_state(pipe).items() %}
         {% do print(name ~ ': ' ~ value) %}
     {% endfor %}
 {% endmacro %}
@@ -18,17 +18,17 @@
    `prefix` is a path below the stage, `modified_after` a time such as
    2026-01-31T00:00:00Z. #}
 {% macro refresh_pipe(prefix=none, modified_after=none) %}
-    {% do start_operation('refresh_pipe', loader_role()) %}
-    {% set pipe = flow_logs_pipe() %}
-    {% do require_object('pipes', pipe, 'dbt run-operation stage_external_sources') %}
+    {% do vpc_flow_logs.start_operation('refresh_pipe', vpc_flow_logs.loader_role()) %}
+    {% set pipe = vpc_flow_logs.flow_logs_pipe() %}
+    {% do vpc_flow_logs.require_object('pipes', pipe, 'dbt run-operation stage_external_sources') %}
     {% set sql = 'alter pipe ' ~ pipe ~ ' refresh' %}
     {% if prefix %}
-        {% set sql = sql ~ '\n    prefix = ' ~ text_literal(prefix) %}
+        {% set sql = sql ~ '\n    prefix = ' ~ vpc_flow_logs.text_literal(prefix) %}
     {% endif %}
     {% if modified_after %}
-        {% set sql = sql ~ '\n    modified_after = ' ~ text_literal(modified_after) %}
+        {% set sql = sql ~ '\n    modified_after = ' ~ vpc_flow_logs.text_literal(modified_after) %}
     {% endif %}
-    {% set sent = rows_of(sql) | selectattr('file', 'defined') | list %}
+    {% set sent = vpc_flow_logs.rows_of(sql) | selectattr('file', 'defined') | list %}
     {% do print('files handed to the pipe: ' ~ sent | length) %}
 {% endmacro %}
 
@@ -36,9 +36,9 @@
 {# `dbt run-operation load_errors`: files that did not load, why, and the COPY that loads
    each by hand once it is mended: neither an event nor a refresh tries it again. #}
 {% macro load_errors(days=14) %}
-    {% do start_operation('load_errors', loader_role() ~ ' or ' ~ transformer_role()) %}
-    {% set table = landing_table() %}
-    {% do require_object('tables', table, 'dbt run-operation stage_external_sources') %}
+    {% do vpc_flow_logs.start_operation('load_errors', vpc_flow_logs.loader_role() ~ ' or ' ~ vpc_flow_logs.transformer_role()) %}
+    {% set table = vpc_flow_logs.landing_table() %}
+    {% do vpc_flow_logs.require_object('tables', table, 'dbt run-operation stage_external_sources') %}
     {% set node = graph.sources['source.vpc_flow_logs.vpc_flow.flow_logs'] %}
     {% set sql %}
         select
@@ -48,7 +48,7 @@
             file_name,
             error_count,
             first_error_message
-        from {{ copy_history(table, days) | indent(8) }}
+        from {{ vpc_flow_logs.copy_history(table, days) | indent(8) }}
         qualify
             row_number() over (
                 partition by stage_location, file_name order by last_load_time desc
@@ -56,13 +56,13 @@
             and status != 'Loaded'
         order by last_load_time desc
     {% endset %}
-    {% for load in rows_of(sql) %}
+    {% for load in vpc_flow_logs.rows_of(sql) %}
         {% do print(
             load.stage_location ~ load.file_name ~ ': ' ~ load.status ~ ' at '
             ~ load.last_load_time ~ ', ' ~ load.error_count ~ ' errors, first: '
             ~ load.first_error_message ~ '\nOnce it is mended:'
         ) %}
-        {% do print(copy_into_landing_sql(node, file=load.file_name) ~ ';') %}
+        {% do print(vpc_flow_logs.copy_into_landing_sql(node, file=load.file_name) ~ ';') %}
     {% else %}
         {% do print('no file failed in the last ' ~ days ~ ' days') %}
     {% endfor %}
@@ -72,7 +72,7 @@
 {# `dbt run-operation pipe_usage`: files, bytes and credits of the pipe by day. No
    resource monitor caps these credits. #}
 {% macro pipe_usage(days=14) %}
-    {% do start_operation(
+    {% do vpc_flow_logs.start_operation(
         'pipe_usage', 'a role with the privilege MONITOR USAGE on the account'
     ) %}
     {% set sql %}
@@ -82,11 +82,11 @@
             sum(bytes_inserted) as bytes,
             sum(bytes_billed) as bytes_billed,
             sum(credits_used) as credits
-        from {{ pipe_usage_history(days) | indent(4) }}
+        from {{ vpc_flow_logs.pipe_usage_history(days) | indent(4) }}
         group by to_date(start_time)
         order by to_date(start_time)
     {% endset %}
-    {% for usage in rows_of(sql) %}
+    {% for usage in vpc_flow_logs.rows_of(sql) %}
         {% do print(
             usage.day ~ ': ' ~ usage.files ~ ' files, ' ~ usage.bytes ~ ' bytes, '
             ~ usage.bytes_billed ~ ' of them billed, ' ~ usage.credits ~ ' credits'
@@ -101,27 +101,27 @@
 
 {# What SYSTEM$PIPE_STATUS says, as a dictionary. #}
 {% macro pipe_state(pipe) %}
-    {% do return(fromjson(rows_of(
-        'select system$pipe_status(' ~ text_literal(pipe) ~ ') as status'
+    {% do return(fromjson(vpc_flow_logs.rows_of(
+        'select system$pipe_status(' ~ vpc_flow_logs.text_literal(pipe) ~ ') as status'
     )[0].status)) %}
 {% endmacro %}
 
 
 {# The load history of a table as a source of rows. #}
 {% macro copy_history(table, days) -%}
-    table({{ flow_logs_database() }}.information_schema.copy_history(
-        table_name => {{ text_literal(table) }},
-        start_time => {{ days_ago(days) }}
+    table({{ vpc_flow_logs.flow_logs_database() }}.information_schema.copy_history(
+        table_name => {{ vpc_flow_logs.text_literal(table) }},
+        start_time => {{ vpc_flow_logs.days_ago(days) }}
     ))
 {%- endmacro %}
 
 
 {# What the pipe loaded and cost, as a source of rows. #}
 {% macro pipe_usage_history(days) -%}
-    table({{ flow_logs_database() }}.information_schema.pipe_usage_history(
-        date_range_start => {{ days_ago(days) }},
+    table({{ vpc_flow_logs.flow_logs_database() }}.information_schema.pipe_usage_history(
+        date_range_start => {{ vpc_flow_logs.days_ago(days) }},
         date_range_end => current_timestamp(),
-        pipe_name => {{ text_literal(flow_logs_pipe()) }}
+        pipe_name => {{ vpc_flow_logs.text_literal(vpc_flow_logs.flow_logs_pipe()) }}
     ))
 {%- endmacro %}
 
@@ -135,7 +135,7 @@
 {# Stops with the command that creates an object if it does not exist, or if the role
    may not see it. #}
 {% macro require_object(kind, name, command) %}
-    {% if find_object(kind, name, ' in account') is none %}
+    {% if vpc_flow_logs.find_object(kind, name, ' in account') is none %}
         {% do exceptions.raise_compiler_error(
             name ~ ' is not among the ' ~ kind ~ ' that this role sees. It is created'
             ~ ' by: ' ~ command

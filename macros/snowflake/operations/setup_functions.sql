@@ -2,11 +2,11 @@
    that name. Its comment holds the definition's checksum, so that a new version of the
    project replaces it. #}
 {% macro setup_functions() %}
-    {% do start_setup('setup_functions') %}
-    {% set function = ipv4_is_internal_function() %}
-    {% set body = ipv4_is_internal('ip') | trim %}
-    {% set mark = creation_mark() ~ ', version ' ~ local_md5(body)[:8] %}
-    {% set found = find_object('user functions', function, ' in account') %}
+    {% do vpc_flow_logs.start_setup('setup_functions') %}
+    {% set function = vpc_flow_logs.ipv4_is_internal_function() %}
+    {% set body = vpc_flow_logs.ipv4_is_internal('ip') | trim %}
+    {% set mark = vpc_flow_logs.creation_mark() ~ ', version ' ~ local_md5(body)[:8] %}
+    {% set found = vpc_flow_logs.find_object('user functions', function, ' in account') %}
     {% set description = (found or {}).get('description') or '' %}
     {% set sql -%}
         create {{ 'or replace ' if found }}function
@@ -14,19 +14,19 @@
         returns boolean
         language sql
         immutable
-        comment = {{ text_literal(mark) }}
+        comment = {{ vpc_flow_logs.text_literal(mark) }}
         as $$ {{ body }} $$
     {%- endset %}
 
     {% set changes = [] %}
     {% if found is none %}
         {% do changes.append({'what': 'create function ' ~ function, 'sql': sql}) %}
-    {% elif not description.startswith(creation_mark()) %}
-        {% do leave_alone('function ' ~ function) %}
+    {% elif not description.startswith(vpc_flow_logs.creation_mark()) %}
+        {% do vpc_flow_logs.leave_alone('function ' ~ function) %}
     {% elif description != mark %}
         {% do changes.append({
             'what': 'replace function ' ~ function ~ ' by this version', 'sql': sql
         }) %}
     {% endif %}
-    {% do return(apply_changes(changes)) %}
+    {% do return(vpc_flow_logs.apply_changes(changes)) %}
 {% endmacro %}

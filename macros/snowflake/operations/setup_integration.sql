@@ -2,19 +2,19 @@
    storage integration. It is created or altered and never replaced: replacing breaks
    every stage and makes a new external id. #}
 {% macro setup_integration(role_arn, locations) %}
-    {% do start_setup('setup_integration') %}
-    {% set integration = storage_integration() %}
-    {% set place = cloud_of_role(role_arn) %}
-    {% do refuse_foreign_region(place) %}
-    {% set wanted = bucket_locations(locations, place.scheme) %}
+    {% do vpc_flow_logs.start_setup('setup_integration') %}
+    {% set integration = vpc_flow_logs.storage_integration() %}
+    {% set place = vpc_flow_logs.cloud_of_role(role_arn) %}
+    {% do vpc_flow_logs.refuse_foreign_region(place) %}
+    {% set wanted = vpc_flow_logs.bucket_locations(locations, place.scheme) %}
     {% set quoted = [] %}
     {% for location in wanted %}
-        {% do quoted.append(text_literal(location)) %}
+        {% do quoted.append(vpc_flow_logs.text_literal(location)) %}
     {% endfor %}
-    {% set role = text_literal(role_arn) %}
+    {% set role = vpc_flow_logs.text_literal(role_arn) %}
 
     {% set changes = [] %}
-    {% if find_object('storage integrations', integration) is none %}
+    {% if vpc_flow_logs.find_object('storage integrations', integration) is none %}
         {% set sql -%}
             create storage integration if not exists {{ integration }}
                 type = external_stage
@@ -22,7 +22,7 @@
                 enabled = true
                 storage_aws_role_arn = {{ role }}
                 storage_allowed_locations = ({{ quoted | join(', ') }})
-                comment = {{ text_literal(creation_mark()) }}
+                comment = {{ vpc_flow_logs.text_literal(vpc_flow_logs.creation_mark()) }}
         {%- endset %}
         {% do changes.append({
             'what': 'create storage integration ' ~ integration ~ ' for '
@@ -30,7 +30,7 @@
             'sql': sql,
         }) %}
     {% else %}
-        {% set now = properties_of('desc integration ' ~ integration) %}
+        {% set now = vpc_flow_logs.properties_of('desc integration ' ~ integration) %}
         {% set provider = (now.get('STORAGE_PROVIDER') or place.scheme) | upper %}
         {% if provider != place.scheme | upper %}
             {% do exceptions.raise_compiler_error(
@@ -39,7 +39,7 @@
                 ~ ' the variable storage_integration.'
             ) %}
         {% endif %}
-        {% set allowed = split_locations(now.get('STORAGE_ALLOWED_LOCATIONS')) %}
+        {% set allowed = vpc_flow_logs.split_locations(now.get('STORAGE_ALLOWED_LOCATIONS')) %}
         {% set settings = [] %}
         {% if now.get('ENABLED') | string | lower != 'true' %}
             {% do settings.append('enabled = true') %}
@@ -60,7 +60,7 @@
             }) %}
         {% endif %}
     {% endif %}
-    {% do return(apply_changes(changes)) %}
+    {% do return(vpc_flow_logs.apply_changes(changes)) %}
 {% endmacro %}
 
 
@@ -89,7 +89,7 @@
    elsewhere: an integration can only reach its own. #}
 {% macro refuse_foreign_region(place) %}
     {% if place.scheme != 's3' %}
-        {% set region = rows_of('select current_region() as region')[0].region %}
+        {% set region = vpc_flow_logs.rows_of('select current_region() as region')[0].region %}
         {% if place.region not in region | upper %}
             {% do exceptions.raise_compiler_error(
                 'this Snowflake account lies in ' ~ region ~ '. A role with '

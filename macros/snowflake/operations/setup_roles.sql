@@ -2,20 +2,20 @@
    each needs. What will be created later is covered by future grants, so that no
    rebuild loses them. #}
 {% macro setup_roles() %}
-    {% do start_setup('setup_roles') %}
+    {% do vpc_flow_logs.start_setup('setup_roles') %}
     {% set changes = [] %}
-    {% set setup_role = plain_identifier(var('setup_role'), 'setup_role') %}
-    {% for role in [loader_role(), transformer_role(), analyst_role()] %}
-        {% set known = find_object('roles', role) is not none %}
+    {% set setup_role = vpc_flow_logs.plain_identifier(var('setup_role'), 'setup_role') %}
+    {% for role in [vpc_flow_logs.loader_role(), vpc_flow_logs.transformer_role(), vpc_flow_logs.analyst_role()] %}
+        {% set known = vpc_flow_logs.find_object('roles', role) is not none %}
         {% if not known %}
             {% do changes.append({
                 'what': 'create role ' ~ role,
                 'sql': 'create role if not exists ' ~ role ~ '\n    comment = '
-                    ~ text_literal(creation_mark()),
+                    ~ vpc_flow_logs.text_literal(vpc_flow_logs.creation_mark()),
             }) %}
         {% endif %}
         {% set holders = [] %}
-        {% for grant in (rows_of('show grants of role ' ~ role) if known else []) %}
+        {% for grant in (vpc_flow_logs.rows_of('show grants of role ' ~ role) if known else []) %}
             {% do holders.append(grant.granted_to ~ ' ' ~ grant.grantee_name) %}
         {% endfor %}
         {% if 'ROLE ' ~ setup_role | upper not in holders | map('upper') %}
@@ -25,42 +25,42 @@
                 'sql': 'grant role ' ~ role ~ ' to role ' ~ setup_role,
             }) %}
         {% endif %}
-        {% do changes.extend(missing_grants(role, known)) %}
+        {% do changes.extend(vpc_flow_logs.missing_grants(role, known)) %}
     {% endfor %}
-    {% do return(apply_changes(changes)) %}
+    {% do return(vpc_flow_logs.apply_changes(changes)) %}
 {% endmacro %}
 
 
 {# What each role must be granted: `[role, privileges, kind, name]`, where a kind in
    the plural means what a schema holds, now and in future. #}
 {% macro wanted_grants() %}
-    {% set landing, models = landing_schema(), models_schema() %}
-    {% set everyone = [loader_role(), transformer_role(), analyst_role()] %}
+    {% set landing, models = vpc_flow_logs.landing_schema(), vpc_flow_logs.models_schema() %}
+    {% set everyone = [vpc_flow_logs.loader_role(), vpc_flow_logs.transformer_role(), vpc_flow_logs.analyst_role()] %}
     {% set grants = [] %}
     {% for role in everyone %}
-        {% do grants.append([role, ['usage'], 'warehouse', flow_logs_warehouse()]) %}
-        {% do grants.append([role, ['usage'], 'database', flow_logs_database()]) %}
+        {% do grants.append([role, ['usage'], 'warehouse', vpc_flow_logs.flow_logs_warehouse()]) %}
+        {% do grants.append([role, ['usage'], 'database', vpc_flow_logs.flow_logs_database()]) %}
     {% endfor %}
     {% set loads = ['usage', 'create table', 'create pipe'] %}
     {% set builds = ['usage', 'create table', 'create view'] %}
     {% do grants.extend([
-        [loader_role(), loads, 'schema', landing],
-        [loader_role(), ['usage'], 'stage', flow_logs_stage()],
-        [loader_role(), ['usage'], 'integration', storage_integration()],
-        [transformer_role(), ['usage'], 'schema', landing],
-        [transformer_role(), ['select'], 'tables', landing],
-        [transformer_role(), ['monitor'], 'pipes', landing],
-        [transformer_role(), builds, 'schema', models],
-        [analyst_role(), ['usage'], 'schema', models],
-        [analyst_role(), ['select'], 'tables', models],
-        [analyst_role(), ['select'], 'views', models],
-        [analyst_role(), ['usage'], 'functions', models],
+        [vpc_flow_logs.loader_role(), loads, 'schema', landing],
+        [vpc_flow_logs.loader_role(), ['usage'], 'stage', vpc_flow_logs.flow_logs_stage()],
+        [vpc_flow_logs.loader_role(), ['usage'], 'integration', vpc_flow_logs.storage_integration()],
+        [vpc_flow_logs.transformer_role(), ['usage'], 'schema', landing],
+        [vpc_flow_logs.transformer_role(), ['select'], 'tables', landing],
+        [vpc_flow_logs.transformer_role(), ['monitor'], 'pipes', landing],
+        [vpc_flow_logs.transformer_role(), builds, 'schema', models],
+        [vpc_flow_logs.analyst_role(), ['usage'], 'schema', models],
+        [vpc_flow_logs.analyst_role(), ['select'], 'tables', models],
+        [vpc_flow_logs.analyst_role(), ['select'], 'views', models],
+        [vpc_flow_logs.analyst_role(), ['usage'], 'functions', models],
     ]) %}
     {% set errors = var('snowpipe_error_integration') %}
     {% if errors %}
         {% do grants.append([
-            loader_role(), ['usage'], 'integration',
-            plain_identifier(errors, 'snowpipe_error_integration'),
+            vpc_flow_logs.loader_role(), ['usage'], 'integration',
+            vpc_flow_logs.plain_identifier(errors, 'snowpipe_error_integration'),
         ]) %}
     {% endif %}
     {% do return(grants) %}
@@ -69,14 +69,14 @@
 
 {# The grants that a role lacks, as changes. `known` says whether it exists already. #}
 {% macro missing_grants(role, known) %}
-    {% set held = held_grants(role) if known else [] %}
+    {% set held = vpc_flow_logs.held_grants(role) if known else [] %}
     {% set changes = [] %}
-    {% for grantee, privileges, kind, name in wanted_grants() if grantee == role %}
+    {% for grantee, privileges, kind, name in vpc_flow_logs.wanted_grants() if grantee == role %}
         {% if kind.endswith('s') %}
             {% set one = kind[:-1] %}
             {% set key = privileges[0] ~ ' future ' ~ one ~ ' ' ~ name %}
             {% set clauses = ['future'] if key not in held else [] %}
-            {% for object in objects_of(one, name) %}
+            {% for object in vpc_flow_logs.objects_of(one, name) %}
                 {% if privileges[0] ~ ' ' ~ one ~ ' ' ~ object not in held
                     and 'all' not in clauses %}
                     {% do clauses.append('all') %}
@@ -114,7 +114,7 @@
 {% macro held_grants(role) %}
     {% set held = [] %}
     {% for future in [false, true] %}
-        {% for grant in rows_of(
+        {% for grant in vpc_flow_logs.rows_of(
             'show ' ~ ('future ' if future else '') ~ 'grants to role ' ~ role
         ) %}
             {% set kind = grant.get('granted_on') or grant.get('grant_on') %}
@@ -133,7 +133,7 @@
 {% macro objects_of(kind, schema) %}
     {% set names = [] %}
     {% set shown = 'user functions' if kind == 'function' else kind ~ 's' %}
-    {% for row in rows_of('show ' ~ shown ~ ' in schema ' ~ schema) %}
+    {% for row in vpc_flow_logs.rows_of('show ' ~ shown ~ ' in schema ' ~ schema) %}
         {% do names.append((schema ~ '.' ~ row.name) | lower) %}
     {% endfor %}
     {% do return(names) %}

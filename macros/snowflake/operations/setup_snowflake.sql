@@ -5,16 +5,16 @@
     role_arn, locations, stage_url=none, public_key=none, public_key_2=none
 ) %}
     {% set done = [
-        setup_warehouse(),
-        setup_database(),
-        setup_integration(role_arn, locations),
-        setup_stage(locations, stage_url),
-        setup_roles(),
-        setup_functions(),
-        setup_user(public_key, public_key_2),
+        vpc_flow_logs.setup_warehouse(),
+        vpc_flow_logs.setup_database(),
+        vpc_flow_logs.setup_integration(role_arn, locations),
+        vpc_flow_logs.setup_stage(locations, stage_url),
+        vpc_flow_logs.setup_roles(),
+        vpc_flow_logs.setup_functions(),
+        vpc_flow_logs.setup_user(public_key, public_key_2),
     ] %}
     {% if var('setup_role') | upper == 'ACCOUNTADMIN' %}
-        {% do done.append(setup_resource_monitor()) %}
+        {% do done.append(vpc_flow_logs.setup_resource_monitor()) %}
     {% else %}
         {% do log(
             'setup_resource_monitor was left out, since only ACCOUNTADMIN may create'

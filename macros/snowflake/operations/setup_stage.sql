@@ -2,10 +2,10 @@
    the bucket. It is never replaced: that would stop the pipe. `stage_url` says which
    location it covers if there are several. #}
 {% macro setup_stage(locations, stage_url=none) %}
-    {% do start_setup('setup_stage') %}
-    {% set stage, integration = flow_logs_stage(), storage_integration() %}
+    {% do vpc_flow_logs.start_setup('setup_stage') %}
+    {% set stage, integration = vpc_flow_logs.flow_logs_stage(), vpc_flow_logs.storage_integration() %}
     {% set places = [locations] if locations is string else locations or [] %}
-    {% set found = find_object('stages', stage, ' in account') %}
+    {% set found = vpc_flow_logs.find_object('stages', stage, ' in account') %}
     {% if stage_url is none and places | length == 1 %}
         {% set stage_url = places[0] %}
     {% elif stage_url is none and found is none %}
@@ -19,10 +19,10 @@
     {% if found is none %}
         {% set sql -%}
             create stage if not exists {{ stage }}
-                url = {{ text_literal(stage_url.rstrip('/') ~ '/') }}
+                url = {{ vpc_flow_logs.text_literal(stage_url.rstrip('/') ~ '/') }}
                 storage_integration = {{ integration }}
                 file_format = (type = parquet)
-                comment = {{ text_literal(creation_mark()) }}
+                comment = {{ vpc_flow_logs.text_literal(vpc_flow_logs.creation_mark()) }}
         {%- endset %}
         {% do changes.append({
             'what': 'create stage ' ~ stage ~ ' over ' ~ stage_url, 'sql': sql
@@ -37,5 +37,5 @@
             ) %}
         {% endif %}
     {% endif %}
-    {% do return(apply_changes(changes)) %}
+    {% do return(vpc_flow_logs.apply_changes(changes)) %}
 {% endmacro %}

@@ -2,25 +2,25 @@
    runs log in as. It has no password, only keys; `public_key_2` is for the time of a
    change of keys, and `public_key_2: ''` takes it away again. #}
 {% macro setup_user(public_key=none, public_key_2=none) %}
-    {% do start_setup('setup_user') %}
+    {% do vpc_flow_logs.start_setup('setup_user') %}
     {% set changes = [] %}
-    {% set user, policy = service_user(), service_network_policy() %}
+    {% set user, policy = vpc_flow_logs.service_user(), vpc_flow_logs.service_network_policy() %}
     {% set keys = {
-        'rsa_public_key': public_key_text(public_key),
-        'rsa_public_key_2': public_key_text(public_key_2),
+        'rsa_public_key': vpc_flow_logs.public_key_text(public_key),
+        'rsa_public_key_2': vpc_flow_logs.public_key_text(public_key_2),
     } %}
-    {% do changes.extend(network_policy_changes(policy)) %}
-    {% set found = find_object('users', user) %}
-    {% set now = properties_of('desc user ' ~ user) if found else {} %}
+    {% do changes.extend(vpc_flow_logs.network_policy_changes(policy)) %}
+    {% set found = vpc_flow_logs.find_object('users', user) %}
+    {% set now = vpc_flow_logs.properties_of('desc user ' ~ user) if found else {} %}
     {% if found is none %}
         {% set sql -%}
             create user if not exists {{ user }}
                 type = service
-                default_role = {{ transformer_role() }}
+                default_role = {{ vpc_flow_logs.transformer_role() }}
                 default_secondary_roles = ()
-                default_warehouse = {{ flow_logs_warehouse() }}
-                default_namespace = {{ models_schema() }}
-                comment = {{ text_literal(creation_mark()) }}
+                default_warehouse = {{ vpc_flow_logs.flow_logs_warehouse() }}
+                default_namespace = {{ vpc_flow_logs.models_schema() }}
+                comment = {{ vpc_flow_logs.text_literal(vpc_flow_logs.creation_mark()) }}
         {%- endset %}
         {% do changes.append({'what': 'create service user ' ~ user, 'sql': sql}) %}
     {% elif (now.get('TYPE') or '') | upper != 'SERVICE' %}
@@ -31,20 +31,20 @@
     {% endif %}
 
     {% for option, key in keys.items() if key is not none %}
-        {% if key == '' and has_key(now, option) %}
+        {% if key == '' and vpc_flow_logs.has_key(now, option) %}
             {% do changes.append({
                 'what': 'take ' ~ option ~ ' from user ' ~ user,
                 'sql': 'alter user ' ~ user ~ ' unset ' ~ option,
             }) %}
-        {% elif key and not is_key(now, option, key) %}
+        {% elif key and not vpc_flow_logs.is_key(now, option, key) %}
             {% do changes.append({
                 'what': 'set ' ~ option ~ ' of user ' ~ user,
                 'sql': 'alter user ' ~ user ~ ' set ' ~ option ~ ' = '
-                    ~ text_literal(key),
+                    ~ vpc_flow_logs.text_literal(key),
             }) %}
         {% endif %}
     {% endfor %}
-    {% if not (has_key(now, 'rsa_public_key') or has_key(now, 'rsa_public_key_2')
+    {% if not (vpc_flow_logs.has_key(now, 'rsa_public_key') or vpc_flow_logs.has_key(now, 'rsa_public_key_2')
         or keys.values() | select | list) %}
         {% do log(
             '  note: user ' ~ user ~ ' has no key, so nobody can log in as it yet: add'
@@ -52,23 +52,23 @@
         ) %}
     {% endif %}
 
-    {% if var('service_user_cidrs') and not has_network_policy(user, found) %}
+    {% if var('service_user_cidrs') and not vpc_flow_logs.has_network_policy(user, found) %}
         {% do changes.append({
             'what': 'put user ' ~ user ~ ' under network policy ' ~ policy,
             'sql': 'alter user ' ~ user ~ ' set network_policy = ' ~ policy,
         }) %}
     {% endif %}
     {% set held = [] %}
-    {% for grant in (rows_of('show grants to user ' ~ user) if found else []) %}
+    {% for grant in (vpc_flow_logs.rows_of('show grants to user ' ~ user) if found else []) %}
         {% do held.append((grant.get('role') or grant.get('name')) | lower) %}
     {% endfor %}
-    {% for role in [loader_role(), transformer_role()] if role not in held %}
+    {% for role in [vpc_flow_logs.loader_role(), vpc_flow_logs.transformer_role()] if role not in held %}
         {% do changes.append({
             'what': 'grant role ' ~ role ~ ' to user ' ~ user,
             'sql': 'grant role ' ~ role ~ ' to user ' ~ user,
         }) %}
     {% endfor %}
-    {% do return(apply_changes(changes)) %}
+    {% do return(vpc_flow_logs.apply_changes(changes)) %}
 {% endmacro %}
 
 
@@ -101,12 +101,12 @@
 {# Whether a user has this very key, by its fingerprint if DESC USER lists that. #}
 {% macro is_key(properties, option, key) %}
     {% set fingerprint = properties.get(option | upper ~ '_FP') %}
-    {% if not has_key(properties, option) %}
+    {% if not vpc_flow_logs.has_key(properties, option) %}
         {% do return(false) %}
     {% elif fingerprint %}
-        {% set computed = rows_of(
+        {% set computed = vpc_flow_logs.rows_of(
             'select base64_encode(sha2_binary(base64_decode_binary('
-            ~ text_literal(key) ~ '), 256)) as fingerprint'
+            ~ vpc_flow_logs.text_literal(key) ~ '), 256)) as fingerprint'
         )[0].fingerprint %}
         {% do return(fingerprint == 'SHA256:' ~ computed) %}
     {% endif %}
@@ -122,20 +122,20 @@
     {% endif %}
     {% set quoted = [] %}
     {% for cidr in wanted %}
-        {% do quoted.append(text_literal(cidr)) %}
+        {% do quoted.append(vpc_flow_logs.text_literal(cidr)) %}
     {% endfor %}
     {% set listed = 'allowed_ip_list = (' ~ quoted | join(', ') ~ ')' %}
-    {% if find_object('network policies', policy) is none %}
+    {% if vpc_flow_logs.find_object('network policies', policy) is none %}
         {% do return([{
             'what': 'create network policy ' ~ policy ~ ' for ' ~ wanted | join(', '),
             'sql': 'create network policy if not exists ' ~ policy ~ ' ' ~ listed
-                ~ ' comment = ' ~ text_literal(creation_mark()),
+                ~ ' comment = ' ~ vpc_flow_logs.text_literal(vpc_flow_logs.creation_mark()),
         }]) %}
     {% endif %}
-    {% set allowed = properties_of('desc network policy ' ~ policy).get(
+    {% set allowed = vpc_flow_logs.properties_of('desc network policy ' ~ policy).get(
         'ALLOWED_IP_LIST'
     ) %}
-    {% if split_locations(allowed) | sort == wanted | sort %}
+    {% if vpc_flow_logs.split_locations(allowed) | sort == wanted | sort %}
         {% do return([]) %}
     {% endif %}
     {% do return([{
@@ -150,11 +150,11 @@
     {% if found is none %}
         {% do return(false) %}
     {% endif %}
-    {% set shown = [properties_of('desc user ' ~ user).get('NETWORK_POLICY')] %}
-    {% for row in rows_of("show parameters like 'network_policy' in user " ~ user) %}
+    {% set shown = [vpc_flow_logs.properties_of('desc user ' ~ user).get('NETWORK_POLICY')] %}
+    {% for row in vpc_flow_logs.rows_of("show parameters like 'network_policy' in user " ~ user) %}
         {% do shown.append(row.value) %}
     {% endfor %}
     {% do return(
-        service_network_policy() | upper in shown | map('string') | map('upper') | list
+        vpc_flow_logs.service_network_policy() | upper in shown | map('string') | map('upper') | list
     ) %}
 {% endmacro %}

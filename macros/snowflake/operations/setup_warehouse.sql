@@ -1,8 +1,8 @@
 {# `dbt run-operation setup_warehouse`: the warehouse that the profile names. One that
    somebody else created is used as it is. #}
 {% macro setup_warehouse() %}
-    {% do start_setup('setup_warehouse') %}
-    {% set warehouse = flow_logs_warehouse() %}
+    {% do vpc_flow_logs.start_setup('setup_warehouse') %}
+    {% set warehouse = vpc_flow_logs.flow_logs_warehouse() %}
     {% set size = var('warehouse_size') | lower %}
     {% set wanted = {
         'auto_suspend': var('warehouse_auto_suspend') | int,
@@ -24,7 +24,7 @@
         ) %}
     {% endif %}
 
-    {% set found = find_object('warehouses', warehouse) %}
+    {% set found = vpc_flow_logs.find_object('warehouses', warehouse) %}
     {% set changes = [] %}
     {% if found is none %}
         {% set sql -%}
@@ -34,15 +34,15 @@
                 auto_resume = true
                 initially_suspended = true
                 statement_timeout_in_seconds = {{ wanted.statement_timeout_in_seconds }}
-                comment = {{ text_literal(creation_mark()) }}
+                comment = {{ vpc_flow_logs.text_literal(vpc_flow_logs.creation_mark()) }}
         {%- endset %}
         {% do changes.append({
             'what': 'create warehouse ' ~ warehouse ~ ', size ' ~ size, 'sql': sql
         }) %}
-    {% elif not is_ours(found) %}
-        {% do leave_alone('warehouse ' ~ warehouse) %}
+    {% elif not vpc_flow_logs.is_ours(found) %}
+        {% do vpc_flow_logs.leave_alone('warehouse ' ~ warehouse) %}
     {% else %}
-        {% set timeout = rows_of(
+        {% set timeout = vpc_flow_logs.rows_of(
             "show parameters like 'statement_timeout_in_seconds' in warehouse "
             ~ warehouse
         )[0].value %}
@@ -66,32 +66,32 @@
             }) %}
         {% endif %}
     {% endif %}
-    {% do return(apply_changes(changes)) %}
+    {% do return(vpc_flow_logs.apply_changes(changes)) %}
 {% endmacro %}
 
 
 {# `dbt run-operation setup_resource_monitor`: suspends the warehouse when a month's
    credits are used up. Snowflake lets nobody but ACCOUNTADMIN create one. #}
 {% macro setup_resource_monitor() %}
-    {% do start_setup('setup_resource_monitor') %}
+    {% do vpc_flow_logs.start_setup('setup_resource_monitor') %}
     {% do log(
         '  note: a resource monitor cannot cap Snowpipe, which bills by the GB that it'
         ~ ' loads: see pipe_usage', info=true
     ) %}
     {% set changes = [] %}
-    {% set warehouse, monitor = flow_logs_warehouse(), resource_monitor() %}
+    {% set warehouse, monitor = vpc_flow_logs.flow_logs_warehouse(), vpc_flow_logs.resource_monitor() %}
     {% set quota = var('warehouse_credit_quota') %}
-    {% set found = find_object('warehouses', warehouse) %}
+    {% set found = vpc_flow_logs.find_object('warehouses', warehouse) %}
     {% if quota is none %}
         {% do log('  not wanted: warehouse_credit_quota is null', info=true) %}
     {% elif found is none %}
         {% do exceptions.raise_compiler_error(
             'there is no warehouse ' ~ warehouse ~ ' yet. Run setup_warehouse first.'
         ) %}
-    {% elif not is_ours(found) %}
-        {% do leave_alone('warehouse ' ~ warehouse) %}
+    {% elif not vpc_flow_logs.is_ours(found) %}
+        {% do vpc_flow_logs.leave_alone('warehouse ' ~ warehouse) %}
     {% else %}
-        {% set known = find_object('resource monitors', monitor) %}
+        {% set known = vpc_flow_logs.find_object('resource monitors', monitor) %}
         {% if known is none %}
             {% set sql -%}
                 create resource monitor if not exists {{ monitor }} with
@@ -121,5 +121,5 @@
             }) %}
         {% endif %}
     {% endif %}
-    {% do return(apply_changes(changes)) %}
+    {% do return(vpc_flow_logs.apply_changes(changes)) %}
 {% endmacro %}

@@ -4,7 +4,7 @@
 {# Begins an operation that changes the account. Its role is never guessed: without
    `setup_role` it stops. #}
 {% macro start_setup(operation) %}
-    {% do refuse_other_engines(operation) %}
+    {% do vpc_flow_logs.refuse_other_engines(operation) %}
     {% if not var('setup_role') %}
         {% do exceptions.raise_compiler_error(
             operation ~ ' changes the account and takes no role by itself. Name the'
@@ -12,7 +12,7 @@
             ~ ' docs/snowflake.md says what it must be able to do.'
         ) %}
     {% endif %}
-    {% set role = plain_identifier(var('setup_role'), 'setup_role') %}
+    {% set role = vpc_flow_logs.plain_identifier(var('setup_role'), 'setup_role') %}
     {% do log(operation ~ ', as role ' ~ role | upper, info=true) %}
     {% do run_query('use role ' ~ role) %}
 {% endmacro %}
@@ -21,14 +21,14 @@
 {# Begins any other operation: as `setup_role` if that is set, else as the role of the
    profile. `needed` says which role that has to be. #}
 {% macro start_operation(operation, needed) %}
-    {% do refuse_other_engines(operation) %}
+    {% do vpc_flow_logs.refuse_other_engines(operation) %}
     {% set role = var('setup_role') or target.role or "the user's default" %}
     {% do log(
         operation ~ ', as role ' ~ role | upper ~ ' (it needs ' ~ needed ~ ')',
         info=true
     ) %}
     {% if var('setup_role') %}
-        {% do run_query('use role ' ~ plain_identifier(role, 'setup_role')) %}
+        {% do run_query('use role ' ~ vpc_flow_logs.plain_identifier(role, 'setup_role')) %}
     {% endif %}
 {% endmacro %}
 
@@ -59,7 +59,7 @@
 {# The properties that a DESC statement lists, by upper-case name. #}
 {% macro properties_of(sql) %}
     {% set properties = {} %}
-    {% for row in rows_of(sql) %}
+    {% for row in vpc_flow_logs.rows_of(sql) %}
         {% set name = row.get('property') or row.get('name') %}
         {% set value = row.get('property_value', row.get('value')) %}
         {% do properties.update({name | upper: value}) %}
@@ -73,8 +73,8 @@
 {% macro find_object(kind, name, where='') %}
     {% set parts = name.upper().split('.') %}
     {% set found = [] %}
-    {% for row in rows_of(
-        'show ' ~ kind ~ ' like ' ~ text_literal(parts[-1].lower()) ~ where
+    {% for row in vpc_flow_logs.rows_of(
+        'show ' ~ kind ~ ' like ' ~ vpc_flow_logs.text_literal(parts[-1].lower()) ~ where
     ) %}
         {% set place = [
             row.get('catalog_name') or row.get('database_name'), row.get('schema_name')
@@ -120,7 +120,7 @@
 {# Whether set-up created an object, by its SHOW row. What it did not create, it neither
    alters nor drops. #}
 {% macro is_ours(row) %}
-    {% do return((row.get('comment') or '').startswith(creation_mark())) %}
+    {% do return((row.get('comment') or '').startswith(vpc_flow_logs.creation_mark())) %}
 {% endmacro %}
 
 

@@ -2,9 +2,9 @@
 
 {# It reads on from where this model has got to, so it is built first. #}
 {% if not execute %}
-    {% do ref('int_formats__unknown_fields_by_file') %}
+    {% do ref('vpc_flow_logs', 'int_formats__unknown_fields_by_file') %}
 {% endif %}
-{% set since = read_since(this, 'loaded_at') if is_incremental() else none %}
+{% set since = vpc_flow_logs.watermark(this, 'loaded_at') if is_incremental() else none %}
 
 with
 
@@ -16,10 +16,10 @@ records as (
         ended_at,
         log_status,
         loaded_at,
-        {{ is_plausible_time('started_at', 'loaded_at') }} as has_plausible_time
-    from {{ ref('stg_vpc_flow__flow_logs') }}
-    where {{ is_loaded_after(since) }} and {{ is_of_a_readable_file() }}
-    {{ first_of_each_record() }}
+        {{ vpc_flow_logs.is_plausible_time('started_at', 'loaded_at') }} as has_plausible_time
+    from {{ ref('vpc_flow_logs', 'stg_vpc_flow__flow_logs') }}
+    where {{ vpc_flow_logs.is_loaded_after(since) }} and {{ vpc_flow_logs.is_well_formed() }}
+    {{ vpc_flow_logs.qualify_first_load() }}
 
 ),
 
@@ -50,7 +50,7 @@ named as (
 
     select
         *,
-        {{ file_name_columns() }}
+        {{ vpc_flow_logs.file_name_columns() }}
     from aggregated
     {% if since is not none %}
         {# A file that was loaded before is known in full; a pipe may have loaded it
@@ -59,7 +59,7 @@ named as (
             metadata_filename not in (
                 select known.metadata_filename
                 from {{ this }} as known
-                where known.loaded_at <= {{ load_time_literal(since) }}
+                where known.loaded_at <= {{ vpc_flow_logs.load_time_literal(since) }}
             )
     {% endif %}
 

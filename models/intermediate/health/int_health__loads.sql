@@ -4,7 +4,7 @@ with
 
 attempts as (
 
-    {{ load_attempts() }}
+    {{ vpc_flow_logs.load_attempts() }}
 
 ),
 
@@ -12,7 +12,7 @@ named as (
 
     select
         *,
-        {{ file_name_columns() }}
+        {{ vpc_flow_logs.file_name_columns() }}
     from attempts
 
 )

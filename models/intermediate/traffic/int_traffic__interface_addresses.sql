@@ -1,4 +1,4 @@
-{% set scope = rollup_scope(ref('int_traffic__sightings_aggregated_to_days')) %}
+{% set changed = vpc_flow_logs.changed_days_from(ref('vpc_flow_logs', 'int_traffic__daily_sightings')) %}
 
 with
 
@@ -13,12 +13,12 @@ ends as (
             {{ address }} as address,
             max(case when flow_direction is null then 0 else 1 end) as is_certain,
             count(*) as sightings
-        from {{ ref('int_traffic__sightings_aggregated_to_days') }}
+        from {{ ref('vpc_flow_logs', 'int_traffic__daily_sightings') }}
         where
             interface_id is not null
             and {{ address }} is not null
             and coalesce(flow_direction, '{{ direction }}') = '{{ direction }}'
-            and {{ on_days(scope.days) }}
+            and {{ vpc_flow_logs.on_days(changed.days) }}
         group by started_date, interface_id, {{ address }}
         {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -109,14 +109,14 @@ own as (
         interface_id,
         address,
         is_certain = 1 as is_certain,
-        {{ load_time_literal(scope.loaded_through) }} as loaded_through
+        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }} as loaded_through_at
     from turns
     qualify
         is_clear
         or row_number() over (
             partition by started_date, interface_id, is_ipv6
             order by
-                case when {{ ipv4_is_internal('address') }} then 0 else 1 end,
+                case when {{ vpc_flow_logs.ipv4_is_internal('address') }} then 0 else 1 end,
                 case when is_free then 0 else 1 end,
                 case
                     when mod(turn, 2) = 1 then address
@@ -128,4 +128,4 @@ own as (
 )
 
 select * from own
-{{ order_by_days() }}
+{{ vpc_flow_logs.order_by_days() }}

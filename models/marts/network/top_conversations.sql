@@ -1,4 +1,4 @@
-{% set conversations = ref('int_traffic__conversations_aggregated_to_days') %}
+{% set conversations = ref('vpc_flow_logs', 'int_traffic__daily_conversations') %}
 {% set most_bytes_first %}
     total_bytes_deduplicated desc,
     client_addr asc,
@@ -23,7 +23,7 @@ top_conversations as (
     where
         client_addr is not null
         and server_addr is not null
-        and {{ in_window('started_date') }}
+        and {{ vpc_flow_logs.in_window('started_date') }}
     group by client_addr, server_addr, protocol, server_port
     order by {{ most_bytes_first }}
     limit {{ var('top_n') }}
@@ -40,7 +40,7 @@ top_days as (
             and daily.server_addr = top_conversations.server_addr
             and daily.protocol is not distinct from top_conversations.protocol
             and daily.server_port is not distinct from top_conversations.server_port
-    where {{ in_window('daily.started_date') }}
+    where {{ vpc_flow_logs.in_window('daily.started_date') }}
 
 ),
 
@@ -57,8 +57,8 @@ totals as (
         cast(sum(client_packets + server_packets) as bigint) as total_packets,
         min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at,
-        {{ strongest_orientation() }} as orientation_method,
-        {{ dedup_basis() }} as dedup_basis
+        {{ vpc_flow_logs.strongest_orientation() }} as orientation_method,
+        {{ vpc_flow_logs.dedup_basis() }} as dedup_basis
     from top_days
     group by client_addr, server_addr, protocol, server_port
 
@@ -74,7 +74,7 @@ ranked as (
         server_addr,
         protocol,
         server_port,
-        {{ service_name('protocol', 'server_port') }} as service,
+        {{ vpc_flow_logs.service_name('protocol', 'server_port') }} as service,
         orientation_method,
         total_bytes_deduplicated,
         client_bytes,

@@ -2,8 +2,8 @@ with
 
 conversations as (
 
-    select * from {{ ref('int_traffic__conversations_aggregated_to_days') }}
-    where {{ in_window('started_date') }}
+    select * from {{ ref('vpc_flow_logs', 'int_traffic__daily_conversations') }}
+    where {{ vpc_flow_logs.in_window('started_date') }}
 
 ),
 
@@ -16,7 +16,7 @@ totals as (
         cast(sum(client_packets + server_packets) as bigint) as total_packets,
         cast(count(distinct client_addr) as bigint) as clients,
         cast(count(distinct server_addr) as bigint) as servers,
-        {{ dedup_basis() }} as dedup_basis
+        {{ vpc_flow_logs.dedup_basis() }} as dedup_basis
     from conversations
     group by protocol, server_port
 
@@ -33,7 +33,7 @@ ranked as (
         ) as rank,
         protocol,
         server_port,
-        {{ service_name('protocol', 'server_port') }} as service,
+        {{ vpc_flow_logs.service_name('protocol', 'server_port') }} as service,
         total_bytes_deduplicated,
         total_packets,
         clients,

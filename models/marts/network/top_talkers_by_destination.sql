@@ -1,1 +1,1 @@
-{{ top_talkers('destination', 'dstaddr') }}
+{{ vpc_flow_logs.top_talkers('destination', 'dstaddr') }}

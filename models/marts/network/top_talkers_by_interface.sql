@@ -1,1 +1,1 @@
-{{ top_talkers('interface', 'interface_id') }}
+{{ vpc_flow_logs.top_talkers('interface', 'interface_id') }}

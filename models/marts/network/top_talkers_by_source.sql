@@ -1,1 +1,1 @@
-{{ top_talkers('source', 'srcaddr') }}
+{{ vpc_flow_logs.top_talkers('source', 'srcaddr') }}

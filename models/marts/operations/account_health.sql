@@ -2,7 +2,7 @@ with
 
 flow_logs as (
 
-    select * from {{ ref('flow_log_health') }}
+    select * from {{ ref('vpc_flow_logs', 'flow_log_health') }}
 
 ),
 
@@ -29,7 +29,7 @@ summed as (
 {# Percentiles cannot be taken from those of the flow logs. #}
 delivered_files as (
 
-    {{ delivered_files() }}
+    {{ vpc_flow_logs.delivered_files() }}
 
 ),
 
@@ -38,7 +38,7 @@ lags as (
     select
         account_id,
         region,
-        {{ lag_percentiles(['delivery_lag', 'load_lag']) }}
+        {{ vpc_flow_logs.lag_percentiles(['delivery_lag', 'load_lag']) }}
     from delivered_files
     group by account_id, region
 
@@ -56,7 +56,7 @@ interfaces as (
                 distinct case when eni_health.is_silent then eni_health.interface_id end
             ) as bigint
         ) as silent_interfaces
-    from {{ ref('eni_health') }} as eni_health
+    from {{ ref('vpc_flow_logs', 'eni_health') }} as eni_health
     inner join flow_logs
         on eni_health.flow_log_id is not distinct from flow_logs.flow_log_id
     group by flow_logs.account_id, flow_logs.region

@@ -8,8 +8,8 @@ deliveries as (
         account_id,
         region,
         created_at
-    from {{ ref('int_health__files') }}
-    where created_at is not null and {{ in_window('cast(created_at as date)') }}
+    from {{ ref('vpc_flow_logs', 'int_health__files') }}
+    where created_at is not null and {{ vpc_flow_logs.in_window('cast(created_at as date)') }}
 
 ),
 

@@ -13,8 +13,8 @@ days as (
         max(newest_record_ended_at) as newest_record_ended_at,
         max(newest_file_created_at) as newest_file_created_at,
         max(longest_delivery_lag_seconds) as longest_delivery_lag
-    from {{ ref('int_traffic__interfaces_aggregated_to_days') }}
-    where interface_id is not null and {{ in_window('started_date') }}
+    from {{ ref('vpc_flow_logs', 'int_traffic__daily_interfaces') }}
+    where interface_id is not null and {{ vpc_flow_logs.in_window('started_date') }}
     group by flow_log_id, interface_id, started_date
 
 ),
@@ -24,7 +24,7 @@ regions as (
     select
         flow_log_id,
         min(region) as region
-    from {{ ref('int_health__files') }}
+    from {{ ref('vpc_flow_logs', 'int_health__files') }}
     where flow_log_id is not null
     group by flow_log_id
 
@@ -41,7 +41,7 @@ interfaces as (
         max(account_id) as account_id,
         max(newest_record_ended_at) as newest_record_ended_at,
         max(newest_file_created_at) as newest_file_created_at,
-        {{ lag_percentiles(['longest_delivery_lag']) }}
+        {{ vpc_flow_logs.lag_percentiles(['longest_delivery_lag']) }}
     from days
     group by flow_log_id, interface_id
 
@@ -59,7 +59,7 @@ judged as (
         interfaces.longest_delivery_lag_p50_seconds,
         interfaces.longest_delivery_lag_p95_seconds,
         interfaces.newest_record_ended_at < {{ dbt.dateadd(
-            'hour', -1 * var('silent_after_hours'), as_of_time()
+            'hour', -1 * var('silent_after_hours'), vpc_flow_logs.as_of_time()
         ) }} as is_silent,
         interfaces.records,
         interfaces.nodata_records,

@@ -6,8 +6,8 @@ never_loaded as (
     select
         metadata_filename,
         min(reason) as reason,
-        min({{ load_time_in_utc('loaded_at') }}) as found_at
-    from {{ ref('int_health__loads') }}
+        min({{ vpc_flow_logs.load_time_in_utc('loaded_at') }}) as found_at
+    from {{ ref('vpc_flow_logs', 'int_health__loads') }}
     group by metadata_filename
     having count(case when status = 'loaded' then 1 end) = 0
 
@@ -24,8 +24,8 @@ failures as (
     select
         metadata_filename,
         reason,
-        {{ load_time_in_utc('found_at') }} as found_at
-    from {{ ref('malformed_files') }}
+        {{ vpc_flow_logs.load_time_in_utc('found_at') }} as found_at
+    from {{ ref('vpc_flow_logs', 'malformed_files') }}
 
 ),
 
@@ -44,7 +44,7 @@ named as (
 
     select
         metadata_filename,
-        {{ file_name_columns() }},
+        {{ vpc_flow_logs.file_name_columns() }},
         reason,
         found_at
     from files
@@ -52,4 +52,4 @@ named as (
 )
 
 select * from named
-where {{ in_window('cast(coalesce(created_at, found_at) as date)') }}
+where {{ vpc_flow_logs.in_window('cast(coalesce(created_at, found_at) as date)') }}

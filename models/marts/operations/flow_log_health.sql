@@ -4,14 +4,14 @@ files as (
 
     select
         *,
-        {{ load_time_in_utc('loaded_at') }} as landed_at
-    from {{ ref('int_health__files') }}
+        {{ vpc_flow_logs.load_time_in_utc('loaded_at') }} as landed_at
+    from {{ ref('vpc_flow_logs', 'int_health__files') }}
 
 ),
 
 delivered_files as (
 
-    {{ delivered_files() }}
+    {{ vpc_flow_logs.delivered_files() }}
 
 ),
 
@@ -19,7 +19,7 @@ delivered_files as (
 read_through as (
 
     select {{ dbt.dateadd(
-        'second', -1 * load_overlap().total_seconds() | int, 'max(landed_at)'
+        'second', -1 * vpc_flow_logs.load_overlap().total_seconds() | int, 'max(landed_at)'
     ) }} as landed_at
     from files
 
@@ -31,14 +31,14 @@ loads as (
         loads.flow_log_id,
         loads.metadata_filename,
         max(loads.records) as records
-    from {{ ref('int_health__loads') }} as loads
+    from {{ ref('vpc_flow_logs', 'int_health__loads') }} as loads
     inner join read_through
-        on {{ load_time_in_utc('loads.loaded_at') }} <= read_through.landed_at
+        on {{ vpc_flow_logs.load_time_in_utc('loads.loaded_at') }} <= read_through.landed_at
     where
         loads.status = 'loaded'
-        and {{ in_window(
+        and {{ vpc_flow_logs.in_window(
             'cast(coalesce(loads.created_at, '
-            ~ load_time_in_utc('loads.loaded_at') ~ ') as date)'
+            ~ vpc_flow_logs.load_time_in_utc('loads.loaded_at') ~ ') as date)'
         ) }}
     group by loads.flow_log_id, loads.metadata_filename
 
@@ -70,7 +70,7 @@ delivered as (
         max(newest_record_ended_at) as newest_record_ended_at,
         max(created_at) as newest_file_created_at,
         max(landed_at) as newest_file_loaded_at,
-        {{ lag_percentiles(['delivery_lag', 'load_lag']) }}
+        {{ vpc_flow_logs.lag_percentiles(['delivery_lag', 'load_lag']) }}
     from delivered_files
     group by flow_log_id
 
@@ -83,7 +83,7 @@ failed as (
         min(account_id) as account_id,
         min(region) as region,
         count(*) as failed_files
-    from {{ ref('failed_files') }}
+    from {{ ref('vpc_flow_logs', 'failed_files') }}
     group by flow_log_id
 
 ),
@@ -94,7 +94,7 @@ gaps as (
         flow_log_id,
         count(*) as gaps,
         max(gap_minutes) as longest_gap_minutes
-    from {{ ref('delivery_gaps') }}
+    from {{ ref('vpc_flow_logs', 'delivery_gaps') }}
     group by flow_log_id
 
 ),
@@ -105,7 +105,7 @@ interfaces as (
         flow_log_id,
         count(*) as interfaces,
         count(case when is_silent then 1 end) as silent_interfaces
-    from {{ ref('eni_health') }}
+    from {{ ref('vpc_flow_logs', 'eni_health') }}
     group by flow_log_id
 
 ),
@@ -131,7 +131,7 @@ joined as (
         delivered.newest_file_created_at,
         delivered.newest_file_loaded_at,
         cast({{ dbt.datediff(
-            'delivered.newest_file_created_at', as_of_time(), 'minute'
+            'delivered.newest_file_created_at', vpc_flow_logs.as_of_time(), 'minute'
         ) }} as bigint) as minutes_since_newest_file,
         delivered.delivery_lag_p50_seconds,
         delivered.delivery_lag_p95_seconds,

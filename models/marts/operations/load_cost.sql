@@ -4,14 +4,14 @@ loads as (
 
     select
         *,
-        cast({{ load_time_in_utc('loaded_at') }} as date) as loaded_date
-    from {{ ref('int_health__loads') }}
+        cast({{ vpc_flow_logs.load_time_in_utc('loaded_at') }} as date) as loaded_date
+    from {{ ref('vpc_flow_logs', 'int_health__loads') }}
 
 ),
 
 credits as (
 
-    {{ load_credits() }}
+    {{ vpc_flow_logs.load_credits() }}
 
 ),
 

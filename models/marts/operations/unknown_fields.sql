@@ -5,8 +5,8 @@ files as (
     select
         name,
         metadata_filename,
-        {{ load_time_in_utc('first_loaded_at') }} as loaded_at
-    from {{ ref('int_formats__unknown_fields_by_file') }}
+        {{ vpc_flow_logs.load_time_in_utc('first_loaded_at') }} as loaded_at
+    from {{ ref('vpc_flow_logs', 'int_formats__unknown_fields_by_file') }}
 
 ),
 

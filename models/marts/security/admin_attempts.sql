@@ -1,9 +1,9 @@
-{% set newest_first = newest_contact_first() %}
+{% set newest_first = vpc_flow_logs.newest_contact_first() %}
 {% set all_of_it = 'rows between unbounded preceding and unbounded following' %}
 
 with
 
-{{ admin_contacts('REJECT') }},
+{{ vpc_flow_logs.admin_contacts('REJECT') }},
 
 {# Everybody who ever knocked, so it is sorted once, and not grouped, ranked and joined:
    the newest row stands for all. #}
@@ -30,7 +30,7 @@ attempts as (
 
 ),
 
-{{ with_address_numbers('attempts', {'internal_addr': 'internal'}) }},
+{{ vpc_flow_logs.parse_addresses('attempts', {'internal_addr': 'internal'}) }},
 
 described as (
 
@@ -43,16 +43,16 @@ described as (
         last_seen_at,
         cast(records as bigint) as records,
         cast(bytes as bigint) as bytes,
-        {{ internal_network('name', 'internal_hex', 'internal_ipv4') }}
+        {{ vpc_flow_logs.internal_network('name', 'internal_hex', 'internal_ipv4') }}
             as internal_network,
-        {{ internal_network('owner', 'internal_hex', 'internal_ipv4') }}
+        {{ vpc_flow_logs.internal_network('owner', 'internal_hex', 'internal_ipv4') }}
             as internal_owner,
         hop_addr,
         interface_id,
         instance_id,
         vpc_id,
         account_id
-    from numbered
+    from parsed
 
 )
 

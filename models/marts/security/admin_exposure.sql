@@ -1,6 +1,6 @@
 with
 
-{{ admin_contacts('ACCEPT') }},
+{{ vpc_flow_logs.admin_contacts('ACCEPT') }},
 
 latest as (
 
@@ -16,7 +16,7 @@ latest as (
         account_id
     from flows
     qualify
-        row_number() over ({{ newest_contact_first() }}) = 1
+        row_number() over ({{ vpc_flow_logs.newest_contact_first() }}) = 1
 
 ),
 
@@ -48,39 +48,39 @@ exposures as (
 
 ),
 
-{{ with_address_numbers('exposures', {'internal_addr': 'internal'}) }},
+{{ vpc_flow_logs.parse_addresses('exposures', {'internal_addr': 'internal'}) }},
 
 described as (
 
     select
-        numbered.internal_addr,
-        numbered.external_addr,
-        numbered.port,
-        numbered.protocol,
-        numbered.evidence,
-        numbered.is_refused,
-        numbered.first_seen_at,
-        numbered.last_seen_at,
-        numbered.records,
-        numbered.bytes,
-        {{ internal_network('name', 'internal_hex', 'internal_ipv4') }}
+        parsed.internal_addr,
+        parsed.external_addr,
+        parsed.port,
+        parsed.protocol,
+        parsed.evidence,
+        parsed.is_refused,
+        parsed.first_seen_at,
+        parsed.last_seen_at,
+        parsed.records,
+        parsed.bytes,
+        {{ vpc_flow_logs.internal_network('name', 'internal_hex', 'internal_ipv4') }}
             as internal_network,
-        {{ internal_network('owner', 'internal_hex', 'internal_ipv4') }}
+        {{ vpc_flow_logs.internal_network('owner', 'internal_hex', 'internal_ipv4') }}
             as internal_owner,
         latest.hop_addr,
         latest.interface_id,
         latest.instance_id,
         latest.vpc_id,
         latest.account_id
-    from numbered
+    from parsed
     inner join latest
         on
-            numbered.internal_addr = latest.internal_addr
-            and numbered.external_addr = latest.external_addr
-            and numbered.port = latest.port
-            and numbered.protocol = latest.protocol
+            parsed.internal_addr = latest.internal_addr
+            and parsed.external_addr = latest.external_addr
+            and parsed.port = latest.port
+            and parsed.protocol = latest.protocol
     {# From 1024 on, a client may have chosen the port a reply seems to come from. #}
-    where numbered.evidence != 'reply' or numbered.port < 1024
+    where parsed.evidence != 'reply' or parsed.port < 1024
 
 )
 

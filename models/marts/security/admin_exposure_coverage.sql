@@ -14,8 +14,8 @@ interfaces as (
             ),
             0
         ) as records_without_action
-    from {{ ref('int_traffic__interfaces_aggregated_to_days') }}
-    where {{ in_window('started_date') }}
+    from {{ ref('vpc_flow_logs', 'int_traffic__daily_interfaces') }}
+    where {{ vpc_flow_logs.in_window('started_date') }}
 
 ),
 
@@ -25,9 +25,9 @@ files as (
         coalesce(sum(records_without_time), 0) as records_without_time,
         coalesce(sum(records_with_implausible_time), 0)
             as records_with_implausible_time
-    from {{ ref('int_health__files') }}
-    where {{ in_window(
-        'cast(coalesce(created_at, ' ~ load_time_in_utc('loaded_at') ~ ') as date)'
+    from {{ ref('vpc_flow_logs', 'int_health__files') }}
+    where {{ vpc_flow_logs.in_window(
+        'cast(coalesce(created_at, ' ~ vpc_flow_logs.load_time_in_utc('loaded_at') ~ ') as date)'
     ) }}
 
 ),
@@ -39,8 +39,8 @@ public_pairs as (
         coalesce(sum(records_between_public_and_cgnat), 0)
             as records_between_public_and_cgnat,
         coalesce(sum(records_without_addresses), 0) as records_without_addresses
-    from {{ ref('int_traffic__public_pairs_aggregated_to_days') }}
-    where {{ in_window('started_date') }}
+    from {{ ref('vpc_flow_logs', 'int_traffic__daily_unattributed_records') }}
+    where {{ vpc_flow_logs.in_window('started_date') }}
 
 ),
 
@@ -50,7 +50,7 @@ interfaces_by_id as (
     select
         interface_id,
         min(case when is_silent then 1 else 0 end) as is_silent
-    from {{ ref('eni_health') }}
+    from {{ ref('vpc_flow_logs', 'eni_health') }}
     group by interface_id
 
 ),
@@ -65,14 +65,14 @@ silent as (
 failed as (
 
     select count(*) as failed_files
-    from {{ ref('failed_files') }}
+    from {{ ref('vpc_flow_logs', 'failed_files') }}
 
 ),
 
 coverage as (
 
     select
-        cast('{{ as_of() }}' as date) as as_of,
+        cast('{{ vpc_flow_logs.as_of() }}' as date) as as_of,
         cast(interfaces.records as bigint) as records,
         cast(interfaces.skipdata_records as bigint) as skipdata_records,
         cast(silent.silent_interfaces as bigint) as silent_interfaces,

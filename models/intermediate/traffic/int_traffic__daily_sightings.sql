@@ -1,4 +1,4 @@
-{% set scope = load_scope(ref('flow_records'), 'loaded_through') %}
+{% set changed = vpc_flow_logs.changed_days(ref('vpc_flow_logs', 'flow_records'), 'loaded_through_at') %}
 
 with
 
@@ -15,8 +15,8 @@ records as (
         started_at,
         srcport,
         dstport,
-        {{ client_end_by_flags() }} as client_by_flags,
-        {{ client_end_by_ports() }} as client_by_ports,
+        {{ vpc_flow_logs.client_end_by_flags() }} as client_by_flags,
+        {{ vpc_flow_logs.client_end_by_ports() }} as client_by_ports,
         case
             when pkt_srcaddr is not null and pkt_dstaddr is not null
                 then 'packet_addresses'
@@ -25,12 +25,12 @@ records as (
         nullif(pkt_srcaddr, srcaddr) as pkt_srcaddr,
         nullif(pkt_dstaddr, dstaddr) as pkt_dstaddr,
         cast(started_at as date) as started_date
-    from {{ ref('flow_records') }}
+    from {{ ref('vpc_flow_logs', 'flow_records') }}
     where
         action = 'ACCEPT'
         and has_plausible_time
-        and {{ in_days(scope.days) }}
-        and {{ is_of_counted_flow_log(scope.days) }}
+        and {{ vpc_flow_logs.in_days(changed.days) }}
+        and {{ vpc_flow_logs.is_primary_flow_log(changed.days) }}
 
 ),
 
@@ -89,12 +89,12 @@ aggregated as (
         min(started_at) as first_seen_at,
         max(started_at) as last_seen_at,
         count(client_by_flags) > 0 as is_oriented_by_flags,
-        {{ dedup_basis() }} as dedup_basis,
-        {{ load_time_literal(scope.loaded_through) }} as loaded_through
+        {{ vpc_flow_logs.dedup_basis() }} as dedup_basis,
+        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }} as loaded_through_at
     from oriented
     group by all
 
 )
 
 select * from aggregated
-{{ order_by_days() }}
+{{ vpc_flow_logs.order_by_days() }}

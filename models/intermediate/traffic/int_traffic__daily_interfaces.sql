@@ -1,4 +1,4 @@
-{% set scope = load_scope(ref('flow_records'), 'loaded_through') %}
+{% set changed = vpc_flow_logs.changed_days(ref('vpc_flow_logs', 'flow_records'), 'loaded_through_at') %}
 
 with
 
@@ -26,8 +26,8 @@ files as (
         ) as records_without_ports,
         max(coalesce(ended_at, started_at)) as newest_record_ended_at,
         min(ended_at) as oldest_record_ended_at
-    from {{ ref('flow_records') }}
-    where has_plausible_time and {{ in_days(scope.days) }}
+    from {{ ref('vpc_flow_logs', 'flow_records') }}
+    where has_plausible_time and {{ vpc_flow_logs.in_days(changed.days) }}
     group by started_date, metadata_filename, interface_id, action
 
 ),
@@ -36,7 +36,7 @@ aggregated as (
 
     select
         started_date,
-        {{ flow_log_id('metadata_filename') }} as flow_log_id,
+        {{ vpc_flow_logs.flow_log_id('metadata_filename') }} as flow_log_id,
         interface_id,
         action,
         max(account_id) as account_id,
@@ -46,21 +46,21 @@ aggregated as (
         cast(sum(skipdata_records) as bigint) as skipdata_records,
         cast(sum(records_without_ports) as bigint) as records_without_ports,
         max(newest_record_ended_at) as newest_record_ended_at,
-        max({{ file_created_at('metadata_filename') }}) as newest_file_created_at,
+        max({{ vpc_flow_logs.file_created_at('metadata_filename') }}) as newest_file_created_at,
         cast(
             max(
                 {{ dbt.datediff(
                     'oldest_record_ended_at',
-                    file_created_at('metadata_filename'),
+                    vpc_flow_logs.file_created_at('metadata_filename'),
                     'second'
                 ) }}
             ) as bigint
         ) as longest_delivery_lag_seconds,
-        {{ load_time_literal(scope.loaded_through) }} as loaded_through
+        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }} as loaded_through_at
     from files
     group by started_date, flow_log_id, interface_id, action
 
 )
 
 select * from aggregated
-{{ order_by_days() }}
+{{ vpc_flow_logs.order_by_days() }}

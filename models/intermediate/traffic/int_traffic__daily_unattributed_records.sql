@@ -1,5 +1,5 @@
-{% set sightings = ref('int_traffic__sightings_aggregated_to_days') %}
-{% set scope = rollup_scope(sightings) %}
+{% set sightings = ref('vpc_flow_logs', 'int_traffic__daily_sightings') %}
+{% set changed = vpc_flow_logs.changed_days_from(sightings) %}
 {% set real_srcaddr = 'coalesce(pkt_srcaddr, srcaddr)' %}
 {% set real_dstaddr = 'coalesce(pkt_dstaddr, dstaddr)' %}
 
@@ -16,22 +16,22 @@ pairs as (
         {{ real_dstaddr }} as real_dstaddr,
         flow_direction is null
         or pkt_srcaddr != srcaddr
-        or pkt_dstaddr != dstaddr as is_untold
+        or pkt_dstaddr != dstaddr as has_unknown_side
     from {{ sightings }}
     where
-        {{ on_days(scope.days) }}
+        {{ vpc_flow_logs.on_days(changed.days) }}
         and (
             {{ real_srcaddr }} is null
             or {{ real_dstaddr }} is null
             or (
-                not {{ ipv4_is_internal(real_srcaddr) }}
-                and not {{ ipv4_is_internal(real_dstaddr) }}
+                not {{ vpc_flow_logs.ipv4_is_internal(real_srcaddr) }}
+                and not {{ vpc_flow_logs.ipv4_is_internal(real_dstaddr) }}
             )
         )
 
 ),
 
-{{ with_address_scopes('pairs', {
+{{ vpc_flow_logs.with_address_scopes('pairs', {
     'real_srcaddr': 'src_scope',
     'real_dstaddr': 'dst_scope',
 }) }},
@@ -43,7 +43,7 @@ aggregated as (
         cast(
             sum(
                 case
-                    when src_scope = 'public' and dst_scope = 'public' and is_untold
+                    when src_scope = 'public' and dst_scope = 'public' and has_unknown_side
                         then records
                     else 0
                 end
@@ -66,11 +66,11 @@ aggregated as (
                 end
             ) as bigint
         ) as records_without_addresses,
-        {{ load_time_literal(scope.loaded_through) }} as loaded_through
+        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }} as loaded_through_at
     from scoped
     group by all
 
 )
 
 select * from aggregated
-{{ order_by_days() }}
+{{ vpc_flow_logs.order_by_days() }}

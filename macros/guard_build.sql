@@ -1,13 +1,13 @@
 {# Runs before a build and stops it where it would lose rows, or mix answers built
    under different settings. #}
-{% macro refuse_unsafe_build() %}
+{% macro guard_build() %}
     {% if execute and flags.WHICH in ('build', 'run') %}
-        {% do refuse_before_staging() %}
-        {% do refuse_short_retention() %}
+        {% do vpc_flow_logs.refuse_before_staging() %}
+        {% do vpc_flow_logs.refuse_short_retention() %}
         {% if not flags.FULL_REFRESH %}
-            {% do refuse_changed_settings() %}
+            {% do vpc_flow_logs.refuse_changed_settings() %}
         {% elif not var('allow_destructive_refresh') %}
-            {% do refuse_full_refresh() %}
+            {% do vpc_flow_logs.refuse_full_refresh() %}
         {% endif %}
     {% endif %}
 {% endmacro %}
@@ -48,24 +48,24 @@
     {% do return(tojson({
         'admin_ports': var('admin_ports') | sort,
         'count_overlapping_flow_logs_once': var('count_overlapping_flow_logs_once'),
-        'internal_cidrs': internal_networks() | map(attribute='cidr') | sort,
+        'internal_cidrs': vpc_flow_logs.internal_networks() | map(attribute='cidr') | sort,
     })) %}
 {% endmacro %}
 
 
 {% macro refuse_changed_settings() %}
     {% set node = graph.nodes[
-        'model.vpc_flow_logs.int_traffic__admin_flows_aggregated_to_days'
+        'model.vpc_flow_logs.int_traffic__daily_admin_flows'
     ] %}
     {% set rollup = adapter.get_relation(node.database, node.schema, node.alias) %}
     {% if rollup is not none %}
-        {% set built_under = run_query(
-            'select distinct built_under from ' ~ rollup
+        {% set build_settings = run_query(
+            'select distinct build_settings from ' ~ rollup
         ).columns[0].values() %}
-        {% for settings in built_under if settings != build_settings() %}
+        {% for settings in build_settings if settings != vpc_flow_logs.build_settings() %}
             {% do exceptions.raise_compiler_error(
                 'The rollups were built under ' ~ settings ~ ', this run is under '
-                ~ build_settings() ~ '. Go back to those variables, or rebuild with:'
+                ~ vpc_flow_logs.build_settings() ~ '. Go back to those variables, or rebuild with:'
                 ~ " dbt build --full-refresh --vars '{allow_destructive_refresh: true}'"
                 ~ ' and the new variables.'
             ) %}

@@ -1,5 +1,5 @@
-{% set sightings = ref('int_traffic__sightings_aggregated_to_days') %}
-{% set scope = rollup_scope(sightings) %}
+{% set sightings = ref('vpc_flow_logs', 'int_traffic__daily_sightings') %}
+{% set changed = vpc_flow_logs.changed_days_from(sightings) %}
 
 with
 
@@ -11,7 +11,7 @@ sightings as (
         coalesce(pkt_srcaddr, srcaddr) as real_srcaddr,
         coalesce(pkt_dstaddr, dstaddr) as real_dstaddr
     from {{ sightings }}
-    where bytes is not null and {{ on_days(scope.days) }}
+    where bytes is not null and {{ vpc_flow_logs.on_days(changed.days) }}
 
 ),
 
@@ -22,7 +22,7 @@ with_both_ports as (
         coalesce(pkt_srcaddr, srcaddr) as real_srcaddr,
         coalesce(pkt_dstaddr, dstaddr) as real_dstaddr
     from {{ sightings }}
-    where {{ has_both_ports() }} and {{ on_days(scope.days) }}
+    where {{ vpc_flow_logs.has_both_ports() }} and {{ vpc_flow_logs.on_days(changed.days) }}
 
 ),
 
@@ -37,24 +37,24 @@ hops as (
             least({{ end }}addr, pkt_{{ end }}addr) as lower_address,
             greatest({{ end }}addr, pkt_{{ end }}addr) as upper_address
         from {{ sightings }}
-        where pkt_{{ end }}addr is not null and {{ on_days(scope.days) }}
+        where pkt_{{ end }}addr is not null and {{ vpc_flow_logs.on_days(changed.days) }}
         {{ 'union distinct' if not loop.last }}
     {% endfor %}
 
 ),
 
 {# 1: the sender's interface, 2: the receiver's, 3: one in between. #}
-placed as (
+seen_from as (
 
     select
         sightings.*,
         case
             when
                 sightings.pkt_srcaddr is not null or sightings.pkt_dstaddr is not null
-                then 3
-            when own.address is not null then 1
-            else 2
-        end as place
+                then 'hop'
+            when own.address is not null then 'sender'
+            else 'receiver'
+        end as vantage
     from sightings
     left join hops
         on
@@ -62,7 +62,7 @@ placed as (
             and sightings.interface_id is not distinct from hops.interface_id
             and least(sightings.srcaddr, sightings.dstaddr) = hops.lower_address
             and greatest(sightings.srcaddr, sightings.dstaddr) = hops.upper_address
-    left join {{ ref('int_traffic__interface_addresses') }} as own
+    left join {{ ref('vpc_flow_logs', 'int_traffic__interface_addresses') }} as own
         on
             sightings.started_date = own.started_date
             and sightings.interface_id = own.interface_id
@@ -79,13 +79,15 @@ counted_once as (
 
     select
         *,
-        case when client_end is null then {{ flow_end('src') }} end as src_end,
-        case when client_end is null then {{ flow_end('dst') }} end as dst_end
-    from placed
+        case when client_end is null then {{ vpc_flow_logs.flow_end('src') }} end as src_end,
+        case when client_end is null then {{ vpc_flow_logs.flow_end('dst') }} end as dst_end
+    from seen_from
     qualify
         rank() over (
             partition by started_date, real_srcaddr, real_dstaddr
-            order by place, case when place = 3 then interface_id end
+            order by
+                case vantage when 'sender' then 1 when 'receiver' then 2 else 3 end,
+                case when vantage = 'hop' then interface_id end
         ) = 1
 
 ),
@@ -98,15 +100,15 @@ undecided as (
         protocol,
         client_end,
         first_seen_at,
-        {{ flow_end('src') }} as src_end,
-        {{ flow_end('dst') }} as dst_end,
+        {{ vpc_flow_logs.flow_end('src') }} as src_end,
+        {{ vpc_flow_logs.flow_end('dst') }} as dst_end,
         case
-            when {{ ipv4_is_internal('srcaddr') }} = {{ ipv4_is_internal('dstaddr') }}
+            when {{ vpc_flow_logs.ipv4_is_internal('srcaddr') }} = {{ vpc_flow_logs.ipv4_is_internal('dstaddr') }}
                 then null
-            when flow_direction = 'egress' and {{ ipv4_is_internal('srcaddr') }}
-                then {{ flow_end('src') }}
-            when flow_direction = 'ingress' and {{ ipv4_is_internal('dstaddr') }}
-                then {{ flow_end('dst') }}
+            when flow_direction = 'egress' and {{ vpc_flow_logs.ipv4_is_internal('srcaddr') }}
+                then {{ vpc_flow_logs.flow_end('src') }}
+            when flow_direction = 'ingress' and {{ vpc_flow_logs.ipv4_is_internal('dstaddr') }}
+                then {{ vpc_flow_logs.flow_end('dst') }}
         end as own_end
     from with_both_ports
 
@@ -220,7 +222,7 @@ aggregated as (
             as server_addr,
         protocol,
         server_port,
-        {{ strongest_orientation() }} as orientation_method,
+        {{ vpc_flow_logs.strongest_orientation() }} as orientation_method,
         cast(sum(case when is_sent_by_client then bytes else 0 end) as bigint)
             as client_bytes,
         cast(sum(case when is_sent_by_client then 0 else bytes end) as bigint)
@@ -231,8 +233,8 @@ aggregated as (
             as server_packets,
         min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at,
-        {{ dedup_basis() }} as dedup_basis,
-        {{ load_time_literal(scope.loaded_through) }} as loaded_through
+        {{ vpc_flow_logs.dedup_basis() }} as dedup_basis,
+        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }} as loaded_through_at
     from conversations
     group by
         started_date,
@@ -244,4 +246,4 @@ aggregated as (
 )
 
 select * from aggregated
-{{ order_by_days() }}
+{{ vpc_flow_logs.order_by_days() }}

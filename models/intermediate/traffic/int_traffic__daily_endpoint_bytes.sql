@@ -1,6 +1,6 @@
-{% set sightings = ref('int_traffic__sightings_aggregated_to_days') %}
-{% set conversations = ref('int_traffic__conversations_aggregated_to_days') %}
-{% set scope = rollup_scope(sightings) %}
+{% set sightings = ref('vpc_flow_logs', 'int_traffic__daily_sightings') %}
+{% set conversations = ref('vpc_flow_logs', 'int_traffic__daily_conversations') %}
+{% set changed = vpc_flow_logs.changed_days_from(sightings) %}
 
 with
 
@@ -18,12 +18,12 @@ observed as (
             sum(packets) as packets,
             sum(records) as records,
             0 as bytes_deduplicated,
-            {{ dedup_basis() }} as dedup_basis
+            {{ vpc_flow_logs.dedup_basis() }} as dedup_basis
         from {{ sightings }}
         where
             {{ key }} is not null
             and bytes is not null
-            and {{ on_days(scope.days) }}
+            and {{ vpc_flow_logs.on_days(changed.days) }}
         group by all
         {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -47,9 +47,9 @@ deduplicated as (
             null as packets,
             0 as records,
             sum({{ sent }}) as bytes_deduplicated,
-            {{ dedup_basis() }} as dedup_basis
+            {{ vpc_flow_logs.dedup_basis() }} as dedup_basis
         from {{ conversations }}
-        where {{ key }} is not null and {{ on_days(scope.days) }}
+        where {{ key }} is not null and {{ vpc_flow_logs.on_days(changed.days) }}
         group by all
         {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -77,8 +77,8 @@ aggregated as (
             when talker_type != 'interface'
                 then cast(sum(bytes_deduplicated) as bigint)
         end as bytes_deduplicated,
-        {{ dedup_basis() }} as dedup_basis,
-        {{ load_time_literal(scope.loaded_through) }} as loaded_through
+        {{ vpc_flow_logs.dedup_basis() }} as dedup_basis,
+        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }} as loaded_through_at
     from talkers
     group by started_date, talker_type, talker
     having sum(records) > 0 or sum(bytes_deduplicated) > 0
@@ -86,4 +86,4 @@ aggregated as (
 )
 
 select * from aggregated
-{{ order_by_days() }}
+{{ vpc_flow_logs.order_by_days() }}

@@ -1,12 +1,12 @@
-{% set scope = load_scope(ref('flow_records'), 'loaded_through') %}
+{% set changed = vpc_flow_logs.changed_days(ref('vpc_flow_logs', 'flow_records'), 'loaded_through_at') %}
 
 with
 
 days as (
 
     select distinct cast(started_at as date) as started_date
-    from {{ ref('flow_records') }}
-    where has_plausible_time and {{ in_days(scope.days) }}
+    from {{ ref('vpc_flow_logs', 'flow_records') }}
+    where has_plausible_time and {{ vpc_flow_logs.in_days(changed.days) }}
 
 ),
 
@@ -32,16 +32,16 @@ records as (
             when pkt_dstaddr != dstaddr then dstaddr
             when pkt_srcaddr != srcaddr then srcaddr
         end as hop_addr
-    from {{ ref('flow_records') }}
+    from {{ ref('vpc_flow_logs', 'flow_records') }}
     where
         action in ('ACCEPT', 'REJECT')
         and has_plausible_time
-        and {{ in_days(scope.days) }}
+        and {{ vpc_flow_logs.in_days(changed.days) }}
         and (
-            {{ is_admin_port('dstport', 'protocol') }}
-            or {{ is_admin_port('srcport', 'protocol') }}
+            {{ vpc_flow_logs.is_admin_port('dstport', 'protocol') }}
+            or {{ vpc_flow_logs.is_admin_port('srcport', 'protocol') }}
         )
-        and {{ is_of_counted_flow_log(scope.days) }}
+        and {{ vpc_flow_logs.is_primary_flow_log(changed.days) }}
 
 ),
 
@@ -81,14 +81,14 @@ flows as (
     where
         (
             directions.direction = 'request'
-            and {{ is_admin_port('records.dstport', 'records.protocol') }}
+            and {{ vpc_flow_logs.is_admin_port('records.dstport', 'records.protocol') }}
             {# A NAT gateway may take 3389 as its own port; then 443 is the other's. #}
             and (
                 records.dstport < 1024
                 or (
                     records.srcport >= 1024
                     and not coalesce(
-                        {{ has_tcp_flags('records.tcp_flags', 18) }}, false
+                        {{ vpc_flow_logs.has_tcp_flags('records.tcp_flags', 18) }}, false
                     )
                 )
             )
@@ -96,12 +96,12 @@ flows as (
         or (
             directions.direction = 'reply'
             and records.action = 'ACCEPT'
-            and {{ is_admin_port('records.srcport', 'records.protocol') }}
+            and {{ vpc_flow_logs.is_admin_port('records.srcport', 'records.protocol') }}
         )
 
 ),
 
-{{ with_address_scopes('flows', {
+{{ vpc_flow_logs.with_address_scopes('flows', {
     'internal_addr': 'internal_scope',
     'external_addr': 'external_scope',
 }) }},
@@ -126,8 +126,8 @@ aggregated as (
         min(started_at) as first_seen_at,
         max(started_at) as last_seen_at,
         count(tcp_flags) > 0 as has_tcp_flags,
-        count(case when {{ has_tcp_flags('tcp_flags', 4) }} then 1 end) > 0 as has_rst,
-        count(case when {{ has_tcp_flags('tcp_flags', 18) }} then 1 end) > 0
+        count(case when {{ vpc_flow_logs.has_tcp_flags('tcp_flags', 4) }} then 1 end) > 0 as has_rst,
+        count(case when {{ vpc_flow_logs.has_tcp_flags('tcp_flags', 18) }} then 1 end) > 0
             as has_syn_ack,
         {# As aggregates: DuckDB would compute them anew for each comparison below. #}
         min(internal_scope) as internal_scope,
@@ -176,8 +176,8 @@ every_day as (
         flows.has_tcp_flags,
         flows.has_rst,
         flows.has_syn_ack,
-        '{{ build_settings() }}' as built_under,
-        {{ load_time_literal(scope.loaded_through) }} as loaded_through
+        '{{ vpc_flow_logs.build_settings() }}' as build_settings,
+        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }} as loaded_through_at
     from days
     left join between_us_and_the_public as flows
         on days.started_date = flows.started_date
@@ -185,4 +185,4 @@ every_day as (
 )
 
 select * from every_day
-{{ order_by_days() }}
+{{ vpc_flow_logs.order_by_days() }}
