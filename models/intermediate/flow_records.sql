@@ -1,6 +1,13 @@
+{# One row per record of a network interface, each exactly once, with the scope of both
+   addresses. On Snowflake each run adds the records loaded since the last one. On
+   DuckDB this is a view, because landing already holds the records typed. #}
+
 {{ config(cluster_by=var('flow_records_cluster_by')) }}
 
-{% set since = vpc_flow_logs.watermark(this, 'loaded_at') if is_incremental() else none %}
+{% set since = none %}
+{% if is_incremental() %}
+    {% set since = vpc_flow_logs.watermark(this, 'loaded_at') %}
+{% endif %}
 
 with
 
@@ -14,20 +21,25 @@ records as (
 
 ),
 
-{{ vpc_flow_logs.with_address_scopes('records', {'srcaddr': 'src_scope', 'dstaddr': 'dst_scope'}) }},
+{{ vpc_flow_logs.with_address_scopes('records', {
+    'srcaddr': 'src_scope',
+    'dstaddr': 'dst_scope',
+}) }},
 
 identified as (
 
     select
         metadata_filename,
         metadata_file_row_number,
+        {# Only transit gateways fill the fields of version 6. #}
         {% for field in vpc_flow_logs.flow_log_fields() if field.version != 6 %}
             {{ field.column }},
         {% endfor %}
         {{ vpc_flow_logs.flow_log_id('metadata_filename') }} as flow_log_id,
         src_scope,
         dst_scope,
-        {{ vpc_flow_logs.is_plausible_time('started_at', 'loaded_at') }} as has_plausible_time,
+        {{ vpc_flow_logs.is_plausible_time('started_at', 'loaded_at') }}
+            as has_plausible_time,
         loaded_at
     from scoped
 

@@ -1,7 +1,10 @@
+{# One row per file and field of it that isn't in flow_log_fields; `unknown_fields`
+   counts them. Most runs find none, so this model's own rows don't show how far it has
+   read. It reads on from the watermark of int_health__files, which is built after it.
+   #}
+
 {{ config(unique_key=['name', 'metadata_filename']) }}
 
-{# Most runs find no field, so its own rows do not tell how far it has read. Those of
-   int_health__files do, which is built after it. #}
 {% set files = this.incorporate(path={'identifier': 'int_health__files'}) %}
 {% set since = none %}
 {% if execute and is_incremental() and load_relation(files) is not none %}

@@ -1,6 +1,10 @@
+{# One row per UTC day, interface, action and flow log, where several flow logs record
+   the same traffic. The other models count only the records of the primary one: the
+   flow log with the most bytes. #}
+
 with
 
-flow_logs as (
+ranked as (
 
     select
         started_date,
@@ -12,7 +16,7 @@ flow_logs as (
         row_number() over (
             partition by started_date, interface_id, action
             order by coalesce(bytes, 0) desc, flow_log_id
-        ) as position,
+        ) = 1 as is_primary,
         count(*) over (
             partition by started_date, interface_id, action
         ) as flow_logs
@@ -33,8 +37,8 @@ overlapping as (
         flow_log_id,
         bytes,
         records,
-        position = 1 as is_primary
-    from flow_logs
+        is_primary
+    from ranked
     where flow_logs > 1
 
 )

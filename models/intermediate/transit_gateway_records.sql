@@ -1,3 +1,6 @@
+{# One row per record of a transit gateway flow log. No sum includes these records: the
+   interfaces at both ends may have logged the same traffic. #}
+
 with
 
 records as (

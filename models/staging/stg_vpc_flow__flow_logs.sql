@@ -1,3 +1,7 @@
+{# One row per delivered record, with AWS's field names and types of our own. Landing on
+   DuckDB has a column for each field that a file has brought so far (`landed`); the
+   other fields are null. #}
+
 {% set landing = source('vpc_flow', 'flow_logs') %}
 {% set landed = vpc_flow_logs.landed_fields(landing) %}
 

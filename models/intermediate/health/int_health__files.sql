@@ -1,10 +1,17 @@
+{# One row per file whose records count: how many records of each kind it holds, and
+   when it was created and loaded. The health marts read it instead of the records. #}
+
 {{ config(unique_key='metadata_filename') }}
 
-{# It reads on from where this model has got to, so it is built first. #}
+{# int_formats__unknown_fields_by_file reads on from this model's watermark. This ref
+   makes dbt build it first, while the watermark is still that of the last run. #}
 {% if not execute %}
     {% do ref('vpc_flow_logs', 'int_formats__unknown_fields_by_file') %}
 {% endif %}
-{% set since = vpc_flow_logs.watermark(this, 'loaded_at') if is_incremental() else none %}
+{% set since = none %}
+{% if is_incremental() %}
+    {% set since = vpc_flow_logs.watermark(this, 'loaded_at') %}
+{% endif %}
 
 with
 
@@ -16,9 +23,12 @@ records as (
         ended_at,
         log_status,
         loaded_at,
-        {{ vpc_flow_logs.is_plausible_time('started_at', 'loaded_at') }} as has_plausible_time
+        {{ vpc_flow_logs.is_plausible_time('started_at', 'loaded_at') }}
+            as has_plausible_time
     from {{ ref('vpc_flow_logs', 'stg_vpc_flow__flow_logs') }}
-    where {{ vpc_flow_logs.is_loaded_after(since) }} and {{ vpc_flow_logs.is_well_formed() }}
+    where
+        {{ vpc_flow_logs.is_loaded_after(since) }}
+        and {{ vpc_flow_logs.is_well_formed() }}
     {{ vpc_flow_logs.qualify_first_load() }}
 
 ),
@@ -53,8 +63,8 @@ named as (
         {{ vpc_flow_logs.file_name_columns() }}
     from aggregated
     {% if since is not none %}
-        {# A file that was loaded before is known in full; a pipe may have loaded it
-           again, of which only the new rows were read. #}
+        {# A pipe may load a file again. The earlier row stays, because this run has
+           read only the new copy. #}
         where
             metadata_filename not in (
                 select known.metadata_filename

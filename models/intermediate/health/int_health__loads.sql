@@ -1,3 +1,6 @@
+{# One row per attempt to load a file. Snowflake keeps its load history for 14 days
+   only, so this model stores it; on DuckDB it is a view of the loader's history. #}
+
 {{ config(unique_key=['metadata_filename', 'loaded_at']) }}
 
 with

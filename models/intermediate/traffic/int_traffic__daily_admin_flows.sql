@@ -1,16 +1,22 @@
-{% set changed = vpc_flow_logs.changed_days(ref('vpc_flow_logs', 'flow_records'), 'loaded_through_at') %}
+{# One row per UTC day, internal address, public address, port, protocol, direction,
+   action and interface: traffic to or from administrative ports. admin_exposure and
+   admin_attempts read these rows. Each run replaces the days that new records touch. #}
+
+{% set flow_records = ref('vpc_flow_logs', 'flow_records') %}
+{% set changed = vpc_flow_logs.changed_days(flow_records, 'loaded_through_at') %}
 
 with
 
 days as (
 
     select distinct cast(started_at as date) as started_date
-    from {{ ref('vpc_flow_logs', 'flow_records') }}
+    from {{ flow_records }}
     where has_plausible_time and {{ vpc_flow_logs.in_days(changed.days) }}
 
 ),
 
-{# The real ends, and the address that stood in for one of them. #}
+{# The ends that the packet names. `hop_addr` is the address of a NAT gateway or another
+   hop, if the record has it in place of one of the ends. #}
 records as (
 
     select
@@ -32,7 +38,7 @@ records as (
             when pkt_dstaddr != dstaddr then dstaddr
             when pkt_srcaddr != srcaddr then srcaddr
         end as hop_addr
-    from {{ ref('vpc_flow_logs', 'flow_records') }}
+    from {{ flow_records }}
     where
         action in ('ACCEPT', 'REJECT')
         and has_plausible_time
@@ -53,8 +59,8 @@ directions as (
 
 ),
 
-{# A record between two administrative ports is both. All of it streams: read twice,
-   the records would have to be kept in memory. #}
+{# A record between two administrative ports is a request and a reply. This join streams
+   the records; a union of two reads would keep them in memory. #}
 flows as (
 
     select
@@ -82,13 +88,15 @@ flows as (
         (
             directions.direction = 'request'
             and {{ vpc_flow_logs.is_admin_port('records.dstport', 'records.protocol') }}
-            {# A NAT gateway may take 3389 as its own port; then 443 is the other's. #}
+            {# A NAT gateway may use 3389 as a client port. Then the source port is a
+               server's, such as 443, or the record carries SYN-ACK (18). #}
             and (
                 records.dstport < 1024
                 or (
                     records.srcport >= 1024
                     and not coalesce(
-                        {{ vpc_flow_logs.has_tcp_flags('records.tcp_flags', 18) }}, false
+                        {{ vpc_flow_logs.has_tcp_flags('records.tcp_flags', 18) }},
+                        false
                     )
                 )
             )
@@ -126,10 +134,15 @@ aggregated as (
         min(started_at) as first_seen_at,
         max(started_at) as last_seen_at,
         count(tcp_flags) > 0 as has_tcp_flags,
-        count(case when {{ vpc_flow_logs.has_tcp_flags('tcp_flags', 4) }} then 1 end) > 0 as has_rst,
-        count(case when {{ vpc_flow_logs.has_tcp_flags('tcp_flags', 18) }} then 1 end) > 0
-            as has_syn_ack,
-        {# As aggregates: DuckDB would compute them anew for each comparison below. #}
+        {% for flag, bits in {'rst': 4, 'syn_ack': 18}.items() %}
+            max(
+                case
+                    when {{ vpc_flow_logs.has_tcp_flags('tcp_flags', bits) }} then 1
+                    else 0
+                end
+            ) = 1 as has_{{ flag }},
+        {% endfor %}
+        {# Aggregates and not keys, so that DuckDB computes each scope once. #}
         min(internal_scope) as internal_scope,
         min(external_scope) as external_scope,
         max(case when is_our_interface then 1 else 0 end) = 1 as is_our_interface
@@ -138,9 +151,9 @@ aggregated as (
 
 ),
 
-{# The addresses of a VPC's IPv6 range are public as well: there flow_direction tells
-   which end is the interface's. #}
-between_us_and_the_public as (
+{# The IPv6 addresses of a VPC are public too. There, flow_direction shows which end is
+   the interface's own. #}
+with_public_peer as (
 
     select * from aggregated
     where
@@ -152,8 +165,8 @@ between_us_and_the_public as (
 
 ),
 
-{# A day without such flows keeps one row of nulls: it was looked at, and under which
-   settings. #}
+{# A day without such traffic gets one row of nulls, with the settings and the watermark
+   of the run that read it. #}
 every_day as (
 
     select
@@ -177,9 +190,10 @@ every_day as (
         flows.has_rst,
         flows.has_syn_ack,
         '{{ vpc_flow_logs.build_settings() }}' as build_settings,
-        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }} as loaded_through_at
+        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
+            as loaded_through_at
     from days
-    left join between_us_and_the_public as flows
+    left join with_public_peer as flows
         on days.started_date = flows.started_date
 
 )

@@ -1,33 +1,44 @@
-{% set sightings = ref('vpc_flow_logs', 'int_traffic__daily_sightings') %}
-{% set changed = vpc_flow_logs.changed_days_from(sightings) %}
+{# One row per UTC day, client, server, protocol and server port: accepted traffic of
+   both directions. Several interfaces may log the same traffic; here each byte counts
+   once. A sighting is what one interface saw of one direction; its `client_end` is
+   `src` or `dst`. `flow_end` gives an end as text: the address in the packet, and the
+   port. #}
+
+{% set daily_sightings = ref('vpc_flow_logs', 'int_traffic__daily_sightings') %}
+{% set changed = vpc_flow_logs.changed_days_from(daily_sightings) %}
+{% set src_is_internal = vpc_flow_logs.ipv4_is_internal('srcaddr') %}
+{% set dst_is_internal = vpc_flow_logs.ipv4_is_internal('dstaddr') %}
 
 with
 
-{# Read here and again below: a CTE that is read twice is kept in memory as a whole. #}
+{# Two CTEs below read the table again: DuckDB would keep one CTE for all in memory. #}
 sightings as (
 
     select
         *,
         coalesce(pkt_srcaddr, srcaddr) as real_srcaddr,
         coalesce(pkt_dstaddr, dstaddr) as real_dstaddr
-    from {{ sightings }}
+    from {{ daily_sightings }}
     where bytes is not null and {{ vpc_flow_logs.on_days(changed.days) }}
 
 ),
 
+{# These kept both ports: the ports don't show which end is the client. #}
 with_both_ports as (
 
     select
         *,
         coalesce(pkt_srcaddr, srcaddr) as real_srcaddr,
         coalesce(pkt_dstaddr, dstaddr) as real_dstaddr
-    from {{ sightings }}
-    where {{ vpc_flow_logs.has_both_ports() }} and {{ vpc_flow_logs.on_days(changed.days) }}
+    from {{ daily_sightings }}
+    where
+        {{ vpc_flow_logs.has_both_ports() }}
+        and {{ vpc_flow_logs.on_days(changed.days) }}
 
 ),
 
-{# An interface that stands in for an address, as a NAT gateway does for a server: what
-   it exchanges with that address itself is the other side of the same traffic. #}
+{# A hop is an interface in between whose address replaces an end, as a NAT gateway's
+   does. What it exchanges with that end itself is the other leg of the same traffic. #}
 hops as (
 
     {% for end in ['src', 'dst'] %}
@@ -36,15 +47,18 @@ hops as (
             interface_id,
             least({{ end }}addr, pkt_{{ end }}addr) as lower_address,
             greatest({{ end }}addr, pkt_{{ end }}addr) as upper_address
-        from {{ sightings }}
-        where pkt_{{ end }}addr is not null and {{ vpc_flow_logs.on_days(changed.days) }}
+        from {{ daily_sightings }}
+        where
+            pkt_{{ end }}addr is not null
+            and {{ vpc_flow_logs.on_days(changed.days) }}
         {{ 'union distinct' if not loop.last }}
     {% endfor %}
 
 ),
 
-{# 1: the sender's interface, 2: the receiver's, 3: one in between. #}
-seen_from as (
+{# Drops the other leg at a hop. `vantage` is whose interface logged a sighting: the
+   sender's, the receiver's or a hop's. #}
+with_vantage as (
 
     select
         sightings.*,
@@ -74,14 +88,17 @@ seen_from as (
 
 ),
 
-{# The same traffic counts where it was sent; else where it was received; else once. #}
+{# Between two addresses on a day, prefer the sender's interface, then the receiver's,
+   then one hop. #}
 counted_once as (
 
     select
         *,
-        case when client_end is null then {{ vpc_flow_logs.flow_end('src') }} end as src_end,
-        case when client_end is null then {{ vpc_flow_logs.flow_end('dst') }} end as dst_end
-    from seen_from
+        case when client_end is null then {{ vpc_flow_logs.flow_end('src') }} end
+            as src_end,
+        case when client_end is null then {{ vpc_flow_logs.flow_end('dst') }} end
+            as dst_end
+    from with_vantage
     qualify
         rank() over (
             partition by started_date, real_srcaddr, real_dstaddr
@@ -92,8 +109,8 @@ counted_once as (
 
 ),
 
-{# All that was seen between two ends whose ports do not tell who opened the flow. #}
-undecided as (
+{# `own_end` is the internal end, if the other end is external. #}
+by_ends as (
 
     select
         started_date,
@@ -103,17 +120,17 @@ undecided as (
         {{ vpc_flow_logs.flow_end('src') }} as src_end,
         {{ vpc_flow_logs.flow_end('dst') }} as dst_end,
         case
-            when {{ vpc_flow_logs.ipv4_is_internal('srcaddr') }} = {{ vpc_flow_logs.ipv4_is_internal('dstaddr') }}
-                then null
-            when flow_direction = 'egress' and {{ vpc_flow_logs.ipv4_is_internal('srcaddr') }}
+            when {{ src_is_internal }} = {{ dst_is_internal }} then null
+            when flow_direction = 'egress' and {{ src_is_internal }}
                 then {{ vpc_flow_logs.flow_end('src') }}
-            when flow_direction = 'ingress' and {{ vpc_flow_logs.ipv4_is_internal('dstaddr') }}
+            when flow_direction = 'ingress' and {{ dst_is_internal }}
                 then {{ vpc_flow_logs.flow_end('dst') }}
         end as own_end
     from with_both_ports
 
 ),
 
+{# Both directions between two ends. #}
 pairs as (
 
     select
@@ -127,15 +144,15 @@ pairs as (
         min(case when src_end <= dst_end then first_seen_at end) as lower_sent_at,
         min(case when src_end >= dst_end then first_seen_at end) as upper_sent_at,
         max(own_end) as own_end
-    from undecided
+    from by_ends
     group by all
 
 ),
 
-{# Of two that sent, the first opened the flow; if both did in the same second, a host
-   of ours is taken for the client of a public one. One direction alone may be the
-   answer to what is not logged. #}
-openings as (
+{# The client is the end that the flags name, else the end that sent first. If both sent
+   first in the same second, our end is the client. If only one direction was logged, it
+   may be a reply, so the client is unknown. #}
+pair_clients as (
 
     select
         started_date,
@@ -147,7 +164,7 @@ openings as (
             when lower_sent_at < upper_sent_at then lower_end
             when upper_sent_at < lower_sent_at then upper_end
             when lower_sent_at = upper_sent_at and protocol in (6, 17) then own_end
-        end as client_flow_end,
+        end as client,
         flagged_end is not null as is_by_flags,
         lower_sent_at = upper_sent_at as is_by_direction
     from pairs
@@ -157,56 +174,46 @@ openings as (
 oriented as (
 
     select
-        counted_once.started_date,
-        counted_once.protocol,
-        counted_once.real_srcaddr,
-        counted_once.real_dstaddr,
-        counted_once.srcport,
-        counted_once.dstport,
-        counted_once.bytes,
-        counted_once.packets,
-        counted_once.records,
-        counted_once.first_seen_at,
-        counted_once.last_seen_at,
-        counted_once.dedup_basis,
+        counted_once.*,
         case
             when counted_once.client_end is not null then counted_once.client_end
-            when openings.client_flow_end = counted_once.src_end then 'src'
-            when openings.client_flow_end is not null then 'dst'
-        end as client_end,
+            when pair_clients.client = counted_once.src_end then 'src'
+            when pair_clients.client is not null then 'dst'
+        end as opened_by,
         case
             when counted_once.is_oriented_by_flags then 'tcp_flags'
             when counted_once.client_end is not null then 'ports'
-            when openings.client_flow_end is null then 'unknown'
-            when openings.is_by_flags then 'tcp_flags'
-            when openings.is_by_direction then 'flow_direction'
+            when pair_clients.client is null then 'unknown'
+            when pair_clients.is_by_flags then 'tcp_flags'
+            when pair_clients.is_by_direction then 'flow_direction'
             else 'pair'
         end as orientation_method
     from counted_once
-    left join openings
+    left join pair_clients
         on
-            counted_once.started_date = openings.started_date
-            and counted_once.protocol is not distinct from openings.protocol
-            and least(counted_once.src_end, counted_once.dst_end) = openings.lower_end
+            counted_once.started_date = pair_clients.started_date
+            and counted_once.protocol is not distinct from pair_clients.protocol
+            and least(counted_once.src_end, counted_once.dst_end)
+            = pair_clients.lower_end
             and greatest(counted_once.src_end, counted_once.dst_end)
-            = openings.upper_end
+            = pair_clients.upper_end
 
 ),
 
-{# Where nobody knows who opened it, the lower address stands for the client. #}
+{# If the client is unknown, the lower address takes its place. #}
 conversations as (
 
     select
         *,
         coalesce(
-            client_end = 'src',
+            opened_by = 'src',
             real_srcaddr <= real_dstaddr,
             false
         ) as is_sent_by_client,
         case
             when protocol not in (6, 17, 132) then null
-            when client_end = 'src' then dstport
-            when client_end = 'dst' then srcport
+            when opened_by = 'src' then dstport
+            when opened_by = 'dst' then srcport
         end as server_port
     from oriented
 
@@ -234,7 +241,8 @@ aggregated as (
         min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at,
         {{ vpc_flow_logs.dedup_basis() }} as dedup_basis,
-        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }} as loaded_through_at
+        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
+            as loaded_through_at
     from conversations
     group by
         started_date,

@@ -1,10 +1,13 @@
+{# One row per UTC day, kind of talker (destination, source or interface) and talker:
+   its accepted bytes. The top_talkers marts sum these rows over their window. #}
+
 {% set sightings = ref('vpc_flow_logs', 'int_traffic__daily_sightings') %}
 {% set conversations = ref('vpc_flow_logs', 'int_traffic__daily_conversations') %}
 {% set changed = vpc_flow_logs.changed_days_from(sightings) %}
 
 with
 
-{# As observed: each interface that saw the traffic counts. #}
+{# As observed: traffic that two interfaces logged counts twice. #}
 observed as (
 
     {% for talker_type, key in {
@@ -30,7 +33,7 @@ observed as (
 
 ),
 
-{# Each conversation once: what a client sends, its server receives. #}
+{# Each byte once: the server receives what its client sends, and the reverse. #}
 deduplicated as (
 
     {% for talker_type, key, sent in [
@@ -78,7 +81,8 @@ aggregated as (
                 then cast(sum(bytes_deduplicated) as bigint)
         end as bytes_deduplicated,
         {{ vpc_flow_logs.dedup_basis() }} as dedup_basis,
-        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }} as loaded_through_at
+        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
+            as loaded_through_at
     from talkers
     group by started_date, talker_type, talker
     having sum(records) > 0 or sum(bytes_deduplicated) > 0

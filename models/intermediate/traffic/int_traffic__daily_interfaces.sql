@@ -1,9 +1,14 @@
-{% set changed = vpc_flow_logs.changed_days(ref('vpc_flow_logs', 'flow_records'), 'loaded_through_at') %}
+{# One row per UTC day, flow log, network interface and action: how many records and
+   bytes each flow log has of an interface, and how late they came. The health marts and
+   overlapping_flow_logs read these rows. #}
+
+{% set flow_records = ref('vpc_flow_logs', 'flow_records') %}
+{% set changed = vpc_flow_logs.changed_days(flow_records, 'loaded_through_at') %}
 
 with
 
-{# By file first: the flow log's id is read from the name, once a file and not once a
-   record. #}
+{# Grouped by file first: the flow log's id comes from the file name, and parsing it for
+   every record would be slow. #}
 files as (
 
     select
@@ -26,7 +31,7 @@ files as (
         ) as records_without_ports,
         max(coalesce(ended_at, started_at)) as newest_record_ended_at,
         min(ended_at) as oldest_record_ended_at
-    from {{ ref('vpc_flow_logs', 'flow_records') }}
+    from {{ flow_records }}
     where has_plausible_time and {{ vpc_flow_logs.in_days(changed.days) }}
     group by started_date, metadata_filename, interface_id, action
 
@@ -46,7 +51,8 @@ aggregated as (
         cast(sum(skipdata_records) as bigint) as skipdata_records,
         cast(sum(records_without_ports) as bigint) as records_without_ports,
         max(newest_record_ended_at) as newest_record_ended_at,
-        max({{ vpc_flow_logs.file_created_at('metadata_filename') }}) as newest_file_created_at,
+        max({{ vpc_flow_logs.file_created_at('metadata_filename') }})
+            as newest_file_created_at,
         cast(
             max(
                 {{ dbt.datediff(
@@ -56,7 +62,8 @@ aggregated as (
                 ) }}
             ) as bigint
         ) as longest_delivery_lag_seconds,
-        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }} as loaded_through_at
+        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
+            as loaded_through_at
     from files
     group by started_date, flow_log_id, interface_id, action
 

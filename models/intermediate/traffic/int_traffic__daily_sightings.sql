@@ -1,4 +1,9 @@
-{% set changed = vpc_flow_logs.changed_days(ref('vpc_flow_logs', 'flow_records'), 'loaded_through_at') %}
+{# One row per UTC day, interface, both addresses, protocol, ports and client end. Such
+   a row is called a sighting: what one interface saw of one direction of accepted
+   traffic. Without the clients' ports it has far fewer rows than flow_records. #}
+
+{% set flow_records = ref('vpc_flow_logs', 'flow_records') %}
+{% set changed = vpc_flow_logs.changed_days(flow_records, 'loaded_through_at') %}
 
 with
 
@@ -25,7 +30,7 @@ records as (
         nullif(pkt_srcaddr, srcaddr) as pkt_srcaddr,
         nullif(pkt_dstaddr, dstaddr) as pkt_dstaddr,
         cast(started_at as date) as started_date
-    from {{ ref('vpc_flow_logs', 'flow_records') }}
+    from {{ flow_records }}
     where
         action = 'ACCEPT'
         and has_plausible_time
@@ -34,40 +39,16 @@ records as (
 
 ),
 
-{# A client's port is of no interest once the ports tell who it is. #}
 oriented as (
 
     select
-        started_date,
-        interface_id,
-        srcaddr,
-        dstaddr,
-        pkt_srcaddr,
-        pkt_dstaddr,
-        flow_direction,
-        protocol,
-        bytes,
-        packets,
-        started_at,
-        client_by_flags,
-        dedup_basis,
-        coalesce(client_by_flags, client_by_ports) as client_end,
-        case
-            when
-                client_by_ports is null
-                or coalesce(client_by_flags, client_by_ports) = 'dst'
-                then srcport
-        end as srcport,
-        case
-            when
-                client_by_ports is null
-                or coalesce(client_by_flags, client_by_ports) = 'src'
-                then dstport
-        end as dstport
+        *,
+        coalesce(client_by_flags, client_by_ports) as client_end
     from records
 
 ),
 
+{# Drops the client's port where the ports show which end is the client. #}
 aggregated as (
 
     select
@@ -79,8 +60,10 @@ aggregated as (
         pkt_dstaddr,
         flow_direction,
         protocol,
-        srcport,
-        dstport,
+        case when client_by_ports is null or client_end = 'dst' then srcport end
+            as srcport,
+        case when client_by_ports is null or client_end = 'src' then dstport end
+            as dstport,
         client_end,
         cast(sum(bytes) as bigint) as bytes,
         cast(sum(packets) as bigint) as packets,
@@ -90,7 +73,8 @@ aggregated as (
         max(started_at) as last_seen_at,
         count(client_by_flags) > 0 as is_oriented_by_flags,
         {{ vpc_flow_logs.dedup_basis() }} as dedup_basis,
-        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }} as loaded_through_at
+        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
+            as loaded_through_at
     from oriented
     group by all
 

@@ -1,3 +1,6 @@
+{# One row per UTC day: accepted records for which we can't tell which side is internal.
+   admin_exposure_coverage counts them, because admin_exposure leaves them out. #}
+
 {% set sightings = ref('vpc_flow_logs', 'int_traffic__daily_sightings') %}
 {% set changed = vpc_flow_logs.changed_days_from(sightings) %}
 {% set real_srcaddr = 'coalesce(pkt_srcaddr, srcaddr)' %}
@@ -5,8 +8,8 @@
 
 with
 
-{# With flow_direction, the interface's side is ours; not at a hop, which has an end of
-   its own on that side. #}
+{# With flow_direction, the interface's own side is internal. This doesn't hold at a
+   hop, because neither real end is its own. #}
 pairs as (
 
     select
@@ -43,7 +46,10 @@ aggregated as (
         cast(
             sum(
                 case
-                    when src_scope = 'public' and dst_scope = 'public' and has_unknown_side
+                    when
+                        src_scope = 'public'
+                        and dst_scope = 'public'
+                        and has_unknown_side
                         then records
                     else 0
                 end
@@ -66,7 +72,8 @@ aggregated as (
                 end
             ) as bigint
         ) as records_without_addresses,
-        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }} as loaded_through_at
+        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
+            as loaded_through_at
     from scoped
     group by all
 

@@ -1,9 +1,14 @@
-{% set changed = vpc_flow_logs.changed_days_from(ref('vpc_flow_logs', 'int_traffic__daily_sightings')) %}
+{# One row per UTC day, interface and address of its own. `flow_direction` shows which
+   address that is; without it, this model infers the address from what the interface
+   saw. int_traffic__daily_conversations needs it to find the sender's interface. #}
+
+{% set sightings = ref('vpc_flow_logs', 'int_traffic__daily_sightings') %}
+{% set changed = vpc_flow_logs.changed_days_from(sightings) %}
 
 with
 
-{# The end of a sighting that may be the interface's own: where flow_direction is known,
-   the sender of what leaves it and the receiver of what enters it. #}
+{# The end of each sighting that may be the interface's own. With flow_direction it is
+   certain: the source of egress traffic and the destination of ingress traffic. #}
 ends as (
 
     {% for address, direction in {'srcaddr': 'egress', 'dstaddr': 'ingress'}.items() %}
@@ -13,7 +18,7 @@ ends as (
             {{ address }} as address,
             max(case when flow_direction is null then 0 else 1 end) as is_certain,
             count(*) as sightings
-        from {{ ref('vpc_flow_logs', 'int_traffic__daily_sightings') }}
+        from {{ sightings }}
         where
             interface_id is not null
             and {{ address }} is not null
@@ -39,8 +44,9 @@ addresses as (
 
 ),
 
-{# An interface's own address is an end of everything it sees, so it is seen most. #}
-seen_most as (
+{# An interface's own address is one end of all its traffic, so the address with the
+   most sightings is its own. #}
+most_seen as (
 
     select * from addresses
     qualify
@@ -66,11 +72,11 @@ candidates as (
         max(address) over (
             partition by started_date, interface_id, is_ipv6
         ) as upper_address
-    from seen_most
+    from most_seen
 
 ),
 
-clear_ones as (
+clear_addresses as (
 
     select distinct
         started_date,
@@ -80,46 +86,52 @@ clear_ones as (
 
 ),
 
-{# An interface with one peer alone: both addresses are seen as often. The internal one
-   is its own, or the one that no other interface has, or they take turns. #}
-turns as (
+{# An interface with a single peer has seen both addresses equally often. The numbers
+   order the interfaces that saw the same two addresses. #}
+numbered as (
 
     select
         candidates.*,
-        clear_ones.address is null as is_free,
+        clear_addresses.address is null as is_free,
         dense_rank() over (
             partition by
                 candidates.started_date,
                 candidates.lower_address,
                 candidates.upper_address
             order by candidates.interface_id
-        ) as turn
+        ) as interface_number
     from candidates
-    left join clear_ones
+    left join clear_addresses
         on
-            candidates.started_date = clear_ones.started_date
-            and candidates.address = clear_ones.address
+            candidates.started_date = clear_addresses.started_date
+            and candidates.address = clear_addresses.address
 
 ),
 
-own as (
+{# Of two equal candidates, prefer the internal address, then an address that no other
+   interface has. Otherwise odd numbers get the lower address, even ones the upper. #}
+own_addresses as (
 
     select
         started_date,
         interface_id,
         address,
         is_certain = 1 as is_certain,
-        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }} as loaded_through_at
-    from turns
+        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
+            as loaded_through_at
+    from numbered
     qualify
         is_clear
         or row_number() over (
             partition by started_date, interface_id, is_ipv6
             order by
-                case when {{ vpc_flow_logs.ipv4_is_internal('address') }} then 0 else 1 end,
+                case
+                    when {{ vpc_flow_logs.ipv4_is_internal('address') }} then 0
+                    else 1
+                end,
                 case when is_free then 0 else 1 end,
                 case
-                    when mod(turn, 2) = 1 then address
+                    when mod(interface_number, 2) = 1 then address
                     when address = lower_address then upper_address
                     else lower_address
                 end
@@ -127,5 +139,5 @@ own as (
 
 )
 
-select * from own
+select * from own_addresses
 {{ vpc_flow_logs.order_by_days() }}

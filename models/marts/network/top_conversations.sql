@@ -1,3 +1,6 @@
+{# One row per rank: the clients and servers that exchanged the most accepted bytes in
+   the window, by service. #}
+
 {% set conversations = ref('vpc_flow_logs', 'int_traffic__daily_conversations') %}
 {% set most_bytes_first %}
     total_bytes_deduplicated desc,
@@ -9,8 +12,8 @@
 
 with
 
-{# All conversations are ranked, and no more; what else there is to say, of the top
-   alone. #}
+{# Ranks all conversations by bytes alone. The other columns are computed only for these
+   few. #}
 top_conversations as (
 
     select
@@ -67,22 +70,11 @@ totals as (
 ranked as (
 
     select
+        *,
         cast(
             row_number() over (order by {{ most_bytes_first }}) as bigint
         ) as rank,
-        client_addr,
-        server_addr,
-        protocol,
-        server_port,
-        {{ vpc_flow_logs.service_name('protocol', 'server_port') }} as service,
-        orientation_method,
-        total_bytes_deduplicated,
-        client_bytes,
-        server_bytes,
-        total_packets,
-        first_seen_at,
-        last_seen_at,
-        dedup_basis
+        {{ vpc_flow_logs.service_name('protocol', 'server_port') }} as service
     from totals
 
 )

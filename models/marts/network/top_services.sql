@@ -1,3 +1,6 @@
+{# One row per rank: the services (protocol and server port) with the most accepted
+   bytes in the window. #}
+
 with
 
 conversations as (
@@ -25,20 +28,14 @@ totals as (
 ranked as (
 
     select
+        *,
         cast(
             row_number() over (
                 order by
                     total_bytes_deduplicated desc, protocol asc, server_port asc
             ) as bigint
         ) as rank,
-        protocol,
-        server_port,
-        {{ vpc_flow_logs.service_name('protocol', 'server_port') }} as service,
-        total_bytes_deduplicated,
-        total_packets,
-        clients,
-        servers,
-        dedup_basis
+        {{ vpc_flow_logs.service_name('protocol', 'server_port') }} as service
     from totals
 
 )

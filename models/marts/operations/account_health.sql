@@ -1,3 +1,5 @@
+{# One row per account and region: the rows of flow_log_health, added up. #}
+
 with
 
 flow_logs as (
@@ -26,7 +28,8 @@ summed as (
 
 ),
 
-{# Percentiles cannot be taken from those of the flow logs. #}
+{# The percentiles of an account come from its files, because percentiles of flow logs
+   can't be combined. #}
 delivered_files as (
 
     {{ vpc_flow_logs.delivered_files() }}
@@ -44,7 +47,7 @@ lags as (
 
 ),
 
-{# Several flow logs may describe one interface. #}
+{# Several flow logs may log one interface. It counts once. #}
 interfaces as (
 
     select

@@ -1,6 +1,9 @@
+{# One row per gap in the deliveries of a flow log: the time between two files, if it is
+   longer than `gap_after_minutes`. #}
+
 with
 
-{# A file that grew too large is followed by another of the same minute. #}
+{# AWS may write several files in one minute. They count as one delivery. #}
 deliveries as (
 
     select distinct
@@ -9,7 +12,9 @@ deliveries as (
         region,
         created_at
     from {{ ref('vpc_flow_logs', 'int_health__files') }}
-    where created_at is not null and {{ vpc_flow_logs.in_window('cast(created_at as date)') }}
+    where
+        created_at is not null
+        and {{ vpc_flow_logs.in_window('cast(created_at as date)') }}
 
 ),
 
@@ -55,5 +60,5 @@ compared as (
 select * from compared
 where
     gap_minutes > {{ var('gap_after_minutes') }}
-    {# Missing files say nothing about a flow log that seldom writes one. #}
+    {# A pause is normal for a flow log that seldom writes a file. #}
     and usual_minutes <= {{ var('gap_after_minutes') }} / 2.0

@@ -1,3 +1,6 @@
+{# One row per flow log and network interface with a record in the window: how many
+   records the interface has, and whether new ones still arrive. #}
+
 with
 
 days as (
@@ -47,23 +50,14 @@ interfaces as (
 
 ),
 
-judged as (
+measured as (
 
     select
-        interfaces.flow_log_id,
-        interfaces.interface_id,
-        interfaces.account_id,
+        interfaces.*,
         regions.region,
-        interfaces.newest_record_ended_at,
-        interfaces.newest_file_created_at,
-        interfaces.longest_delivery_lag_p50_seconds,
-        interfaces.longest_delivery_lag_p95_seconds,
         interfaces.newest_record_ended_at < {{ dbt.dateadd(
             'hour', -1 * var('silent_after_hours'), vpc_flow_logs.as_of_time()
         ) }} as is_silent,
-        interfaces.records,
-        interfaces.nodata_records,
-        interfaces.skipdata_records,
         cast(
             cast(interfaces.skipdata_records as double) / interfaces.records as double
         ) as skipdata_share
@@ -72,4 +66,4 @@ judged as (
 
 )
 
-select * from judged
+select * from measured

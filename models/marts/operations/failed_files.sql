@@ -1,6 +1,9 @@
+{# One row per file of the window whose records count nowhere: loading failed, or the
+   file is malformed. #}
+
 with
 
-{# A file that failed may have been loaded by hand since. #}
+{# Leaves out a file that failed at first and was loaded later. #}
 never_loaded as (
 
     select
@@ -43,10 +46,8 @@ files as (
 named as (
 
     select
-        metadata_filename,
-        {{ vpc_flow_logs.file_name_columns() }},
-        reason,
-        found_at
+        *,
+        {{ vpc_flow_logs.file_name_columns() }}
     from files
 
 )

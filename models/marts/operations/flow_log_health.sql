@@ -1,3 +1,9 @@
+{# One row per flow log with a file in the window: its newest file and record, delays,
+   and what is missing or failed. The tests tagged `health` warn about these columns. #}
+
+{% set loaded_at = vpc_flow_logs.load_time_in_utc('loads.loaded_at') %}
+{% set overlap_seconds = vpc_flow_logs.load_overlap().total_seconds() | int %}
+
 with
 
 files as (
@@ -15,12 +21,13 @@ delivered_files as (
 
 ),
 
-{# Of COPY_HISTORY's latest files the models may not have read all yet. #}
-read_through as (
+{# Snowflake's load history may list files that the models haven't read yet. A load
+   counts as missing only if it is older than this. #}
+last_read as (
 
-    select {{ dbt.dateadd(
-        'second', -1 * vpc_flow_logs.load_overlap().total_seconds() | int, 'max(landed_at)'
-    ) }} as landed_at
+    select
+        {{ dbt.dateadd('second', -1 * overlap_seconds, 'max(landed_at)') }}
+            as landed_at
     from files
 
 ),
@@ -32,13 +39,11 @@ loads as (
         loads.metadata_filename,
         max(loads.records) as records
     from {{ ref('vpc_flow_logs', 'int_health__loads') }} as loads
-    inner join read_through
-        on {{ vpc_flow_logs.load_time_in_utc('loads.loaded_at') }} <= read_through.landed_at
+    inner join last_read on {{ loaded_at }} <= last_read.landed_at
     where
         loads.status = 'loaded'
         and {{ vpc_flow_logs.in_window(
-            'cast(coalesce(loads.created_at, '
-            ~ vpc_flow_logs.load_time_in_utc('loads.loaded_at') ~ ') as date)'
+            'cast(coalesce(loads.created_at, ' ~ loaded_at ~ ') as date)'
         ) }}
     group by loads.flow_log_id, loads.metadata_filename
 
@@ -110,7 +115,7 @@ interfaces as (
 
 ),
 
-{# The files without a flow log's name are together in the one row without its id. #}
+{# Files whose name holds no flow log id share one row without an id. #}
 flow_logs as (
 
     select flow_log_id from delivered

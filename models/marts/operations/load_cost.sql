@@ -1,3 +1,6 @@
+{# One row per UTC day on which files were loaded: their number and size, and what
+   Snowpipe charged. #}
+
 with
 
 loads as (

@@ -1,3 +1,6 @@
+{# One row per field of the files that isn't in flow_log_fields: AWS has added it to the
+   format. #}
+
 with
 
 files as (

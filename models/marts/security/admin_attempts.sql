@@ -1,12 +1,17 @@
+{# One row per internal address, public address, administrative port and protocol:
+   rejected requests in the window. The CTE `flows` comes from admin_contacts: the daily
+   flows of the window. Only those with `is_counted` are summed, so that nothing counts
+   twice. #}
+
 {% set newest_first = vpc_flow_logs.newest_contact_first() %}
-{% set all_of_it = 'rows between unbounded preceding and unbounded following' %}
+{% set whole_group = 'rows between unbounded preceding and unbounded following' %}
 
 with
 
 {{ vpc_flow_logs.admin_contacts('REJECT') }},
 
-{# Everybody who ever knocked, so it is sorted once, and not grouped, ranked and joined:
-   the newest row stands for all. #}
+{# A large set: one window sort instead of group, rank and join. The newest row keeps
+   its interface, and gets the sums of its group. #}
 attempts as (
 
     select
@@ -21,10 +26,10 @@ attempts as (
         account_id,
         last_seen_at,
         sum(case when is_counted then records end)
-            over ({{ newest_first }} {{ all_of_it }}) as records,
+            over ({{ newest_first }} {{ whole_group }}) as records,
         sum(case when is_counted then bytes end)
-            over ({{ newest_first }} {{ all_of_it }}) as bytes,
-        min(first_seen_at) over ({{ newest_first }} {{ all_of_it }}) as first_seen_at
+            over ({{ newest_first }} {{ whole_group }}) as bytes,
+        min(first_seen_at) over ({{ newest_first }} {{ whole_group }}) as first_seen_at
     from flows
     qualify row_number() over ({{ newest_first }}) = 1
 

@@ -1,7 +1,13 @@
+{# One row per internal address, public address, administrative port and protocol:
+   accepted traffic in the window. The CTE `flows` comes from admin_contacts: the daily
+   flows of the window. Only those with `is_counted` are summed, so that nothing counts
+   twice. #}
+
 with
 
 {{ vpc_flow_logs.admin_contacts('ACCEPT') }},
 
+{# The interface that saw the traffic last. #}
 latest as (
 
     select
@@ -79,7 +85,8 @@ described as (
             and parsed.external_addr = latest.external_addr
             and parsed.port = latest.port
             and parsed.protocol = latest.protocol
-    {# From 1024 on, a client may have chosen the port a reply seems to come from. #}
+    {# Clients use ports from 1024 on too, so a reply alone from such a port is no
+       proof. #}
     where parsed.evidence != 'reply' or parsed.port < 1024
 
 )

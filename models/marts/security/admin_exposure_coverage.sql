@@ -1,3 +1,8 @@
+{# One row: how many records, files and interfaces of the window may hide exposure from
+   admin_exposure. #}
+
+{% set loaded_at = vpc_flow_logs.load_time_in_utc('loaded_at') %}
+
 with
 
 interfaces as (
@@ -27,12 +32,12 @@ files as (
             as records_with_implausible_time
     from {{ ref('vpc_flow_logs', 'int_health__files') }}
     where {{ vpc_flow_logs.in_window(
-        'cast(coalesce(created_at, ' ~ vpc_flow_logs.load_time_in_utc('loaded_at') ~ ') as date)'
+        'cast(coalesce(created_at, ' ~ loaded_at ~ ') as date)'
     ) }}
 
 ),
 
-public_pairs as (
+unattributed as (
 
     select
         coalesce(sum(records), 0) as records_between_public_addresses,
@@ -44,7 +49,7 @@ public_pairs as (
 
 ),
 
-{# Where one flow log of an interface ended, another may go on. #}
+{# An interface is silent only if all flow logs that logged it are. #}
 interfaces_by_id as (
 
     select
@@ -79,18 +84,18 @@ coverage as (
         cast(files.records_without_time as bigint) as records_without_time,
         cast(files.records_with_implausible_time as bigint)
             as records_with_implausible_time,
-        cast(public_pairs.records_between_public_addresses as bigint)
+        cast(unattributed.records_between_public_addresses as bigint)
             as records_between_public_addresses,
-        cast(public_pairs.records_between_public_and_cgnat as bigint)
+        cast(unattributed.records_between_public_and_cgnat as bigint)
             as records_between_public_and_cgnat,
-        cast(public_pairs.records_without_addresses as bigint)
+        cast(unattributed.records_without_addresses as bigint)
             as records_without_addresses,
         cast(interfaces.records_without_ports as bigint) as records_without_ports,
         cast(interfaces.records_without_action as bigint) as records_without_action,
         cast(failed.failed_files as bigint) as failed_files
     from interfaces
     cross join files
-    cross join public_pairs
+    cross join unattributed
     cross join silent
     cross join failed
 
