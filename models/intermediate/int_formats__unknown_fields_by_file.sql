@@ -1,7 +1,6 @@
 {# One row per file and field of it that isn't in flow_log_fields; `unknown_fields`
-   counts them. Most runs find none, so this model's own rows don't show how far it has
-   read. It reads on from the watermark of int_health__files, which is built after it.
-   #}
+   counts them. Most runs find none, so the rows here don't show how far it has read. It
+   reads on from the watermark of int_health__files, which is built after it. #}
 
 {{ config(unique_key=['name', 'metadata_filename']) }}
 

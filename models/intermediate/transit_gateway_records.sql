@@ -1,5 +1,5 @@
-{# One row per record of a transit gateway flow log. No sum includes these records: the
-   interfaces at both ends may have logged the same traffic. #}
+{# One row per record of a transit gateway flow log. flow_records leaves these out,
+   because the interfaces at both ends may have logged the same traffic. #}
 
 with
 

@@ -67,9 +67,9 @@ named as (
            read only the new copy. #}
         where
             metadata_filename not in (
-                select known.metadata_filename
-                from {{ this }} as known
-                where known.loaded_at <= {{ vpc_flow_logs.load_time_literal(since) }}
+                select earlier.metadata_filename
+                from {{ this }} as earlier
+                where earlier.loaded_at <= {{ vpc_flow_logs.load_time_literal(since) }}
             )
     {% endif %}
 

@@ -3,6 +3,7 @@
 
 with
 
+{# Delays are kept by day: by file and interface they would need far more rows. #}
 days as (
 
     select
