@@ -6,12 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .formats import NO_NUMBER, Columns
-from .vocabulary import NO_TEXT, Vocabulary
+from .vocabulary import EGRESS, INGRESS, NO_TEXT
 
 TCP, UDP, ICMP, ICMP_V6 = 6, 17, 1, 58
-
-#: Values of `direction`, which stands for flow_direction.
-INGRESS, EGRESS = 0, 1
 
 #: Values of traffic_path: where an egress record leaves to.
 SAME_VPC, INTERNET_GATEWAY, PRIVATE_GATEWAY = 1, 8, 3
@@ -19,57 +16,32 @@ SAME_VPC, INTERNET_GATEWAY, PRIVATE_GATEWAY = 1, 8, 3
 #: A column, or one value for all records.
 Values = NDArray[np.int64] | np.int64 | int
 
-_NUMBERS = (
-    "interface",
-    "srcport",
-    "dstport",
-    "protocol",
-    "packets",
-    "bytes",
-    "start",
-    "end",
-    "tcp_flags",
-    "direction",
-    "traffic_path",
-)
-_TEXTS = ("srcaddr", "dstaddr", "action", "reject_reason", "log_status")
-
-
-@dataclass(frozen=True)
-class Words:
-    """Codes of the fixed words that records hold."""
-
-    accept: int
-    reject: int
-    ok: int
-    nodata: int
-    skipdata: int
-    blocked_public_access: int
-
-    @classmethod
-    def of(cls, vocabulary: Vocabulary) -> "Words":
-        """The words in `vocabulary`, which gets those it does not hold yet."""
-        words = ("ACCEPT", "REJECT", "OK", "NODATA", "SKIPDATA", "BPA")
-        return cls(*(vocabulary.code(word) for word in words))
+_WITHOUT_VALUES: dict[str, Values] = {
+    **dict.fromkeys("interface srcport dstport protocol packets".split(), NO_NUMBER),
+    **dict.fromkeys("bytes start end tcp_flags traffic_path".split(), NO_NUMBER),
+    **dict.fromkeys("srcaddr dstaddr action reject_reason".split(), NO_TEXT),
+    **dict.fromkeys("log_status flow_direction".split(), NO_TEXT),
+    "counts": 1,
+    "is_request": 1,
+}
 
 
 def rows(count: int, **values: Values) -> Columns:
     """`count` records from columns or single values; the rest has no value.
 
-    These *core* columns are named as in the format, except that `interface` (a
-    number) stands for all fields that the interface decides, and `direction` is
-    `INGRESS` or `EGRESS`. The pkt_ addresses are the plain ones unless given.
-    Two columns are for the truth alone: `counts` is 1 for the one sighting of some
-    traffic that counts once it is deduplicated, and `is_request` is 1 for what a
-    client sends.
+    These *core* columns have the format's names, but for three. `interface` is the
+    number of the interface, which decides many fields. Two are for the truth alone:
+    `counts` is 1 for the one record of a packet that counts once it is deduplicated,
+    and `is_request` is 1 for what a client sends. The pkt_ addresses are the plain
+    ones unless given.
     """
-    known: dict[str, Values] = dict.fromkeys(_NUMBERS, NO_NUMBER)
-    known |= dict.fromkeys(_TEXTS, NO_TEXT)
-    known |= {"counts": 1, "is_request": 1}
-    known |= values
+    known = _WITHOUT_VALUES | values
     known.setdefault("pkt_srcaddr", known["srcaddr"])
     known.setdefault("pkt_dstaddr", known["dstaddr"])
-    return {name: np.broadcast_to(value, count) for name, value in known.items()}
+    return {
+        name: value if isinstance(value, np.ndarray) else np.full(count, value)
+        for name, value in known.items()
+    }
 
 
 @dataclass(frozen=True)
@@ -99,7 +71,7 @@ class Exchange:
         endpoint: Values | None = None,
         counts: tuple[bool, bool] = (True, True),
     ) -> list[Columns]:
-        """The two records per conversation that an interface writes.
+        """The two records of each conversation that an interface writes.
 
         Args:
             interface: Number of the interface.
@@ -111,8 +83,8 @@ class Exchange:
             counts: Whether the request and the reply count here, and not at another
                 interface that saw the same.
         """
-        leaves: dict[str, Values] = {"direction": EGRESS, "traffic_path": path}
-        enters: dict[str, Values] = {"direction": INGRESS}
+        leaves: dict[str, Values] = {"flow_direction": EGRESS, "traffic_path": path}
+        enters: dict[str, Values] = {"flow_direction": INGRESS}
         real = server[0] if endpoint is None else endpoint
         request = rows(
             self.count,
@@ -123,7 +95,6 @@ class Exchange:
             dstport=server[1],
             pkt_dstaddr=real,
             counts=int(counts[0]),
-            is_request=1,
             **self.both,
             **self.request,
             **(leaves if opens else enters),
@@ -143,12 +114,3 @@ class Exchange:
             **(enters if opens else leaves),
         )
         return [request, reply]
-
-
-def joined(groups: list[Columns]) -> Columns:
-    """All records of `groups`, ordered by start; the order of equals is kept."""
-    order = np.argsort(np.concatenate([g["start"] for g in groups]), kind="stable")
-    return {
-        name: np.concatenate([group[name] for group in groups])[order]
-        for name in groups[0]
-    }

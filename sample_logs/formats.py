@@ -1,22 +1,22 @@
 """The record formats of the sample flow logs: fields, their order and types."""
 
+from datetime import UTC, date, datetime, time
+
 import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-#: The columns of some records by field name. Text is held as codes of a
-#: `Vocabulary`; numbers that have no value hold `NO_NUMBER`.
+#: The columns of some records by field name. Text columns hold codes of a
+#: `Vocabulary`; numbers without a value are `NO_NUMBER`.
 Columns = dict[str, NDArray[np.int64]]
 
 #: Stands for "no value" in a number column; no field of the format is negative.
 NO_NUMBER = -1
 
-INT32_FIELDS = frozenset(
-    ("version", "srcport", "dstport", "protocol", "tcp_flags", "traffic_path")
-)
-INT64_FIELDS = frozenset(("packets", "bytes", "start", "end"))
+_INT32 = {"version", "srcport", "dstport", "protocol", "tcp_flags", "traffic_path"}
+_INT64 = {"packets", "bytes", "start", "end"}
 
-#: What a record without traffic (NODATA, SKIPDATA) still carries.
+#: The only fields with a value in records without traffic (NODATA, SKIPDATA).
 FIELDS_WITHOUT_TRAFFIC = frozenset(
     ("version", "account_id", "interface_id", "start", "end", "log_status")
 )
@@ -35,8 +35,8 @@ _DEFAULT = (
     "packets bytes start end action log_status"
 )
 
-# The order differs from the default on purpose: a reader that goes by position
-# instead of by name must fail on these files.
+# The order is not the default's: a reader that goes by position instead of by name
+# fails on these files.
 _V5 = (
     "start end version account_id region vpc_id subnet_id az_id interface_id "
     "instance_id type flow_direction traffic_path action protocol tcp_flags "
@@ -45,13 +45,13 @@ _V5 = (
     "bytes packets log_status"
 )
 
-# A release that no reader can know today, with one field of its own.
+# A version of the future, with a field that no reader has seen.
 _FUTURE = (
     "future_field log_status action end start bytes packets protocol tcp_flags "
     "flow_direction dstport srcport dstaddr srcaddr interface_id account_id version"
 )
 
-#: Fields in file order, by the value of `version` that AWS would write.
+#: Fields in file order, by the value of `version`.
 FORMATS: dict[int, tuple[str, ...]] = {
     2: tuple(_DEFAULT.split()),
     5: tuple(_V5.split()),
@@ -62,13 +62,35 @@ FORMATS: dict[int, tuple[str, ...]] = {
 
 def is_number(field: str) -> bool:
     """Whether `field` is an integer in Parquet; every other field is text."""
-    return field in INT32_FIELDS or field in INT64_FIELDS
+    return field in _INT32 or field in _INT64
 
 
 def parquet_type(field: str) -> pa.DataType:
     """The type that AWS gives `field` in Parquet."""
-    if field in INT32_FIELDS:
+    if field in _INT32:
         return pa.int32()
-    if field in INT64_FIELDS:
-        return pa.int64()
-    return pa.string()
+    return pa.int64() if field in _INT64 else pa.string()
+
+
+def midnight(day: date) -> int:
+    """The epoch second at which a UTC day starts, as `start` and `end` count."""
+    return int(datetime.combine(day, time(), UTC).timestamp())
+
+
+def utc_text(second: int) -> str:
+    """An epoch second as the truth has it."""
+    return f"{datetime.fromtimestamp(second, UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def where(columns: Columns, kept: NDArray[np.bool_]) -> Columns:
+    """The records that `kept` marks."""
+    return {name: column[kept] for name, column in columns.items()}
+
+
+def joined(groups: list[Columns]) -> Columns:
+    """All records of `groups`, ordered by start; the order of equals is kept."""
+    order = np.argsort(np.concatenate([g["start"] for g in groups]), kind="stable")
+    return {
+        name: np.concatenate([group[name] for group in groups])[order]
+        for name in groups[0]
+    }

@@ -1,35 +1,68 @@
-"""Puts a sample together: who records what on which day, and the truth about it."""
+"""Writes a sample: everyday and planted records day by day, and the truth."""
 
 import json
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from .delivery import Formatter
-from .exchange import Words, joined
-from .formats import Columns
-from .health import health
-from .incidents import FEWEST_DAYS, MINUTES_PER_FILE, Incidents
+from .formats import Columns, joined, midnight, where
+from .incidents import FEWEST_HOURS, MINUTES_PER_FILE, Incidents
 from .network import FLOW_LOGS
 from .planted import SMALLEST_SAMPLE, plant
 from .site import Site, draw_clients
-from .target import TRUTH_FILE, check_target, clear_target
+from .target import TRUTH_FILE, prepare_target
 from .traffic import Bulk
 from .truth import Truth, TruthCounter
-from .vocabulary import Vocabulary
+from .vocabulary import SKIPDATA, Vocabulary
 from .writer import FlowLogWriter
 
 #: Records that are made at a time; memory grows with it, and with nothing else.
 _CHUNK = 65_536
 
 # Traffic per hour of the day in UTC: low at night, two humps during the day.
-_HOURLY = "3 2 2 2 2 3 4 6 9 11 12 12 11 12 13 13 12 11 10 9 8 7 5 4"
+_HOURLY = np.cumsum(
+    [
+        0,
+        3,
+        2,
+        2,
+        2,
+        2,
+        3,
+        4,
+        6,
+        9,
+        11,
+        12,
+        12,
+        11,
+        12,
+        13,
+        13,
+        12,
+        11,
+        10,
+        9,
+        8,
+        7,
+        5,
+        4,
+    ]
+)
+# Shares of a day's traffic, and the second of the day by which each has started: half a
+# second short of midnight, so that no start rounds to the next day.
+_SHARES = _HOURLY / _HOURLY[-1]
+_SECONDS = np.append(np.arange(24) * 3600.0, 86_399.5)
 _WEEKEND = 0.6
 
 _FIRST_DAY = date(2013, 1, 1)
+# Records that start by then have ended, and AWS has written their files, both with a
+# file every few minutes and with one every half hour.
+_SECONDS_TO_DELIVERY = 1_200
 
 
 def generate(
@@ -44,13 +77,14 @@ def generate(
     top_n: int = 10,
     admin_ports: Sequence[int] = (22, 3389),
     incidents: bool = False,
+    until: datetime | None = None,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> Truth:
-    """Writes sample flow logs and `truth.json`, the exact answers about them.
+    """Write sample flow logs and `truth.json`, the exact answers about them.
 
     The same arguments give the same bytes (with the same numpy and pyarrow). The
-    records depend on `end_date`, `days`, `records` and `seed` only: another
+    records depend on `end_date`, `days`, `records`, `seed` and `until` only: another
     `records_per_file` packs the same records, in the same order per flow log, into
     other files. The marts in the truth depend on the remaining arguments too.
 
@@ -59,16 +93,17 @@ def generate(
         end_date: The last UTC day on which records start.
         days: How many days of records, up to and with `end_date`.
         records: Records in all files together. From `planted.SMALLEST_SAMPLE` on,
-            the planted cases are among them.
+            the planted records are among them.
         records_per_file: Rows in a file; the last file of a flow log holds the
             rest. None means about 200 files, of 500 to 100,000 rows each.
         seed: Decides all that chance decides; at least 0.
         lookback_days: Days before `end_date` that the marts look at.
         top_n: Rows of each top-talkers mart.
         admin_ports: Ports whose exposure is reported.
-        incidents: Whether to plant what the health models must report, and to write
-            what they must say into the truth. It takes records away and adds some, and
-            files come every half hour; the truth is about that.
+        incidents: Whether to plant what the health models must report, and to add it
+            to the truth. Files then come every half hour.
+        until: A time in UTC: no record ends and no file is created later. None means
+            the whole of `end_date`, and files of its records on the next day.
         overwrite: Whether to replace the files of an earlier run.
         progress: Called now and then with the number of records written so far.
 
@@ -83,58 +118,55 @@ def generate(
     """
     _check_at_least(1, days=days, records=records, top_n=top_n)
     _check_at_least(0, seed=seed, lookback_days=lookback_days)
-    if incidents:
-        _check_at_least(FEWEST_DAYS, days=days)
-        _check_at_least(SMALLEST_SAMPLE, records=records)
     if records_per_file is not None:
         _check_at_least(1, records_per_file=records_per_file)
-    _check_days(end_date, days)
-    _check_ports(admin_ports)
-    check_target(out, overwrite=overwrite)
-    if overwrite:
-        clear_target(out)
-    out.mkdir(parents=True, exist_ok=True)
+    if incidents:
+        _check_at_least(SMALLEST_SAMPLE, records=records)
+    end = _check_days(end_date, days, until, incidents)
+    for port in admin_ports:
+        if not 1 <= port <= 65_535:
+            raise ValueError(f"admin_ports must be between 1 and 65535, not {port}")
+    prepare_target(out, overwrite=overwrite)
 
     vocabulary = Vocabulary()
-    words = Words.of(vocabulary)
     clients = draw_clients(vocabulary, np.random.default_rng(seed), records)
     sites = [Site(flow_log, vocabulary, clients) for flow_log in FLOW_LOGS]
-    planted = {
-        (site, day): columns
-        for site in sites
-        if records >= SMALLEST_SAMPLE
-        for day, columns in plant(site, vocabulary, words, end_date, days).items()
-    }
     all_days = [end_date - timedelta(days=days - 1 - i) for i in range(days)]
-    trouble = Incidents(end_date, words) if incidents else None
-    if trouble is not None:
-        planted = {
-            (site, day): trouble.with_heartbeats(site, day, planted.get((site, day)))
-            for site in sites
-            for day in all_days
-        }
-    formatter = Formatter(vocabulary, words)
-    truth = TruthCounter(vocabulary.texts, end_date, lookback_days, top_n, admin_ports)
+    trouble = Incidents(end) if incidents else None
+    planted: dict[tuple[Site, date], Columns] = {}
+    for site in sites if records >= SMALLEST_SAMPLE else ():
+        by_day = plant(site, vocabulary, end_date, days)
+        if trouble:
+            by_day = {
+                day: trouble.with_heartbeats(site, day, by_day.get(day))
+                for day in all_days
+            }
+        for day, columns in by_day.items():
+            planted[site, day] = where(columns, columns["start"] < end)
 
-    texts = vocabulary.arrow()
-    rows_in_file = records_per_file or min(max(records // 200, 500), 100_000)
     counts = _shares_of_records(
-        records - sum(len(columns["start"]) for columns in planted.values()), all_days
+        records - sum(len(columns["start"]) for columns in planted.values()),
+        all_days,
+        end,
     )
+    formatter = Formatter(vocabulary)
+    truth = TruthCounter(vocabulary.texts, end_date, lookback_days, top_n, admin_ports)
+    texts = vocabulary.arrow()
     written = files = 0
     for number, site in enumerate(sites):
         writer = FlowLogWriter(
             out,
             site.flow_log,
             texts,
-            rows_in_file,
-            MINUTES_PER_FILE if trouble is not None else None,
+            records_per_file or min(max(records // 200, 500), 100_000),
+            MINUTES_PER_FILE if trouble else None,
+            until,
         )
         try:
             for day, count in zip(all_days, counts[number], strict=True):
                 seeds = [seed, number, day.toordinal()]
                 extra = planted.get((site, day))
-                for core in _day(site, words, day, int(count), seeds, extra, trouble):
+                for core in _day(site, day, end, int(count), seeds, extra, trouble):
                     columns = formatter.columns(core, site)
                     truth.add(columns, core)
                     writer.add(columns)
@@ -148,8 +180,8 @@ def generate(
         files += writer.files
 
     result = truth.result(files)
-    if trouble is not None:
-        result["health"] = health(out, trouble.write_malformed(out), end_date)
+    if trouble:
+        result["incidents"] = trouble.truth(trouble.write_malformed(out))
     text = json.dumps(result, indent=2) + "\n"
     (out / TRUTH_FILE).write_text(text, encoding="utf-8")
     return result
@@ -161,24 +193,40 @@ def _check_at_least(smallest: int, **arguments: int) -> None:
             raise ValueError(f"{name} must be at least {smallest}, not {value}")
 
 
-def _check_days(end_date: date, days: int) -> None:
+def _check_days(
+    end_date: date, days: int, until: datetime | None, incidents: bool
+) -> int:
+    """The epoch second before which all records start."""
     if days > (end_date - _FIRST_DAY).days + 1:
         raise ValueError(
             f"{days} days up to {end_date} begin before {_FIRST_DAY}, "
             "when there were no flow logs"
         )
+    end = midnight(end_date + timedelta(days=1))
+    if until is not None:
+        half_hours = (int(until.timestamp()) - _SECONDS_TO_DELIVERY) // 1_800
+        end = min(end, 1_800 * half_hours)
+    hours = (end - midnight(end_date - timedelta(days=days - 1))) / 3600
+    fewest = FEWEST_HOURS if incidents else 1
+    if hours < fewest:
+        raise ValueError(
+            f"{days} days up to {until or end_date} hold {max(hours, 0):g} hours of "
+            f"delivered records, but at least {fewest} are needed"
+        )
+    return end
 
 
-def _check_ports(admin_ports: Sequence[int]) -> None:
-    for port in admin_ports:
-        if not 1 <= port <= 65_535:
-            raise ValueError(f"admin_ports must lie in 1 to 65535, not {port}")
-
-
-def _shares_of_records(records: int, days: Sequence[date]) -> NDArray[np.int64]:
+def _shares_of_records(
+    records: int, days: Sequence[date], end: int
+) -> NDArray[np.int64]:
     """How many everyday records each flow log (row) has on each day (column)."""
     of_flow_log = np.array([flow_log.weight for flow_log in FLOW_LOGS], dtype=float)
-    of_day = np.array([_WEEKEND if day.weekday() >= 5 else 1.0 for day in days])
+    of_day = np.array(
+        [
+            (_WEEKEND if day.weekday() >= 5 else 1.0) * _share_until(day, end)
+            for day in days
+        ]
+    )
     weights = np.outer(of_flow_log, of_day)
     # Rounding the running total keeps the sum exact.
     until = np.rint(np.cumsum(weights) / weights.sum() * records).astype(np.int64)
@@ -186,35 +234,37 @@ def _shares_of_records(records: int, days: Sequence[date]) -> NDArray[np.int64]:
     return counts
 
 
+def _share_until(day: date, end: int) -> float:
+    """The share of a day's traffic that starts before an epoch second."""
+    return float(np.interp(end - midnight(day), _SECONDS, _SHARES))
+
+
 def _day(
     site: Site,
-    words: Words,
     day: date,
+    end: int,
     count: int,
     seeds: list[int],
     planted: Columns | None,
     incidents: Incidents | None,
 ) -> Iterator[Columns]:
     """A day's core records of a site, ordered by start, in chunks."""
-    midnight = int(datetime(day.year, day.month, day.day, tzinfo=UTC).timestamp())
-    hourly = [int(traffic) for traffic in _HOURLY.split()]
-    shares = np.cumsum([0, *hourly]) / sum(hourly)
-    # Half a second short of midnight, so that no start rounds to the next day.
-    seconds = midnight + np.append(np.arange(24) * 3600.0, 86_399.5)
+    share, seconds = _share_until(day, end), midnight(day) + _SECONDS
     chunks = max(1, -(-count // _CHUNK))
-    bounds = np.interp(np.arange(chunks + 1) / chunks, shares, seconds)
+    parts = np.arange(chunks + 1) / chunks * share
+    bounds = np.interp(parts, _SHARES, seconds).astype(np.int64)
     for chunk in range(chunks):
         size = count * (chunk + 1) // chunks - count * chunk // chunks
-        bulk = Bulk(site, words, np.random.default_rng([*seeds, chunk]))
+        bulk = Bulk(site, np.random.default_rng([*seeds, chunk]))
         groups = bulk.records(
-            size, (shares, seconds), (chunk / chunks, (chunk + 1) / chunks)
+            size, (_SHARES, seconds), (parts[chunk], parts[chunk + 1])
         )
         if incidents is not None:
-            groups = [incidents.everyday(group) for group in groups]
+            groups = [where(group, group["log_status"] != SKIPDATA) for group in groups]
         if planted is not None:
-            low, high = int(bounds[chunk]), int(bounds[chunk + 1])
-            in_chunk = (planted["start"] >= low) & (planted["start"] < high)
-            groups.append({name: c[in_chunk] for name, c in planted.items()})
+            start = planted["start"]
+            in_chunk = (start >= bounds[chunk]) & (start < bounds[chunk + 1])
+            groups.append(where(planted, in_chunk))
         records = joined(groups)
         if incidents is not None:
             records = incidents.delivered(site, records)

@@ -9,6 +9,7 @@ import hashlib
 import ipaddress
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -90,6 +91,7 @@ class FlowLog:
         """Whether its records have the pkt_ addresses."""
         return "pkt_srcaddr" in FORMATS[self.version]
 
+    @cached_property
     def interfaces(self) -> list[Interface]:
         """All interfaces of the VPC; the list index is their number."""
         return list(self._interfaces())
@@ -130,7 +132,7 @@ class FlowLog:
         Raises:
             KeyError: The VPC has no such interface.
         """
-        numbers = [i for i, face in enumerate(self.interfaces()) if face.role == role]
+        numbers = [i for i, face in enumerate(self.interfaces) if face.role == role]
         if number >= len(numbers):
             raise KeyError(f"{self.name} has no {role} interface {number}")
         return numbers[number]
@@ -148,6 +150,12 @@ FLOW_LOGS = (
     FlowLog("retail", "444455556666", "eu-west-1", 5, True, 60, "10.96", 9),
 )
 
+
+def flow_log_named(name: str) -> FlowLog:
+    """The flow log of that name."""
+    return next(flow_log for flow_log in FLOW_LOGS if flow_log.name == name)
+
+
 # Real, globally routable prefixes. Several lie right beside a range that is not
 # public (172.15 and 172.32, 192.167, 100.63 and 100.128, 11.x, 203.1), which a
 # careless comparison takes for internal.
@@ -157,31 +165,22 @@ _CLIENT_PREFIXES = (
     "176.31 185.220 188.166 191.96 192.167 194.87 203.1 212.58 217.72 223.25"
 )
 
-SERVICE_ADDRESSES = (
-    "52.216.12.44",
-    "52.216.131.9",
-    "52.217.4.70",
-    "54.239.28.85",
-    "52.94.236.248",
-    "13.224.14.91",
-    "13.225.78.30",
-    "104.16.132.229",
-    "142.250.74.46",
-    "151.101.1.69",
-    "172.217.16.142",
-    "199.232.33.63",
-    "3.5.140.2",
-    "18.204.77.10",
-    "34.117.59.81",
-)
-GIT_ADDRESSES = ("140.82.112.3", "140.82.121.4", "172.65.251.78")
-NTP_ADDRESSES = ("129.6.15.28", "162.159.200.1", "216.239.35.0")
-RESOLVER_ADDRESSES = ("8.8.8.8", "1.1.1.1", "9.9.9.9")
-# Where staff come from: the only public peers of SSH and RDP beside the planted.
-ADMIN_ADDRESSES = ("84.17.45.201", "84.17.45.202", "91.205.230.17", "46.114.3.88")
-ON_PREMISES_ADDRESSES = [f"10.250.{i}.{7 * i + 3}" for i in range(1, 13)]
-CGNAT_ADDRESSES = [f"100.{64 + 9 * i}.{i}.{i + 20}" for i in range(8)]
-SERVICE_V6_ADDRESSES = [f"2a00:1450:4001:{80 + i}::200e" for i in range(6)]
+#: Addresses outside of every VPC by the name of their pool.
+OUTSIDE_ADDRESSES = {
+    "services": (
+        "52.216.12.44 52.216.131.9 52.217.4.70 54.239.28.85 52.94.236.248 "
+        "13.224.14.91 13.225.78.30 104.16.132.229 142.250.74.46 151.101.1.69 "
+        "172.217.16.142 199.232.33.63 3.5.140.2 18.204.77.10 34.117.59.81"
+    ).split(),
+    "services_v6": [f"2a00:1450:4001:{80 + i}::200e" for i in range(6)],
+    "git": ["140.82.112.3", "140.82.121.4", "172.65.251.78"],
+    "ntp": ["129.6.15.28", "162.159.200.1", "216.239.35.0"],
+    "resolvers": ["8.8.8.8", "1.1.1.1", "9.9.9.9"],
+    # Staff: the only public peers of SSH and RDP beside the planted ones.
+    "admins": ["84.17.45.201", "84.17.45.202", "91.205.230.17", "46.114.3.88"],
+    "on_premises": [f"10.250.{i}.{7 * i + 3}" for i in range(1, 13)],
+    "cgnat": [f"100.{64 + 9 * i}.{i}.{i + 20}" for i in range(8)],
+}
 
 _AWS_SERVICES = {
     "52.216": "S3",

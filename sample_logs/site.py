@@ -1,4 +1,4 @@
-"""One flow log with everything in it as codes: who can talk, and what they are."""
+"""One flow log: its interfaces, and the addresses that they exchange traffic with."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ _CLUSTER = "sample-cluster"
 
 @dataclass(frozen=True)
 class Pool:
-    """Addresses that play one part, and their interfaces (or `OUTSIDE`)."""
+    """Addresses with one part in traffic, and their interfaces (or `OUTSIDE`)."""
 
     addresses: NDArray[np.int64]
     interfaces: NDArray[np.int64]
@@ -30,48 +30,45 @@ class Pool:
         return bool(self.interfaces[0] != OUTSIDE)
 
 
-@dataclass(frozen=True)
-class Clients:
-    """Codes of the random public addresses that all sites share."""
-
-    internet: Pool
-    scanners: Pool
-    internet_v6: Pool
-
-
 def draw_clients(
     vocabulary: Vocabulary, rng: np.random.Generator, records: int
-) -> Clients:
-    """Public clients and scanners, more of them for more records."""
+) -> dict[str, Pool]:
+    """Random public addresses that all sites share: more of them for more records."""
     internet = network.client_addresses(rng, min(max(records // 20, 500), 100_000))
     scanners = network.client_addresses(rng, min(max(records // 50, 200), 50_000))
-    return Clients(
-        internet=_outside(vocabulary, internet),
-        scanners=_outside(vocabulary, scanners),
-        internet_v6=_outside(vocabulary, network.client_v6_addresses(rng, 300)),
-    )
+    return {
+        "internet": _outside(vocabulary, internet),
+        "scanners": _outside(vocabulary, scanners),
+        "internet_v6": _outside(vocabulary, network.client_v6_addresses(rng, 300)),
+    }
 
 
 class Site:
     """A flow log's interfaces, pools and constants, as codes.
 
+    Args:
+        flow_log: The flow log.
+        vocabulary: Gets all texts that its records need.
+        clients: Pools that all sites share.
+
     Attributes:
-        pools: The parties of traffic by name.
+        pools: The pools by name; a role of `network.ROLE_SIZES` names its interfaces.
         interface_texts: Per text field, the code for each interface number.
-        constants: Codes of the fields that are the same in all records.
+        constants: What the fields hold that are the same in all records.
     """
 
     def __init__(
-        self, flow_log: FlowLog, vocabulary: Vocabulary, clients: Clients
+        self, flow_log: FlowLog, vocabulary: Vocabulary, clients: dict[str, Pool]
     ) -> None:
         self.flow_log = flow_log
-        self.interfaces = flow_log.interfaces()
-        self.pools = self._pools(vocabulary, clients)
+        self.interfaces = flow_log.interfaces
+        self.pools = clients | self._pools(vocabulary)
         self.interface_texts = {
             field: vocabulary.codes(texts)
             for field, texts in self._interface_texts().items()
         }
         self.constants = {
+            "version": flow_log.version,
             "account_id": vocabulary.code(flow_log.account_id),
             "region": vocabulary.code(flow_log.region),
             "vpc_id": vocabulary.code(flow_log.vpc_id),
@@ -79,39 +76,19 @@ class Site:
             "sublocation_id": NO_TEXT,
         }
 
-    def _pools(self, vocabulary: Vocabulary, clients: Clients) -> dict[str, Pool]:
-        pools = {
-            "internet": clients.internet,
-            "scanners": clients.scanners,
-            "internet_v6": clients.internet_v6,
-        }
-        outside = {
-            "services": network.SERVICE_ADDRESSES,
-            "services_v6": network.SERVICE_V6_ADDRESSES,
-            "git": network.GIT_ADDRESSES,
-            "ntp": network.NTP_ADDRESSES,
-            "resolvers": network.RESOLVER_ADDRESSES,
-            "admins": network.ADMIN_ADDRESSES,
-            "on_premises": network.ON_PREMISES_ADDRESSES,
-            "cgnat": network.CGNAT_ADDRESSES,
-            "vault": [network.backup_target(self.flow_log)],
-        }
-        for name, addresses in outside.items():
-            pools[name] = _outside(vocabulary, addresses)
-        for role in {face.role for face in self.interfaces}:
-            members = [i for i, f in enumerate(self.interfaces) if f.role == role]
-            pools[role] = self._inside(vocabulary, members, "address")
-            if role == "web":
-                pools["web_v6"] = self._inside(vocabulary, members, "address_v6")
-        everyone = list(range(len(self.interfaces)))
-        pools["everyone"] = self._inside(vocabulary, everyone, "address")
+    def _pools(self, vocabulary: Vocabulary) -> dict[str, Pool]:
+        vault = [network.backup_target(self.flow_log)]
+        outside = network.OUTSIDE_ADDRESSES | {"vault": vault}
+        pools = {name: _outside(vocabulary, texts) for name, texts in outside.items()}
+        numbers = {"everyone": list(range(len(self.interfaces)))}
+        for number, face in enumerate(self.interfaces):
+            numbers.setdefault(face.role, []).append(number)
+        for name, members in numbers.items():
+            texts = [self.interfaces[i].address for i in members]
+            pools[name] = Pool(vocabulary.codes(texts), np.array(members))
+        texts = [self.interfaces[i].address_v6 for i in numbers["web"]]
+        pools["web_v6"] = Pool(vocabulary.codes(texts), np.array(numbers["web"]))
         return pools
-
-    def _inside(
-        self, vocabulary: Vocabulary, members: Sequence[int], address: str
-    ) -> Pool:
-        texts = [getattr(self.interfaces[i], address) for i in members]
-        return Pool(vocabulary.codes(texts), np.array(members, dtype=np.int64))
 
     def _interface_texts(self) -> dict[str, list[str]]:
         faces = self.interfaces

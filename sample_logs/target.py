@@ -1,4 +1,4 @@
-"""The folder that a sample goes to: nothing of anybody else's is touched."""
+"""The folder that a sample goes to, in which all other files stay as they are."""
 
 from pathlib import Path
 
@@ -8,13 +8,14 @@ from .writer import PARTIAL_SUFFIX
 TRUTH_FILE = "truth.json"
 
 
-def check_target(out: Path, *, overwrite: bool) -> None:
-    """Makes sure that a sample can be written to `out`.
+def prepare_target(out: Path, *, overwrite: bool) -> None:
+    """Make the folder, and remove what an earlier run wrote to it.
 
     Raises:
         FileExistsError: `out` holds Parquet files or a truth file, and `overwrite`
             is false or the Parquet files are not this generator's.
         NotADirectoryError: `out` is a file.
+        OSError: A file cannot be removed, or the folder cannot be made.
     """
     if out.exists() and not out.is_dir():
         raise NotADirectoryError(f"{out} is not a folder")
@@ -25,36 +26,25 @@ def check_target(out: Path, *, overwrite: bool) -> None:
             f"{out} already holds {what}; choose another folder, or pass --overwrite "
             "to replace the files of an earlier run"
         )
-    foreign = [path for path in files if not _is_ours(path, out)]
+    foreign = [path.relative_to(out) for path in files if not _is_ours(path, out)]
     if foreign:
         raise FileExistsError(
             f"{out} holds {len(foreign):,} Parquet file(s) that were not generated, "
-            f"{foreign[0].relative_to(out)} among them; choose another folder"
+            f"{foreign[0]} among them; choose another folder"
         )
-
-
-def clear_target(out: Path) -> None:
-    """Removes what earlier runs wrote to `out`, and the folders this leaves empty.
-
-    Raises:
-        OSError: A file cannot be removed.
-    """
-    for path in sorted((out / "AWSLogs").rglob("*.parquet")):
-        if _is_ours(path, out):
-            path.unlink()
-            _remove_empty(path.parent, out)
-    for flow_log in FLOW_LOGS:
-        (out / f"{flow_log.flow_log_id}{PARTIAL_SUFFIX}").unlink(missing_ok=True)
-    (out / TRUTH_FILE).unlink(missing_ok=True)
+    out.mkdir(parents=True, exist_ok=True)
+    for path in files:
+        path.unlink()
+        folder = path.parent
+        while folder != out and not any(folder.iterdir()):
+            folder.rmdir()
+            folder = folder.parent
+    unfinished = [f"{flow_log.flow_log_id}{PARTIAL_SUFFIX}" for flow_log in FLOW_LOGS]
+    for name in (*unfinished, TRUTH_FILE):
+        (out / name).unlink(missing_ok=True)
 
 
 def _is_ours(path: Path, out: Path) -> bool:
     return path.is_relative_to(out / "AWSLogs") and any(
         f"_{flow_log.flow_log_id}_" in path.name for flow_log in FLOW_LOGS
     )
-
-
-def _remove_empty(folder: Path, out: Path) -> None:
-    while folder != out and not any(folder.iterdir()):
-        folder.rmdir()
-        folder = folder.parent

@@ -4,29 +4,28 @@ import numpy as np
 from numpy.typing import NDArray
 
 from .exchange import (
-    INGRESS,
     INTERNET_GATEWAY,
     PRIVATE_GATEWAY,
     SAME_VPC,
     TCP,
     Exchange,
-    Words,
+    Values,
     rows,
 )
 from .formats import Columns
 from .kinds import KINDS, Kind
 from .site import Pool, Site
-from .vocabulary import NO_TEXT
+from .vocabulary import ACCEPT, BPA, INGRESS, NO_TEXT, NODATA, OK, REJECT, SKIPDATA
 
 Integers = NDArray[np.int64]
 Floats = NDArray[np.float64]
 
-
+_ACCEPTED: dict[str, Values] = {"action": ACCEPT, "log_status": OK}
 _NODATA_SHARE, _SKIPDATA_SHARE, _REPLICATION_SHARE = 0.03, 0.002, 0.02
 _SCANNED_PORTS = np.array([22, 22, 3389, 3389, 23, 23, 445, 445, 80, 1433, 5900])
 
-# Flags add up over a record's interval. A record of a connection's middle has
-# none, since a lone ACK is not recorded.
+# A record's flags are those of its interval, combined with "or". A record of a
+# connection's middle has none, since AWS does not record a lone ACK.
 _REQUEST_FLAGS = np.array([2, 2, 3, 3, 0])
 _REPLY_FLAGS = np.array([18, 18, 19, 19, 0])
 _SYN = 2
@@ -37,15 +36,12 @@ class Bulk:
 
     Args:
         site: The flow log that sees the traffic.
-        words: Codes of the fixed words.
         rng: The only source of chance.
     """
 
-    def __init__(self, site: Site, words: Words, rng: np.random.Generator) -> None:
+    def __init__(self, site: Site, rng: np.random.Generator) -> None:
         self._site = site
         self._rng = rng
-        self._accepted = {"action": words.accept, "log_status": words.ok}
-        self._words = words
 
     def records(
         self, count: int, times: tuple[Floats, Floats], part: tuple[float, float]
@@ -54,8 +50,8 @@ class Bulk:
 
         Args:
             count: How many.
-            times: Shares of the day's traffic, and the epoch second by which each
-                share has started.
+            times: Shares of a day's traffic, and the epoch second by which each share
+                of it has started.
             part: The shares between which these records start.
         """
         groups: list[Columns] = []
@@ -64,7 +60,7 @@ class Bulk:
         def starts(share: float, size: int) -> Integers:
             """Starts of as many units of `size` records as make up the share."""
             nonlocal left
-            # Chance rounds, or small counts would never hold the rare kinds.
+            # Rounded at random; else small samples would never hold the rare kinds.
             wanted = int(count * share / size + self._rng.random())
             units = min(wanted, left // size)
             left -= units * size
@@ -82,12 +78,8 @@ class Bulk:
         if "replica" in self._site.pools:
             size = 4 * len(self._pool("replica").addresses)
             groups += self._replication(starts(_REPLICATION_SHARE, size))
-        groups.append(
-            self._without_traffic(self._words.nodata, starts(_NODATA_SHARE, 1))
-        )
-        groups.append(
-            self._without_traffic(self._words.skipdata, starts(_SKIPDATA_SHARE, 1))
-        )
+        groups.append(self._without_traffic(NODATA, starts(_NODATA_SHARE, 1)))
+        groups.append(self._without_traffic(SKIPDATA, starts(_SKIPDATA_SHARE, 1)))
         groups.append(self._scans(starts(1.0, 1)))
         return groups
 
@@ -130,7 +122,7 @@ class Bulk:
                 "protocol": protocol,
                 "start": start,
                 "end": self._ends(start),
-                **self._accepted,
+                **_ACCEPTED,
             },
             request={
                 "tcp_flags": _REQUEST_FLAGS[stage] * is_tcp,
@@ -186,9 +178,10 @@ class Bulk:
         server: tuple[Integers, Integers],
         has_ports: NDArray[np.bool_],
     ) -> list[Columns]:
-        """What the NAT gateway writes: its private side, then its public side.
+        """What the NAT gateway's interface writes, for its private and public side.
 
-        Only the pkt_ addresses show that it is what the client's interface saw.
+        Without the pkt_ addresses, nothing shows that the client's interface wrote the
+        same, so these records count as well.
         """
         counts = (not self._site.flow_log.has_packet_addresses,) * 2
         gateway = self._pool("nat")
@@ -215,9 +208,9 @@ class Bulk:
         ]
 
     def _replication(self, start: Integers) -> list[Columns]:
-        """The primary writes the same to each replica, which sends it back.
+        """A database's primary sends the same to each replica, which sends it back.
 
-        Nothing else reaches a replica, so that their sums of bytes are equal: ties.
+        A replica has no other traffic, so their sums of bytes are equal: ties.
         """
         primary, replicas = self._pool("primary"), self._pool("replica")
         count = len(start)
@@ -232,7 +225,7 @@ class Bulk:
                     "protocol": TCP,
                     "start": start,
                     "end": self._ends(start),
-                    **self._accepted,
+                    **_ACCEPTED,
                     **size,
                 },
                 request={"tcp_flags": _REQUEST_FLAGS[0]},
@@ -259,7 +252,7 @@ class Bulk:
         )
 
     def _scans(self, start: Integers) -> Columns:
-        """The internet's knocking, all of it rejected."""
+        """Requests of scanners on the internet, all of them rejected."""
         count = len(start)
         target, interface = self._pick("everyone", count)
         packets = self._rng.integers(1, 4, count)
@@ -277,8 +270,8 @@ class Bulk:
             start=start,
             end=self._ends(start),
             tcp_flags=_SYN,
-            direction=INGRESS,
-            action=self._words.reject,
-            reject_reason=np.where(blocked, self._words.blocked_public_access, NO_TEXT),
-            log_status=self._words.ok,
+            flow_direction=INGRESS,
+            action=REJECT,
+            reject_reason=np.where(blocked, BPA, NO_TEXT),
+            log_status=OK,
         )

@@ -1,35 +1,52 @@
-"""The exact answers, added up from the records that were written.
+"""The exact answers, added up as the records are written.
 
-This module knows nothing of how records are made. It sees the delivered columns and
-follows the definitions of the marts; from the generator it takes which sighting of
-some traffic counts, and which end opened it.
+Which record of a packet counts, and which end is the client, the generator says of
+each record; the models have to find both out.
 """
 
+import ipaddress
 from collections import Counter
 from collections.abc import Sequence
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, timedelta
 from typing import Any, NotRequired, TypedDict
 
 import numpy as np
+import pyarrow as pa
 from numpy.typing import NDArray
 
-from .conversations import ConversationCounter, dedup_basis
-from .exposure import ExposureCounter
-from .formats import NO_NUMBER, Columns
+from .exchange import TCP, UDP
+from .formats import Columns, midnight, utc_text, where
+from .vocabulary import ACCEPT, INGRESS, NO_TEXT
 
 _DAY = 86_400
+_SSH_PORT, _FIRST_EPHEMERAL_PORT = 22, 1024
 _TALKER_KEYS = {
     "top_talkers_by_destination": "dstaddr",
     "top_talkers_by_source": "srcaddr",
     "top_talkers_by_interface": "interface_id",
 }
-_ADDRESS_KEYS = {
-    mart: key for mart, key in _TALKER_KEYS.items() if key != "interface_id"
+# By whether records without and with the pkt_ addresses have the key.
+_BASES = {
+    (True, False): "addresses",
+    (False, True): "packet_addresses",
+    (True, True): "mixed",
 }
+_SUMS = {
+    "first": "min",
+    "last": "max",
+    "records": "sum",
+    "requests": "sum",
+    "bytes": "sum",
+}
+_INTERFACE = ("interface_id", "instance_id", "vpc_id", "account_id")
 
 
 class Truth(TypedDict):
-    """What `truth.json` holds: counts of records, sizes in bytes, times in UTC."""
+    """What `truth.json` holds: counts of records, sizes in bytes, times in UTC.
+
+    `marts` has rows of the marts, with the columns that the generator can tell.
+    `incidents` is there if they were asked for.
+    """
 
     as_of: str
     lookback_days: int
@@ -40,7 +57,7 @@ class Truth(TypedDict):
     records_by_log_status: dict[str, int]
     days: list[dict[str, Any]]
     marts: dict[str, list[dict[str, Any]]]
-    health: NotRequired[dict[str, Any]]
+    incidents: NotRequired[dict[str, Any]]
 
 
 class TruthCounter:
@@ -67,75 +84,53 @@ class TruthCounter:
         self._lookback_days = lookback_days
         self._top_n = top_n
         self._admin_ports = sorted(set(admin_ports))
-        midnight = int(
-            datetime(as_of.year, as_of.month, as_of.day, tzinfo=UTC).timestamp()
-        )
-        self._window = (midnight - lookback_days * _DAY, midnight + _DAY)
-        self._accept = texts.index("ACCEPT")
-        self._records = 0
+        today = midnight(as_of)
+        self._window = (today - lookback_days * _DAY, today + _DAY)
         self._statuses: Counter[str] = Counter()
         self._days: dict[int, Counter[str]] = {}
-        # Sums of bytes, packets and records by the code of the key.
+        # Bytes, packets, records and deduplicated bytes by the code of the key.
         self._talkers = {
-            mart: np.zeros((3, len(texts)), dtype=np.int64) for mart in _TALKER_KEYS
+            mart: np.zeros((4, len(texts)), dtype=np.int64) for mart in _TALKER_KEYS
         }
-        # Bytes, each once, and which addresses have records with and without pkt_
-        # addresses.
-        self._deduplicated = {
-            mart: np.zeros(len(texts), dtype=np.int64) for mart in _ADDRESS_KEYS
-        }
+        # Which keys have records without and with the pkt_ addresses.
         self._bases = {
-            mart: np.zeros((2, len(texts)), dtype=np.bool_) for mart in _ADDRESS_KEYS
+            mart: np.zeros((2, len(texts)), dtype=np.bool_) for mart in _TALKER_KEYS
         }
-        self._conversations = ConversationCounter(texts, top_n)
-        self._exposures = ExposureCounter(texts, self._admin_ports)
+        self._contacts: list[pa.Table] = []
 
     def add(self, columns: Columns, core: Columns) -> None:
-        """Counts records; a field that is not there has no value.
+        """Count records.
 
         Args:
             columns: The records as their format delivers them.
             core: The same records as they were made.
         """
-        start = columns["start"]
-        accepted = columns["action"] == self._accept
-        self._records += len(start)
         for code, count in _counts(columns["log_status"]):
             self._statuses[self._texts[code]] += count
-        once = accepted & (core["counts"] == 1)
-        self._add_days(start // _DAY, accepted, once, columns["bytes"])
-
+        accepted = columns["action"] == ACCEPT
+        self._add_days(columns["start"] // _DAY, accepted, columns, core)
         first, end = self._window
-        in_window = (start >= first) & (start < end)
-        self._add_talkers(columns, accepted & in_window)
-        self._add_deduplicated(columns, accepted & in_window, once & in_window)
-        self._conversations.add(core, columns, once & in_window)
-        self._exposures.add(columns, accepted & in_window)
+        counted = accepted & (columns["start"] >= first) & (columns["start"] < end)
+        columns, core = where(columns, counted), where(core, counted)
+        self._add_talkers(columns, core["counts"] == 1)
+        self._add_contacts(columns, core)
 
     def result(self, files: int) -> Truth:
         """The answers over all records added; `files` is reported as it is."""
-        days = [
-            {
-                "date": (date(1970, 1, 1) + timedelta(days=day)).isoformat(),
-                "records": counter["records"],
-                "accepted_records": counter["accepted_records"],
-                "accepted_bytes": counter["accepted_bytes"],
-                "deduplicated_bytes": counter["deduplicated_bytes"],
-            }
-            for day, counter in sorted(self._days.items())
-        ]
         marts = {mart: self._top_talkers(mart) for mart in _TALKER_KEYS}
-        marts |= self._conversations.results()
-        marts["admin_exposure"] = self._exposures.result()
+        marts["admin_exposure"] = self._exposures()
         return {
             "as_of": self._as_of.isoformat(),
             "lookback_days": self._lookback_days,
             "top_n": self._top_n,
             "admin_ports": self._admin_ports,
-            "records": self._records,
+            "records": self._statuses.total(),
             "files": files,
             "records_by_log_status": dict(sorted(self._statuses.items())),
-            "days": days,
+            "days": [
+                {"date": (date(1970, 1, 1) + timedelta(days=day)).isoformat()} | counter
+                for day, counter in sorted(self._days.items())
+            ],
             "marts": marts,
         }
 
@@ -143,75 +138,124 @@ class TruthCounter:
         self,
         days: NDArray[np.int64],
         accepted: NDArray[np.bool_],
-        once: NDArray[np.bool_],
-        sizes: NDArray[np.int64],
+        columns: Columns,
+        core: Columns,
     ) -> None:
-        has_bytes = sizes != NO_NUMBER
+        once = accepted & (core["counts"] == 1)
         for day, count in _counts(days):
             of_day = days == day
-            counter = self._days.setdefault(day, Counter())
-            counter["records"] += count
-            counter["accepted_records"] += int((accepted & of_day).sum())
-            for name, counted in (("accepted", accepted), ("deduplicated", once)):
-                size = sizes[counted & of_day & has_bytes].sum()
-                counter[f"{name}_bytes"] += int(size)
+            self._days.setdefault(day, Counter()).update(
+                records=count,
+                accepted_records=int((accepted & of_day).sum()),
+                accepted_bytes=int(columns["bytes"][accepted & of_day].sum()),
+                deduplicated_bytes=int(columns["bytes"][once & of_day].sum()),
+            )
 
-    def _add_talkers(self, columns: Columns, counted: NDArray[np.bool_]) -> None:
-        has_bytes = counted & (columns["bytes"] != NO_NUMBER)
-        sizes = columns["bytes"][has_bytes]
-        packets = columns["packets"][has_bytes]
-        packets = np.where(packets == NO_NUMBER, 0, packets)
+    def _add_talkers(self, columns: Columns, once: NDArray[np.bool_]) -> None:
+        sizes = columns["bytes"]
         for mart, key in _TALKER_KEYS.items():
-            codes = columns[key][has_bytes]
-            for sums, values in zip(
-                self._talkers[mart], (sizes, packets, np.ones_like(sizes)), strict=True
-            ):
-                np.add.at(sums, codes, values)
-
-    def _add_deduplicated(
-        self,
-        columns: Columns,
-        accepted: NDArray[np.bool_],
-        once: NDArray[np.bool_],
-    ) -> None:
-        has_bytes = columns["bytes"] != NO_NUMBER
-        has_packet_addresses = "pkt_srcaddr" in columns
-        for mart, key in _ADDRESS_KEYS.items():
-            real = f"pkt_{key}" if has_packet_addresses else key
-            counted = once & has_bytes
-            codes = columns[real][counted]
-            np.add.at(self._deduplicated[mart], codes, columns["bytes"][counted])
-            basis = self._bases[mart][int(has_packet_addresses)]
-            basis[codes] = True
-            basis[columns[key][accepted & has_bytes]] = True
+            bytes_, packets, records, deduplicated = self._talkers[mart]
+            codes = columns[key]
+            real = columns.get(f"pkt_{key}", codes)[once]
+            np.add.at(bytes_, codes, sizes)
+            np.add.at(packets, codes, columns["packets"])
+            np.add.at(records, codes, 1)
+            np.add.at(deduplicated, real, sizes[once])
+            basis = self._bases[mart][int("pkt_srcaddr" in columns)]
+            basis[codes] = basis[real] = True
 
     def _top_talkers(self, mart: str) -> list[dict[str, Any]]:
-        key = _TALKER_KEYS[mart]
-        sizes, packets, records = self._talkers[mart].tolist()
-        talkers = [
-            (-sizes[code], text, code)
-            for code, text in enumerate(self._texts)
-            if records[code] and text != "-"
-        ]
-        top = sorted(talkers)[: self._top_n]
-        return [
-            {
+        sums = self._talkers[mart].T.tolist()
+        talkers = sorted(
+            (-total_bytes, self._texts[code], code)
+            for code, (total_bytes, _, records, _) in enumerate(sums)
+            if records
+        )
+        rows = []
+        for rank, (_, text, code) in enumerate(talkers[: self._top_n], start=1):
+            total_bytes, packets, records, deduplicated = sums[code]
+            row = {
                 "rank": rank,
-                key: text,
-                "total_bytes": sizes[code],
-                "total_packets": packets[code],
-                "records": records[code],
+                _TALKER_KEYS[mart]: text,
+                "total_bytes": total_bytes,
+                "total_packets": packets,
+                "records": records,
             }
-            | (self._once(mart, code) if mart in _ADDRESS_KEYS else {})
-            for rank, (_, text, code) in enumerate(top, start=1)
-        ]
+            if mart != "top_talkers_by_interface":
+                row["total_bytes_deduplicated"] = deduplicated
+                row["dedup_basis"] = _BASES[tuple(self._bases[mart][:, code].tolist())]
+            rows.append(row)
+        return rows
 
-    def _once(self, mart: str, code: int) -> dict[str, Any]:
-        without, having = self._bases[mart][:, code].tolist()
-        return {
-            "total_bytes_deduplicated": int(self._deduplicated[mart][code]),
-            "dedup_basis": dedup_basis(having, not without),
+    def _add_contacts(self, columns: Columns, core: Columns) -> None:
+        """Add up what clients exchanged over admin ports, whoever they are."""
+        is_request = core["is_request"] == 1
+        port = np.where(is_request, core["dstport"], core["srcport"])
+        is_udp = (core["protocol"] == UDP) & (port != _SSH_PORT)
+        chosen = np.isin(port, self._admin_ports) & (is_udp | (core["protocol"] == TCP))
+        source, target = core["pkt_srcaddr"], core["pkt_dstaddr"]
+        at_server = (core["flow_direction"] == INGRESS) == is_request
+        values = {
+            "server": np.where(is_request, target, source),
+            "client": np.where(is_request, source, target),
+            "port": port,
+            "protocol": core["protocol"],
+            "at_server": at_server & ("flow_direction" in columns),
+            **{
+                name: columns.get(name, np.full(len(port), NO_TEXT))
+                for name in _INTERFACE
+            },
+            "first": core["start"],
+            "last": core["start"],
+            "records": np.ones_like(port),
+            "requests": core["is_request"],
+            "bytes": core["bytes"],
         }
+        self._contacts.append(_summed(pa.table(where(values, chosen))))
+
+    def _exposures(self) -> list[dict[str, Any]]:
+        """One row per internal and external address, port and protocol."""
+        rows: list[dict[str, Any]] = []
+        contacts = _summed(pa.concat_tables(self._contacts))
+        for contact in contacts.to_pylist():
+            server, client, *interface = (
+                self._texts[contact[name]] for name in ("server", "client", *_INTERFACE)
+            )
+            # A VPC's IPv6 addresses are public: only the direction shows the server.
+            is_ours = ipaddress.ip_address(server).is_private or (
+                ":" in server and contact["at_server"]
+            )
+            evidence = "both"
+            if contact["requests"] in (0, contact["records"]):
+                evidence = "request" if contact["requests"] else "reply"
+            # From a high port, a reply alone may come from a client of ours.
+            is_shown = evidence != "reply" or contact["port"] < _FIRST_EPHEMERAL_PORT
+            if is_ours and is_shown and ipaddress.ip_address(client).is_global:
+                rows.append(
+                    {
+                        "internal_addr": server,
+                        "external_addr": client,
+                        "port": contact["port"],
+                        "protocol": contact["protocol"],
+                        "evidence": evidence,
+                        "first_seen_at": utc_text(contact["first"]),
+                        "last_seen_at": utc_text(contact["last"]),
+                        "records": contact["records"],
+                        "bytes": contact["bytes"],
+                    }
+                    | {
+                        name: None if text == "-" else text
+                        for name, text in zip(_INTERFACE, interface, strict=True)
+                    }
+                )
+        return sorted(rows, key=lambda row: list(row.values())[:4])
+
+
+def _summed(contacts: pa.Table) -> pa.Table:
+    keys = contacts.column_names[: -len(_SUMS)]
+    grouped = contacts.group_by(keys).aggregate(list(_SUMS.items()))
+    names = [f"{name}_{function}" for name, function in _SUMS.items()]
+    return grouped.select(keys + names).rename_columns(contacts.column_names)
 
 
 def _counts(values: NDArray[np.int64]) -> list[tuple[int, int]]:

@@ -6,32 +6,36 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-#: The code of the literal `-`, which stands for "no value" in text fields.
-NO_TEXT = 0
+_FIXED = "- ACCEPT REJECT OK NODATA SKIPDATA BPA ingress egress IPv4 IPv6".split()
+#: Codes of the fixed texts. `NO_TEXT` is the literal `-`, which AWS writes for "no
+#: value"; `BPA` is the reject reason of a VPC's Block Public Access.
+NO_TEXT, ACCEPT, REJECT, OK, NODATA, SKIPDATA, BPA, INGRESS, EGRESS, IPV4, IPV6 = range(
+    len(_FIXED)
+)
 
 
 class Vocabulary:
     """Texts and their codes.
 
-    Records hold codes, so that millions of them can be built, sorted and summed
-    as numpy arrays.
+    Records hold codes, so that numpy can draw, sort and sum millions of them.
     """
 
     def __init__(self) -> None:
-        self.texts: list[str] = ["-"]
-        self._codes: dict[str, int] = {"-": NO_TEXT}
+        self.texts: list[str] = []
+        self._codes: dict[str, int] = {}
+        self.codes(_FIXED)
 
     def code(self, text: str) -> int:
-        """The code of `text`, which is added if it is new."""
+        """Return the code of `text`, which is added if it is new."""
         code = self._codes.setdefault(text, len(self.texts))
         if code == len(self.texts):
             self.texts.append(text)
         return code
 
     def codes(self, texts: Iterable[str]) -> NDArray[np.int64]:
-        """The codes of `texts`, in their order."""
+        """Return the codes of `texts`, in their order."""
         return np.array([self.code(text) for text in texts], dtype=np.int64)
 
     def arrow(self) -> pa.Array:
-        """The texts so far, so that the element at a code is its text."""
+        """Return the texts so far; the element at a code is its text."""
         return pa.array(self.texts, type=pa.string())

@@ -9,24 +9,24 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from .formats import FORMATS, NO_NUMBER, Columns, is_number, parquet_type
+from .formats import FORMATS, NO_NUMBER, Columns, is_number, parquet_type, where
 from .network import FLOW_LOGS, FlowLog
 
 #: What a file is called until its last record is known, which gives it its name.
 PARTIAL_SUFFIX = ".partial"
 
 _ROW_GROUP = 131_072
-_DELIVERY_MINUTES = 5
-# A record may end ten minutes after it starts, and five later AWS writes the file.
-_DELIVERY_SECONDS = 900
+# A record ends up to ten minutes after it starts, and AWS writes the file five later.
+DELIVERY_SECONDS = 900
+_DELIVERY_STEP = 300
 _LATE_EVERY = 29
 
 
 class FlowLogWriter:
     """Writes the records of one flow log to files of equal numbers of rows.
 
-    Rows of a large file leave memory in row groups, so that memory does not grow
-    with the size of files.
+    It writes a large file in row groups, so that memory does not grow with the size of
+    files.
 
     Args:
         out: The folder that stands for the bucket.
@@ -34,6 +34,8 @@ class FlowLogWriter:
         texts: The text of each code.
         records_per_file: Rows in a file; the last one holds the rest.
         minutes_per_file: How much of the records' time a file covers at most; None
+            for any.
+        until: The latest time at which AWS may create a file that comes late; None
             for any.
     """
 
@@ -44,12 +46,14 @@ class FlowLogWriter:
         texts: pa.Array,
         records_per_file: int,
         minutes_per_file: int | None = None,
+        until: datetime | None = None,
     ) -> None:
         self._out = out
         self._flow_log = flow_log
         self._texts = texts
         self._records_per_file = records_per_file
         self._seconds_per_file = 60 * minutes_per_file if minutes_per_file else None
+        self._until = until
         self._slot = 0
         self._schema = pa.schema(
             [(field, parquet_type(field)) for field in FORMATS[flow_log.version]]
@@ -75,7 +79,7 @@ class FlowLogWriter:
             if self._file_rows and slot != self._slot:
                 self._finish_file()
             self._slot = int(slot)
-            self._add({name: c[slots == slot] for name, c in columns.items()})
+            self._add(where(columns, slots == slot))
 
     def _add(self, columns: Columns) -> None:
         total, taken = len(columns["start"]), 0
@@ -122,8 +126,7 @@ class FlowLogWriter:
         self._pending, self._pending_rows = [], 0
         self._last_end = max(self._last_end, int(columns["end"].max()))
         if self._parquet is None:
-            # AWS's types are all the schema there is: Arrow's own copy of it would
-            # give dictionary types back to readers that use Arrow.
+            # Without Arrow's own copy of the schema, as AWS writes files.
             self._parquet = pq.ParquetWriter(
                 self._partial,
                 self._schema,
@@ -146,17 +149,17 @@ class FlowLogWriter:
         self._file_rows = self._last_end = 0
 
     def _created_at(self) -> datetime:
-        """Minutes after the last record's end, and now and then many hours."""
+        """Minutes after the last record's end; of a few files, hours after it."""
         if self._seconds_per_file is not None:
             covered = (self._slot + 1) * self._seconds_per_file
-            return datetime.fromtimestamp(covered + _DELIVERY_SECONDS, UTC)
-        step = 60 * _DELIVERY_MINUTES
-        delivered = (self._last_end // step + 2) * step
+            return datetime.fromtimestamp(covered + DELIVERY_SECONDS, UTC)
+        delivered = (self._last_end // _DELIVERY_STEP + 2) * _DELIVERY_STEP
         created = datetime.fromtimestamp(delivered, UTC)
-        # Offset by flow log, so that even a sample of few files has a late one.
+        late = created + timedelta(hours=6 + 11 * (self.files % 4))
+        # Counted from the flow log's number, so that small samples have late files too.
         turn = self.files + 5 * FLOW_LOGS.index(self._flow_log)
-        if turn % _LATE_EVERY == 0:
-            created += timedelta(hours=6 + 11 * (self.files % 4))
+        if turn % _LATE_EVERY == 0 and (self._until is None or late <= self._until):
+            return late
         return created
 
     def _table(self, columns: Columns) -> pa.Table:
