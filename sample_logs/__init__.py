@@ -3,7 +3,7 @@
     python -m sample_logs --out sample_data
 
 writes the objects that AWS would write to S3 (several accounts, regions, formats
-and both folder layouts) and `truth.json`, which says what the marts must find.
+and both folder layouts) and `truth.json`, the answers that the marts must give.
 """
 
 from .generation import generate

@@ -14,7 +14,7 @@ _SECONDS_BETWEEN_LINES = 5.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command line.
+    """Run the command line.
 
     Args:
         arguments: Words after the program's name; None takes the process's own.
@@ -23,37 +23,27 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 if the sample was written, 1 if it could not be.
 
     Raises:
-        SystemExit: The arguments are wrong (status 2), or help was asked for.
+        SystemExit: The arguments are wrong (status 2), or the user asked for help.
     """
     parser = _parser()
-    options = parser.parse_args(arguments)
-    started = time.monotonic()
+    options = vars(parser.parse_args(arguments))
+    started, now = time.monotonic(), datetime.now(UTC)
+    if options["end_date"] is None:
+        options |= {"end_date": now.date(), "until": now}
+    out = options["out"]
     try:
-        truth = generate(
-            options.out,
-            end_date=options.end_date or datetime.now(UTC).date(),
-            days=options.days,
-            records=options.records,
-            records_per_file=options.records_per_file,
-            seed=options.seed,
-            lookback_days=options.lookback_days,
-            top_n=options.top_n,
-            admin_ports=options.admin_ports,
-            incidents=options.incidents,
-            overwrite=options.overwrite,
-            progress=_progress(options.records, started),
-        )
+        truth = generate(**options, progress=_progress(options["records"], started))
     except ValueError as error:
         parser.error(str(error))
     except OSError as error:
         print(f"sample_logs: {error}", file=sys.stderr)
         return 1
     print(
-        f"{truth['records']:,} records in {truth['files']:,} files below "
-        f"{options.out}, {truth['days'][0]['date']} to {truth['days'][-1]['date']}, "
+        f"{truth['records']:,} records in {truth['files']:,} files below {out}, "
+        f"{truth['days'][0]['date']} to {truth['days'][-1]['date']}, "
         f"in {time.monotonic() - started:.1f} s"
     )
-    print(f"The answers they must give: {options.out / 'truth.json'}")
+    print(f"The right answers about them: {out / 'truth.json'}")
     return 0
 
 
@@ -65,22 +55,31 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--out", type=Path, required=True, help="folder that stands for the bucket")
-    add("--end-date", type=_day, help="last UTC day, YYYY-MM-DD (None: today)")
-    add("--days", type=_at_least(1), default=7, help="days of records")
-    add("--records", type=_at_least(1), default=100_000, help="records in all files")
+    add(
+        "--end-date",
+        type=_day,
+        help="last UTC day, YYYY-MM-DD (None: today, until now)",
+    )
+    add("--days", type=int, default=7, help="days of records")
+    add("--records", type=int, default=100_000, help="records in all files")
     add(
         "--records-per-file",
-        type=_at_least(1),
+        type=int,
         help="rows in a file (None: about 200 files of 500 to 100,000 rows)",
     )
-    add("--seed", type=_at_least(0), default=7, help="decides what chance decides")
-    add("--lookback-days", type=_at_least(0), default=30, help="window of the truth")
-    add("--top-n", type=_at_least(1), default=10, help="top talkers in the truth")
+    add("--seed", type=int, default=7, help="another seed gives other records")
+    add(
+        "--lookback-days",
+        type=int,
+        default=30,
+        help="days before the last one that the answers look at",
+    )
+    add("--top-n", type=int, default=10, help="top talkers in the answers")
     add(
         "--admin-ports",
         type=_ports,
         default="22,3389",
-        help="ports whose exposure the truth reports, with commas between",
+        help="ports whose exposure is in the answers, with commas between",
     )
     add(
         "--incidents",
@@ -90,7 +89,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--overwrite",
         action="store_true",
-        help="replace the files of an earlier run; others are never touched",
+        help="replace the files of an earlier run; all other files stay",
     )
     return parser
 
@@ -103,30 +102,16 @@ def _day(text: str) -> date:
         raise argparse.ArgumentTypeError(message) from None
 
 
-def _at_least(smallest: int) -> Callable[[str], int]:
-    def number(text: str) -> int:
-        try:
-            value = int(text)
-        except ValueError:
-            message = f"{text!r} is not a whole number"
-            raise argparse.ArgumentTypeError(message) from None
-        if value < smallest:
-            message = f"must be at least {smallest}, not {value}"
-            raise argparse.ArgumentTypeError(message)
-        return value
-
-    return number
-
-
 def _ports(text: str) -> list[int]:
-    ports = [_at_least(1)(part) for part in text.split(",")]
-    if max(ports) > 65_535:
-        raise argparse.ArgumentTypeError(f"{max(ports)} is not a port")
-    return ports
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        message = f"{text!r} is not a list of ports like 22,3389"
+        raise argparse.ArgumentTypeError(message) from None
 
 
 def _progress(records: int, started: float) -> Callable[[int], None] | None:
-    """Prints a line to stderr every few seconds; None for small runs."""
+    """Return what prints a line to stderr every few seconds; None for small runs."""
     if records < _LARGE_RUN:
         return None
     last = started

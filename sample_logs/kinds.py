@@ -1,4 +1,4 @@
-"""The kinds of everyday conversation: who talks to whom, how often, how much."""
+"""The kinds of everyday conversation: between whom, how often, how many bytes."""
 
 from dataclasses import dataclass
 
@@ -36,9 +36,9 @@ _HTTPS, _HTTP, _QUIC = (TCP, 443), (TCP, 80), (UDP, 443)
 _SSH, _DATABASES = (TCP, 22), ((TCP, 5432), (TCP, 3306), (TCP, 6379))
 _DNS, _RDP = ((UDP, 53), (UDP, 53), (TCP, 53)), ((TCP, 3389), (UDP, 3389))
 
-# Servers behind the NAT gateway listen below 1024 only: the gateway picks source
-# ports from 1024 on, 3389 among them, and version 2 cannot tell who opened a
-# connection between two high ports.
+# Servers beyond the NAT gateway listen below 1024 only: the gateway picks source
+# ports from 1024 on, 3389 among them, and records of version 2 do not show who opened
+# a connection between two high ports.
 KINDS = (
     Kind(0.20, "internet", "web", (_HTTPS, _HTTPS, _HTTPS, _HTTP), 2e3, 2e4),
     Kind(0.03, "internet", "web", (_QUIC,), 2e3, 3e4),

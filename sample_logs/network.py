@@ -1,8 +1,8 @@
-"""The invented estate: accounts, flow logs, network interfaces, addresses.
+"""The invented network: accounts, flow logs, network interfaces, addresses.
 
-It is the same for every seed, so that a later run knows the files of an earlier
-one. Each interface belongs to one flow log: overlapping flow logs would write the
-same traffic twice, and the sums would depend on how a reader treats that.
+It is the same for every seed, so that a later run can replace the files of an earlier
+one. Each interface belongs to one flow log: overlapping flow logs would write the same
+traffic twice, and the right sums would depend on how a reader treats that.
 """
 
 import hashlib
@@ -33,14 +33,14 @@ _REPLICATED_VPC = "prod"
 
 
 def identifier(prefix: str, *parts: object) -> str:
-    """An AWS-like identifier, `<prefix>-<17 hex digits>`, that `parts` decide."""
+    """An AWS-like identifier, `<prefix>-<17 hex digits>`; equal parts, equal ids."""
     text = "/".join(str(part) for part in (prefix, *parts))
     return f"{prefix}-{hashlib.sha256(text.encode()).hexdigest()[:17]}"
 
 
 @dataclass(frozen=True)
 class Interface:
-    """A network interface; an empty text means it has no such thing."""
+    """A network interface; an empty text means that it has no such value."""
 
     interface_id: str
     role: str
@@ -57,7 +57,7 @@ class FlowLog:
     """A flow log over one VPC.
 
     Args:
-        name: The VPC's name; identifiers are made from it.
+        name: The VPC's name; its identifiers are hashes of it.
         account_id: Twelve digits, possibly with a leading zero.
         region: The AWS region.
         version: A key of `formats.FORMATS`.
@@ -78,7 +78,7 @@ class FlowLog:
 
     @property
     def flow_log_id(self) -> str:
-        """The `fl-` identifier that file names carry."""
+        """The `fl-` identifier in file names."""
         return identifier("fl", self.name)
 
     @property
@@ -138,8 +138,8 @@ class FlowLog:
         return numbers[number]
 
 
-# The account ids are those of AWS's own examples. 012345678901 is there for its
-# leading zero, the 172.20/16 and 172.31/16 for readers that know 172.16/16 only.
+# The account ids are those of AWS's own examples. 012345678901 has a leading zero;
+# 172.20/16 and 172.31/16 are in 172.16/12, but not in 172.16/16.
 FLOW_LOGS = (
     FlowLog("prod", "111122223333", "us-east-1", 2, False, 600, "10.0", 25),
     FlowLog("payments", "111122223333", "us-east-1", 5, False, 60, "10.20", 20),
@@ -156,9 +156,8 @@ def flow_log_named(name: str) -> FlowLog:
     return next(flow_log for flow_log in FLOW_LOGS if flow_log.name == name)
 
 
-# Real, globally routable prefixes. Several lie right beside a range that is not
-# public (172.15 and 172.32, 192.167, 100.63 and 100.128, 11.x, 203.1), which a
-# careless comparison takes for internal.
+# Real, globally routable prefixes. Several are next to a range that is not public
+# (172.15 and 172.32, 192.167, 100.63 and 100.128, 11.x, 203.1).
 _CLIENT_PREFIXES = (
     "2.16 5.9 11.7 24.48 31.13 45.33 62.210 73.92 77.88 81.2 86.12 89.160 92.40 "
     "99.84 100.63 100.128 121.58 126.7 138.68 151.101 163.172 172.15 172.32 "

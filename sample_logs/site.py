@@ -48,7 +48,7 @@ class Site:
 
     Args:
         flow_log: The flow log.
-        vocabulary: Gets all texts that its records need.
+        vocabulary: Gets the texts of its records.
         clients: Pools that all sites share.
 
     Attributes:

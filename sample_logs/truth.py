@@ -1,7 +1,7 @@
 """The exact answers, added up as the records are written.
 
-Which record of a packet counts, and which end is the client, the generator says of
-each record; the models have to find both out.
+The generator marks each record that it makes: whether a client sent it, and whether it
+counts once each packet counts once. The models have to find out both.
 """
 
 import ipaddress
@@ -25,7 +25,7 @@ _TALKER_KEYS = {
     "top_talkers_by_source": "srcaddr",
     "top_talkers_by_interface": "interface_id",
 }
-# By whether records without and with the pkt_ addresses have the key.
+# By whether some records are without the pkt_ addresses, and whether some have them.
 _BASES = {
     (True, False): "addresses",
     (False, True): "packet_addresses",
@@ -44,8 +44,7 @@ _INTERFACE = ("interface_id", "instance_id", "vpc_id", "account_id")
 class Truth(TypedDict):
     """What `truth.json` holds: counts of records, sizes in bytes, times in UTC.
 
-    `marts` has rows of the marts, with the columns that the generator can tell.
-    `incidents` is there if they were asked for.
+    `marts` has the rows of four marts, without the columns that only models find.
     """
 
     as_of: str
