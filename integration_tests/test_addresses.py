@@ -102,6 +102,11 @@ def answer_of(text: str | None, networks: list[Named]) -> tuple[str, Any, Any]:
     return answer_of_address(address, networks)
 
 
+def scope_of(text: str | None) -> str:
+    """The scope of an address, without ranges of ours."""
+    return answer_of(text, [])[0]
+
+
 def answer_of_address(
     address: IPv4Address | IPv6Address, networks: list[Named]
 ) -> tuple[str, Any, Any]:

@@ -10,10 +10,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from sample_logs.scopes import scope
-
 from .cases import AS_OF, Case, Row, cases, readable
 from .conftest import ROOT, Project
+from .test_addresses import scope_of
 
 CASES = cases()
 
@@ -91,11 +90,11 @@ def test_coverage_counts_what_the_cases_hide(project: Project) -> None:
     accepted = [r for r in in_time if r.get("action") == "ACCEPT" and "tgw_id" not in r]
     assert coverage["records_between_public_addresses"] == sum(
         ("flow_direction" not in r or hops(r) > 0)
-        and {scope(end) for end in real_ends(r)} == {"public"}
+        and {scope_of(end) for end in real_ends(r)} == {"public"}
         for r in accepted
     )
     assert coverage["records_between_public_and_cgnat"] == sum(
-        {scope(end) for end in real_ends(r)} == {"public", "cgnat"} for r in accepted
+        {scope_of(end) for end in real_ends(r)} == {"public", "cgnat"} for r in accepted
     )
     assert coverage["records_without_addresses"] == sum(
         None in real_ends(r) for r in accepted

@@ -10,9 +10,8 @@ from typing import Any
 import duckdb
 import pytest
 
-from sample_logs.scopes import scope
-
 from .conftest import END_DATE, ROOT, Project
+from .test_addresses import scope_of
 
 MARTS = {
     "admin_exposure": "internal_addr, external_addr, port, protocol",
@@ -25,9 +24,9 @@ MARTS = {
 
 
 def assert_marts_equal(project: Project, truth: dict[str, Any]) -> None:
-    for mart, order_by in MARTS.items():
-        rows = project.rows(mart, order_by)
-        assert [without_names(row) for row in rows] == truth["marts"][mart], mart
+    for mart, expected in truth["marts"].items():
+        rows = project.rows(mart, MARTS[mart])
+        assert [of_the_truth(row, expected) for row in rows] == expected, mart
 
 
 def assert_each_days_bytes_count_once(
@@ -70,9 +69,9 @@ def assert_rollups_lie_day_after_day(
         assert found == [(True, 0)], path.stem
 
 
-def without_names(row: dict[str, Any]) -> dict[str, Any]:
-    """A row as the truth has it: it does not name services."""
-    return {name: value for name, value in row.items() if name != "service"}
+def of_the_truth(row: dict[str, Any], truth: list[dict[str, Any]]) -> dict[str, Any]:
+    """The columns of a row that the truth has as well."""
+    return {name: row[name] for name in truth[0]}
 
 
 def test_the_marts_equal_the_truth_file(built: Project, truth: dict[str, Any]) -> None:
@@ -111,6 +110,58 @@ def test_deduplicated_bytes_are_those_of_each_day(
     assert_each_days_bytes_count_once(built.query, truth)
 
 
+def test_conversations_and_services_are_sums_of_days(built: Project) -> None:
+    """In Python, from the daily conversations; the labelled cases are about those."""
+    conversations: dict[tuple[Any, ...], list[Any]] = {}
+    services: dict[tuple[int, int], list[Any]] = {}
+    for (
+        client,
+        server,
+        protocol,
+        port,
+        sent,
+        received,
+        packets,
+        first,
+        last,
+    ) in built.query(
+        "select client_addr, server_addr, protocol, server_port, client_bytes,"
+        " server_bytes, client_packets + server_packets, first_seen_at,"
+        " last_seen_at from int_traffic__daily_conversations"
+    ):
+        key = (client, server, protocol, port)
+        total = conversations.setdefault(key, [0, 0, 0, 0, first, last])
+        for at, size in enumerate((sent + received, sent, received, packets)):
+            total[at] += size
+        total[4:] = min(first, total[4]), max(last, total[5])
+        of_service = services.setdefault((protocol, port), [0, 0, set(), set()])
+        of_service[0] += sent + received
+        of_service[1] += packets
+        of_service[2].add(client)
+        of_service[3].add(server)
+    for mart, sums, columns in (
+        (
+            "top_conversations",
+            {key: tuple(total) for key, total in conversations.items()},
+            "client_addr, server_addr, protocol, server_port, total_bytes_deduplicated,"
+            " client_bytes, server_bytes, total_packets, first_seen_at, last_seen_at",
+        ),
+        (
+            "top_services",
+            {
+                key: (size, packets, len(clients), len(servers))
+                for key, (size, packets, clients, servers) in services.items()
+            },
+            "protocol, server_port, total_bytes_deduplicated, total_packets, clients,"
+            " servers",
+        ),
+    ):
+        ranked = sorted(sums.items(), key=lambda item: (-item[1][0], item[0]))
+        assert built.query(f"select {columns} from {mart} order by rank") == [
+            (*key, *total) for key, total in ranked[:10]
+        ]
+
+
 def test_each_rollup_lies_day_after_day(built: Project) -> None:
     assert_rollups_lie_day_after_day(built.query)
 
@@ -130,7 +181,7 @@ def test_rejected_requests_to_admin_ports_are_attempts(
         """
     ).fetchall()
     for dstaddr, srcaddr, port, protocol, srcport, flags, size, direction in records:
-        ours, theirs = scope(dstaddr), scope(srcaddr)
+        ours, theirs = scope_of(dstaddr), scope_of(srcaddr)
         is_ours = ours == "internal" or (ours == "public" and direction == "ingress")
         speaks = (6,) if port == 22 else (6, 17)
         answers = port >= 1024 and (srcport < 1024 or (flags or 0) & 18 == 18)

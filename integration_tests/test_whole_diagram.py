@@ -28,7 +28,7 @@ from bootstrap.tests.world import HOME, REGION, World, snapshot
 
 from .conftest import ROOT, Project
 from .snowflake_stand_in import StandIn
-from .test_main_job import MARTS, without_names
+from .test_main_job import MARTS, of_the_truth
 
 BUCKET = "the-whole-diagram"
 SETUP_ROLE = "FLOW_LOG_SETUP"
@@ -181,19 +181,20 @@ def test_from_two_empty_accounts_to_the_answers_and_back(
     project.environment["SNOWFLAKE_ROLE"] = "VPC_FLOW_LOGS_TRANSFORMER"
     project.dbt("build", "--exclude-resource-types=unit_test", as_of=str(yesterday))
 
-    for mart, order_by in MARTS.items():
+    for mart, expected in truth["marts"].items():
         found = [
-            without_names(
+            of_the_truth(
                 {
                     name.lower(): str(value) if name.lower().endswith("_at") else value
                     for name, value in row.items()
-                }
+                },
+                expected,
             )
             for row in stand_in.rows(
-                f"select * from flow.analytics.{mart} order by {order_by}"
+                f"select * from flow.analytics.{mart} order by {MARTS[mart]}"
             )
         ]
-        assert found == truth["marts"][mart], mart
+        assert found == expected, mart
     links = json.loads(bootstrap("verify", "--json"))
     assert {link["state"] for link in links} == {"ok"}
 
