@@ -60,8 +60,7 @@ _SECONDS = np.append(np.arange(24) * 3600.0, 86_399.5)
 _WEEKEND = 0.6
 
 _FIRST_DAY = date(2013, 1, 1)
-# Records that start by then have ended, and AWS has written their files, both with a
-# file every few minutes and with one every half hour.
+# Records that start so long ago have ended, and AWS has written their files.
 _SECONDS_TO_DELIVERY = 1_200
 
 
@@ -135,14 +134,13 @@ def generate(
     trouble = Incidents(end) if incidents else None
     planted: dict[tuple[Site, date], Columns] = {}
     for site in sites if records >= SMALLEST_SAMPLE else ():
-        by_day = plant(site, vocabulary, end_date, days)
+        by_day = plant(site, vocabulary, end_date, days, end)
         if trouble:
             by_day = {
                 day: trouble.with_heartbeats(site, day, by_day.get(day))
                 for day in all_days
             }
-        for day, columns in by_day.items():
-            planted[site, day] = where(columns, columns["start"] < end)
+        planted |= {(site, day): columns for day, columns in by_day.items()}
 
     counts = _shares_of_records(
         records - sum(len(columns["start"]) for columns in planted.values()),
@@ -204,8 +202,9 @@ def _check_days(
         )
     end = midnight(end_date + timedelta(days=1))
     if until is not None:
-        half_hours = (int(until.timestamp()) - _SECONDS_TO_DELIVERY) // 1_800
-        end = min(end, 1_800 * half_hours)
+        step = 60 * (MINUTES_PER_FILE if incidents else 5)
+        delivered = int(until.timestamp()) - _SECONDS_TO_DELIVERY
+        end = min(end, delivered // step * step)
     hours = (end - midnight(end_date - timedelta(days=days - 1))) / 3600
     fewest = FEWEST_HOURS if incidents else 1
     if hours < fewest:

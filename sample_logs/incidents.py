@@ -66,6 +66,7 @@ class Incidents:
         The interfaces take turns, and each has at least one a day.
         """
         start = midnight(day) + 60 * np.arange(5, 24 * 60, MINUTES_PER_FILE)
+        start = start[start < self._end]
         heartbeats = rows(
             len(start),
             interface=np.arange(len(start)) % len(site.interfaces),

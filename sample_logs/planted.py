@@ -2,7 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from datetime import date, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 from .exchange import (
     ICMP,
@@ -15,7 +15,7 @@ from .exchange import (
     Values,
     rows,
 )
-from .formats import Columns, joined, midnight
+from .formats import Columns, joined, midnight, where
 from .network import flow_log_named
 from .site import Site
 from .vocabulary import ACCEPT, NODATA, OK, REJECT, SKIPDATA, Vocabulary
@@ -113,36 +113,40 @@ class Talk:
 
 
 def plant(
-    site: Site, vocabulary: Vocabulary, end_date: date, days: int
+    site: Site, vocabulary: Vocabulary, end_date: date, days: int, end: int
 ) -> dict[date, Columns]:
-    """The planted core records of one site, by UTC day of start.
+    """The planted core records of one site that start before `end`, by UTC day.
 
-    A sample with too few days holds the older records on its first day.
+    A sample with too few days has the older records on its first day.
     """
     name = site.flow_log.name
     groups: dict[date, list[Columns]] = {}
 
-    def on_day(days_back: int) -> tuple[date, list[Columns]]:
-        day = end_date - timedelta(days=min(days_back, days - 1))
-        return day, groups.setdefault(day, [])
+    def day_of(days_back: int) -> date:
+        return end_date - timedelta(days=min(days_back, days - 1))
 
     for talk in (*_exposures(), *_no_exposures(), *_nat_gateways(), *_other_kinds()):
         if talk.site == name:
-            day, group = on_day(talk.days_back)
-            group += talk.records(site, vocabulary, day)
-    # In the last minutes of the day: its file is in the next day's folder.
-    empty = [(NODATA, 0, 23 * 60 + 58)]
+            day = day_of(talk.days_back)
+            groups.setdefault(day, []).extend(talk.records(site, vocabulary, day))
+    # In the last minutes of the sample. Of a whole day, the file of this record is in
+    # the next day's folder.
+    empty = [(NODATA, end - 113)]
     if name in SKIPDATA_MINUTES:
-        empty.append((SKIPDATA, 1, SKIPDATA_MINUTES[name]))
-    for status, days_back, minute in empty:
-        day, group = on_day(days_back)
-        start = midnight(day) + minute * 60 + 7
-        end = start + site.flow_log.interval - 1
-        interface = site.flow_log.interface(ROLE_WITHOUT_TRAFFIC)
-        group.append(
-            rows(1, interface=interface, start=start, end=end, log_status=status)
+        minute = SKIPDATA_MINUTES[name]
+        empty.append((SKIPDATA, midnight(day_of(1)) + minute * 60 + 7))
+    for status, start in empty:
+        record = rows(
+            1,
+            interface=site.flow_log.interface(ROLE_WITHOUT_TRAFFIC),
+            start=start,
+            end=start + site.flow_log.interval - 1,
+            log_status=status,
         )
-    return {day: joined(records) for day, records in groups.items()}
+        day = datetime.fromtimestamp(start, UTC).date()
+        groups.setdefault(day, []).append(record)
+    planted = {day: joined(records) for day, records in groups.items()}
+    return {day: where(group, group["start"] < end) for day, group in planted.items()}
 
 
 def _address(site: str, role: str, version: int = 4) -> str:
