@@ -28,7 +28,7 @@ lint: setup-dev ## Style of SQL, YAML and Python; types; deprecations.
 	@$(BIN)/yamllint --strict .
 	@$(BIN)/python -m integration_tests.lint_sql
 
-bench: setup-dev .venv/others/.installed ## Ratios against plain DuckDB SQL on the same files.
+bench: setup-dev ## Ratios against plain DuckDB SQL on the same files.
 	@$(BIN)/python -m bench
 
 docs: setup ## Generate the documentation site and serve it.
@@ -42,7 +42,6 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 requirements: setup-dev ## Compile requirements*.in again.
 	@$(COMPILE) requirements-dev.in -o requirements-dev.txt
 	@$(COMPILE) -c requirements-dev.txt requirements.in -o requirements.txt
-	@$(COMPILE) requirements-bench.in -o requirements-bench.txt
 
 setup: .venv/.runtime profiles.yml dbt_packages/.installed
 setup-dev: .venv/.dev setup
@@ -55,11 +54,6 @@ setup-dev: .venv/.dev setup
 
 .venv/.dev: requirements-dev.txt .venv/.runtime
 	@$(PIP_INSTALL) -r $<
-	@touch $@
-
-.venv/others/.installed: requirements-bench.txt .venv/.runtime
-	@$(BIN)/python -m venv .venv/others
-	@.venv/others/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
 
 profiles.yml:

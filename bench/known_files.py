@@ -1,7 +1,7 @@
-"""What finding the new files costs when there are many old ones.
+"""What a staging run costs that looks for new files among many old ones.
 
-`python -m bench.known_files` writes that many empty files, records them as loaded, and
-prints the seconds of a staging run that finds nothing new.
+`python -m bench.known_files` writes empty files, records them as loaded, and prints the
+seconds of three runs that find nothing new.
 """
 
 from __future__ import annotations
@@ -24,8 +24,10 @@ FILES_OF_A_DAY = 288
 
 def main() -> None:
     """Print the seconds of three runs: on the clock, and of CPU."""
-    parser = argparse.ArgumentParser(prog="python -m bench.known_files")
-    parser.add_argument("--files", type=int, default=100_000)
+    parser = argparse.ArgumentParser(
+        prog="python -m bench.known_files", description=__doc__
+    )
+    parser.add_argument("--files", type=int, default=100_000, help="old files")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory() as scratch:
         for wall, cpu in measure(Path(scratch), options.files):
@@ -60,16 +62,16 @@ def measure(scratch: Path, files: int) -> list[tuple[float, float]]:
     def loader() -> Loader:
         return Loader(connection.cursor(), settings, lambda line: None)
 
-    # What loading them would leave, without the minutes that it takes.
+    # The tables as loading would leave them, which would take minutes.
     loader()._create_tables()
     loader()._record_history(list_files(connection, str(location)), datetime.now(UTC))
 
     runs = []
     for _ in range(3):
         wall, cpu = time.perf_counter(), time.process_time()
-        said = loader().run()
+        summary = loader().run()
         runs.append((time.perf_counter() - wall, time.process_time() - cpu))
-        assert f"{files:,} already loaded" in said
+        assert f"{files:,} already loaded" in summary
     return runs
 
 

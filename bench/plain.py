@@ -1,10 +1,10 @@
-"""The main job in plain DuckDB SQL: what the project is measured against.
+"""The main job in plain DuckDB SQL, with which the benchmark compares dbt.
 
-One statement loads every column of all files into one typed table, as well as we can
-write it; then come the statements of the models, each run by itself. There is no load
-history beyond one entry a file, no batch, no quarantine, no test and no dbt.
+One statement loads every column of all files into one typed table; then the script runs
+each model's statement by itself. There is no load history beyond one entry a file, no
+batch, no quarantine, no test and no dbt.
 
-`python -m bench.plain STEPS`, a JSON file that says what to do, as `Steps` has it.
+Usage: `python -m bench.plain STEPS`; STEPS is a JSON file with the fields of `Steps`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import TypedDict
 
 import duckdb
 
-# What `future_field` stands for: a column that no model knows.
+# The sample's `future_field` is the one column that no model has.
 LANDED = """
 select
     * exclude ("start", "end" {unknown}, filename, file_row_number),
@@ -48,7 +48,7 @@ group by all
 
 
 class Model(TypedDict):
-    """A model as dbt has run it: its name, its query and how it is kept."""
+    """A model as dbt ran it: name, compiled query, materialization and key."""
 
     name: str
     sql: str
@@ -57,11 +57,11 @@ class Model(TypedDict):
 
 
 class Steps(TypedDict):
-    """What to do with which database.
+    """What to run in which database.
 
-    `files` are loaded under the time `copied_at`; then the `models` are run. If
-    `is_first`, everything is made anew; else files are appended, and incremental models
-    replace the rows whose key the query gives again.
+    The script loads `files`, a glob, under the time `copied_at`, and then runs the
+    `models`. If `is_first`, it creates everything; else it appends the files, and
+    replaces the rows of incremental models whose key the query returns again.
     """
 
     database: str
@@ -75,12 +75,12 @@ class Steps(TypedDict):
 
 
 def main() -> None:
-    """Do what the steps say, whose file is the one argument."""
+    """Run the steps in the file that the one argument names."""
     steps: Steps = json.loads(Path(sys.argv[1]).read_text())
     connection = duckdb.connect(steps["database"], config=dict(steps["config"]))
     for name, value in steps["settings"].items():
         connection.execute(f"set {name} = '{value}'")
-    # As the models have it; else the larger rollups run out of memory.
+    # As in the models' hooks; else the larger rollups run out of memory.
     connection.execute("set debug_force_external = true")
     if steps["files"]:
         load(connection, steps)
@@ -118,14 +118,14 @@ def load(connection: duckdb.DuckDBPyConnection, steps: Steps) -> None:
 
 
 def run(connection: duckdb.DuckDBPyConnection, model: Model, is_first: bool) -> None:
-    """Make a model's relation, or bring it up to date."""
+    """Create a model's relation, or update it."""
     name, sql = model["name"], model["sql"]
     if model["materialized"] == "view":
         connection.execute(f"create or replace view {name} as {sql}")
     elif model["materialized"] == "table" or is_first:
         connection.execute(f"create or replace table {name} as {sql}")
         if model["unique_key"] == ["started_date"]:
-            # As macros/incremental.sql has it.
+            # As in macros/incremental.sql.
             connection.execute("set debug_force_external = false")
             connection.execute(
                 f"create or replace table {name} as from {name} order by started_date"

@@ -1,8 +1,9 @@
 """The shape of the quickstarts: a column of JSON, a casting view, queries over it.
 
-`python -m bench.quickstart FOLDER DATABASE AS_OF LOOKBACK_DAYS TOP_N` loads the folder
-and prints the three answers about talkers as JSON, as the truth file has them. With
-`--over` in place of the folder it asks the project's typed view of a built database.
+`python -m bench.quickstart FOLDER DATABASE AS_OF LOOKBACK_DAYS TOP_N` loads the folder,
+answers the four questions and prints the three answers about talkers as JSON, in the
+form of the truth file. With `--over` instead of the folder, it asks the project's typed
+view in a built database.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ order by total_bytes desc, {key}
 limit $top_n
 """
 
-# RFC 1918 on our side, anything else on the other; the real question tests more.
+# RFC 1918 on our side, anything else on the other; `admin_exposure` tests more.
 EXPOSURE = """
 select dstaddr, srcaddr, dstport, protocol, count(*), sum(bytes)
 from {relation}
@@ -64,7 +65,7 @@ group by all
 
 
 def main() -> None:
-    """Load the folder, ask the four questions, print what the talkers' answers are."""
+    """Load the folder, ask the four questions, print the answers about talkers."""
     folder, database, as_of, lookback_days, top_n = sys.argv[1:]
     is_built = folder == "--over"
     connection = duckdb.connect(database, read_only=is_built)
