@@ -594,7 +594,7 @@ def test_a_file_whose_bytes_the_disk_does_not_give_stops_the_run(bench: Bench) -
 
 def test_a_pipe_with_the_name_of_a_file_is_an_error(bench: Bench) -> None:
     os.mkfifo(bench.folder / "a.parquet")
-    with pytest.raises(ListingError, match=r"a\.parquet is no file"):
+    with pytest.raises(ListingError, match=r"a\.parquet is not a regular file"):
         bench.load()
 
 

@@ -2,9 +2,9 @@
 
 It also makes every dbt command wait while another process has the DuckDB file open.
 
-Jinja cannot catch an error, and one unreadable Parquet file ends a DuckDB statement.
+One unreadable Parquet file ends a DuckDB statement, and Jinja cannot catch the error.
 So the DuckDB staging plan is a single statement that calls a function of this plugin,
-and the function loads file after file in transactions of its own.
+and the function loads the files in transactions of its own.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .listing import ListingError
 from .loading import Loader, LoadError, Settings
 from .locking import InUseError, open_when_free
 
-# Seconds, if the profile says nothing.
+# Seconds, if the profile has no `lock_timeout`.
 LOCK_TIMEOUT = 300
 
 
@@ -39,7 +39,7 @@ class Plugin(BasePlugin):
     def update_connection_config(
         self, creds: DuckDBCredentials, config: dict[str, Any]
     ) -> None:
-        """Open the file before dbt does, and so that dbt finds it free.
+        """Wait until the DuckDB file is free, and keep it open for dbt.
 
         Raises:
             DbtRuntimeError: it cannot be opened; dbt prints that without a traceback.
@@ -56,16 +56,16 @@ class Plugin(BasePlugin):
             ) from failure
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
-        """Register the function, and leave the file to dbt's own connection.
+        """Register the function; from here on dbt's own connection has the file open.
 
-        `stage_flow_logs` takes the settings as JSON and returns a sentence about what
-        it did. One that starts with `error: ` tells the plan to fail with that text:
-        an exception raised in here would reach the user as a page of traceback.
+        `stage_flow_logs` takes the settings as JSON and returns a summary. If that
+        starts with `error: `, the plan fails with its text: dbt would print an
+        exception as a page of traceback.
 
-        It is declared free of side effects, so that DuckDB evaluates the call, whose
-        argument is a constant, while it plans the statement. During execution one of
-        two threads would do nothing but ask, in a loop, whether the other had finished:
-        that cost half as much again. A second call would find nothing new.
+        The function is declared free of side effects, so that DuckDB evaluates the
+        call, whose argument is a constant, while it plans the statement. During
+        execution a second thread would wait in a busy loop, which cost half as much
+        CPU again. A second call would find nothing new.
         """
 
         if self.first:
@@ -90,5 +90,5 @@ class Plugin(BasePlugin):
 
 
 def _say(message: str) -> None:
-    """Print one line the way dbt prints its own."""
+    """Print a line in the form of dbt's own."""
     fire_event(Note(msg=message), level=EventLevel.INFO)

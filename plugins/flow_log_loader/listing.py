@@ -24,13 +24,14 @@ class ListingError(Exception):
     """The location cannot be listed; the message says what to change."""
 
 
-# A tuple, and a whole number for the time: 100,000 known files must cost no second.
+# A tuple with an integer for the time, so that a run over 100,000 known files takes
+# less than a second.
 class LogFile(NamedTuple):
-    """A Parquet file that the location holds.
+    """A Parquet file of the location.
 
-    `name` is the key below the bucket or the path below the location, so that the same
-    folder named in two ways is the same files. `path` is what DuckDB opens, `size` is
-    in bytes, `modified` in microseconds since 1970 in UTC.
+    `name` is the key below the bucket or the path below the location, so it does not
+    depend on how the user writes the location. DuckDB opens `path`. `size` is in bytes,
+    `modified` in microseconds since 1970 in UTC.
     """
 
     name: str
@@ -42,8 +43,8 @@ class LogFile(NamedTuple):
     def delivered(self) -> str:
         """The time in an AWS object name; empty for other names.
 
-        Loading in this order keeps the records of a day next to each other, which is
-        what lets DuckDB skip the other days.
+        In this order the records of a day land next to each other, so a query of one
+        day can skip the others.
         """
         found = re.search(r"_(\d{8}T\d{4}Z)_[^/]*$", self.name)
         return found.group(1) if found else ""
@@ -67,7 +68,7 @@ def in_order_of_delivery(files: list[LogFile]) -> list[LogFile]:
 
 
 def escape_glob(path: str) -> str:
-    """Make DuckDB take a path literally, whatever characters it holds."""
+    """Escape a path, so that DuckDB does not read it as a pattern."""
     return re.sub(r"([*?\[])", r"[\1]", path)
 
 
@@ -78,7 +79,7 @@ def _list_local(location: str) -> Iterator[LogFile]:
     elif path.is_file():
         yield _local_file(path.resolve(), path.resolve().parent)
     elif glob.has_magic(location):
-        # Names are relative to the part of the pattern that holds no wildcard.
+        # Names are relative to the folders before the first wildcard.
         fixed = path
         while glob.has_magic(str(fixed)):
             fixed = fixed.parent
@@ -93,15 +94,15 @@ def _list_local(location: str) -> Iterator[LogFile]:
                     yield file
     else:
         raise ListingError(
-            f"VPC_FLOW_LOGS_LOCATION is '{location}', which does not exist. Name a"
-            " folder, a glob or an s3:// prefix that holds Parquet files."
+            f"VPC_FLOW_LOGS_LOCATION is '{location}', which does not exist. Set it to a"
+            " folder, a glob or an s3:// prefix of Parquet files."
         )
 
 
 def _walk(folder: Path, root: Path) -> Iterator[LogFile]:
-    """Yield the files below a folder; a link back to a folder above ends there."""
-    # Names grow with the folders and each folder stays open: of 100,000 files,
-    # Path.relative_to would take most of the time, looking up whole paths a tenth.
+    """Yield the files below a folder; a link to a folder above is not followed."""
+    # Names are built while walking, and stat goes through the open folder: for 100,000
+    # files, Path.relative_to would take most of the time, stat by whole paths a tenth.
     start = "" if folder == root else f"{folder.relative_to(root).as_posix()}/"
     pending, seen = [(str(folder), start)], set()
     while pending:
@@ -122,12 +123,12 @@ def _walk(folder: Path, root: Path) -> Iterator[LogFile]:
 
 @contextmanager
 def _opened(folder: str) -> Iterator[int]:
-    """Open a folder; an error of what is in it names that by its whole path."""
+    """Open a folder; errors about files in it name their whole path."""
     opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
     try:
         yield opened
     except OSError as failure:
-        # The name below the folder; of the open folder itself, its number or none.
+        # Relative to the folder; for the folder itself, a file descriptor or None.
         inside = failure.filename if isinstance(failure.filename, str) else ""
         failure.filename = os.path.join(folder, inside)
         raise
@@ -141,8 +142,10 @@ def _local_file(path: Path, root: Path) -> LogFile:
 
 def _log_file(name: str, path: str, status: os.stat_result) -> LogFile:
     if not stat.S_ISREG(status.st_mode):
-        # Reading a pipe would wait for ever.
-        raise ListingError(f"{path} is no file but a pipe or a device. Remove it.")
+        # Reading from a pipe would wait for ever.
+        raise ListingError(
+            f"{path} is not a regular file; move it out of the location."
+        )
     return LogFile(name, path, status.st_size, status.st_mtime_ns // 1_000)
 
 
@@ -150,15 +153,14 @@ def _list_s3(connection: duckdb.DuckDBPyConnection, location: str) -> list[LogFi
     bucket, _, key = location.split("://", 1)[1].partition("/")
     _connect_s3(connection, bucket)
 
-    # What the listing says of each file need not be asked again, twice a file.
+    # Without this, DuckDB asks S3 twice more for what the listing already returned.
     connection.execute("set enable_http_metadata_cache = true")
     root = f"s3://{bucket}/"
     pattern = root + key
     if not glob.has_magic(key) and not key.endswith(SUFFIX):
         pattern = f"{pattern.rstrip('/')}/**/*{SUFFIX}"
     try:
-        # read_blob lists without a request a file as long as the content is not asked
-        # for.
+        # Without `content` in the query, read_blob sends no request per file.
         rows = connection.execute(
             "select filename, size, epoch_us(last_modified) from read_blob($pattern)",
             {"pattern": pattern},
@@ -177,10 +179,10 @@ def _list_s3(connection: duckdb.DuckDBPyConnection, location: str) -> list[LogFi
 def _connect_s3(connection: duckdb.DuckDBPyConnection, bucket: str) -> None:
     """Let DuckDB read the bucket with the credentials that boto3 finds.
 
-    A secret that the profile declares for the bucket is left as it is.
+    If the profile declares a secret for the bucket, DuckDB uses that one.
 
     Raises:
-        ListingError: there are no credentials, or the bucket is not there for them.
+        ListingError: there are no credentials, or they find no such bucket.
     """
     packaged = resources.files("duckdb_extension_httpfs").joinpath(
         "extensions", f"v{duckdb.__version__}", "httpfs.duckdb_extension"
@@ -234,7 +236,7 @@ def _connect_s3(connection: duckdb.DuckDBPyConnection, bucket: str) -> None:
 
 
 def _bucket_region(session: boto3.Session, bucket: str) -> str:
-    """Ask S3 where the bucket lies; the answer comes even with a refusal."""
+    """Ask S3 for the bucket's region, which it returns even when it denies access."""
     client = session.client("s3")
     try:
         response = client.head_bucket(Bucket=bucket)

@@ -1,8 +1,8 @@
 """Load flow-log files into the landing table, each exactly once.
 
-The rows of a batch, its history entries and any column the landing table gains commit
-in one transaction. DuckDB promises that a transaction is there as a whole or not at
-all, also after a kill: so no file is ever half loaded, and none is loaded twice.
+The rows of a batch, its history entries and new columns of the landing table commit in
+one transaction. After a kill, a transaction is there as a whole or not at all: so no
+file is ever half loaded, and none is loaded twice.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ import duckdb
 
 from .listing import LogFile, escape_glob, in_order_of_delivery, list_files
 
-# One commit a thousand files, or 256 MB. Each leaves row groups half full, which DuckDB
-# merges later: with commits of 64 MB that costs an eighth of the load.
+# One commit for a thousand files, or for 256 MB. A commit leaves row groups half full,
+# which DuckDB merges later: with commits of 64 MB that costs an eighth of the load.
 BATCH_FILES = 1_000
 BATCH_BYTES = 256_000_000
 
-# How many file names a list in the output shows.
+# File names in a list of the output.
 SHOWN = 10
 
 INTEGERS = {
@@ -35,14 +35,15 @@ INTEGERS = {
 }
 FRACTIONS = ("FLOAT", "DOUBLE", "DECIMAL")
 
-# Seconds that a DuckDB timestamp can hold: the years 1 to about 287,000. A start
-# outside of them says nothing about when, and lands as null.
+# Seconds within DuckDB's timestamps: the years 1 to about 287,000. A start or end
+# outside of them lands as null.
 EARLIEST, LATEST = -62_135_596_800, 9_000_000_000_000
 
 READ_OPTIONS = "hive_partitioning = false, binary_as_string = true"
 
-# What DuckDB raises for a file that it cannot decode. Broken footers come as a plain
-# duckdb.Error, and one that points beyond the file as an IOException like any disk's.
+# What DuckDB raises for a file that it cannot decode. For a broken footer it raises a
+# plain duckdb.Error, and for a footer that points beyond the file an IOException, like
+# for any failure of a disk.
 DECODING_ERRORS = (
     duckdb.ConversionException,
     duckdb.InvalidInputException,
@@ -55,20 +56,20 @@ READ_BEYOND_THE_END = "Could not read enough bytes"
 
 
 class LoadError(Exception):
-    """The run cannot go on; what was loaded before it stays."""
+    """The run cannot go on; files loaded before stay loaded."""
 
 
 class MalformedError(Exception):
-    """A file is no flow log that can be read; the message is for the history."""
+    """A file is not a readable flow log; the message goes to the load history."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What the staging plan hands over.
+    """The options of a run, from the staging plan.
 
     `fields` maps each field name of the format to its type (varchar, bigint,
-    timestamp); `initial_fields` are those the landing table starts with, the others
-    join when a file first brings them, since a column of nulls is not free.
+    timestamp). The landing table starts with the `initial_fields`; a run adds another
+    field when a file first has it, since a column of nulls costs time.
     """
 
     location: str
@@ -91,7 +92,7 @@ class Settings:
         return f'"{self.landing_schema}"."{self.history_table}"'
 
 
-# What the history says of a file: its name, size, time of modification and status.
+# A file's entry in the load history: name, size, time of modification and status.
 Known = tuple[str, int, int, str]
 
 
@@ -104,7 +105,7 @@ class Loader:
         settings: Settings,
         say: Callable[[str], None],
     ) -> None:
-        """Take a cursor of its own, the settings and a function that prints a line."""
+        """Take a cursor for this run alone, the settings, and what prints a line."""
         self.connection = connection
         self.settings = settings
         self.say = say
@@ -115,16 +116,16 @@ class Loader:
         self.unsettled: list[LogFile] = []
 
     def run(self) -> str:
-        """Load what is new and return the sentence that counts it.
+        """Load the new files and return a summary with their counts.
 
         Raises:
             ListingError: the location cannot be listed.
-            LoadError, OSError, duckdb.Error: network, disk or memory failed; the
-                batches before that are loaded and nothing is quarantined for it.
+            LoadError, OSError, duckdb.Error: network, disk or memory failed; earlier
+                batches stay loaded, and no file is quarantined for it.
         """
-        # No file is read twice, and what DuckDB keeps of a thousand takes 140 MB.
+        # The cache of a thousand files takes 140 MB, and no file is read twice.
         self._execute("set enable_external_file_cache = false")
-        with _garbage_kept():
+        with _no_garbage_collection():
             files = list_files(self.connection, self.settings.location)
             self._create_tables()
             self.history = self._read_history()
@@ -225,7 +226,7 @@ class Loader:
                 )
 
     def _load(self, files: list[LogFile]) -> None:
-        """Load a batch; one that fails is halved until the bad file stands alone."""
+        """Load a batch; halve one that fails, until the bad file is alone."""
         try:
             self._insert(files)
         except (duckdb.Error, MalformedError) as failure:
@@ -239,10 +240,10 @@ class Loader:
                 self._load(files[half:])
 
     def _load_again(self, file: LogFile) -> None:
-        """Quarantine a file that fails a second time although its bytes are all there.
+        """Load a file once more; quarantine it if it fails although it is complete.
 
         Raises:
-            LoadError, duckdb.Error, OSError: the disk or the network is at fault.
+            LoadError, duckdb.Error, OSError: the disk or the network failed.
         """
         if self._bytes_of(file) != file.size:
             self.unsettled.append(file)
@@ -266,10 +267,10 @@ class Loader:
     def _copy(self, files: list[LogFile], copied_at: datetime) -> None:
         """Append the files' records to the landing table.
 
-        Files whose columns are as AWS writes them are read by one statement, whatever
-        subset of the fields they hold: fewer statements leave fewer half-filled row
-        groups, whose compression is most of the cost. The others are read schema by
-        schema, so that no file's types can change what another's values become.
+        One statement reads all files with AWS's column types, whatever fields they
+        have: fewer statements leave fewer half-full row groups, whose compression is
+        most of the cost. Another statement reads each other schema, so that the types
+        of one file never change the values of another.
         """
         fields = self.settings.fields
         ordinary: set[LogFile] = set()
@@ -330,7 +331,7 @@ class Loader:
         )
 
     def _record_history(self, files: list[LogFile], copied_at: datetime) -> int:
-        """Write the batch's history from what has landed; return the records."""
+        """Write the batch's entries from the landed rows; return the records."""
         settings = self.settings
         self._forget(files)
         self._execute(
@@ -397,7 +398,7 @@ class Loader:
             )
 
     def _report(self, changed: list[LogFile]) -> None:
-        """Say and record which loaded files are not what was loaded any more."""
+        """Print and record which files changed after they were loaded."""
         if changed:
             self._execute(
                 f"""
@@ -425,11 +426,7 @@ class Loader:
                 self.say(f"  {what}: {len(files) - SHOWN:,} more files")
 
     def _groups_of_one_schema(self, files: list[LogFile]) -> list[list[LogFile]]:
-        """Group the files by their columns and declared types.
-
-        Only files that agree are read by one statement, so that no file's types can
-        change what another file's values become.
-        """
+        """Group the files by their columns and declared types."""
         schemas: dict[str, set[str]] = {}
         rows = self._execute(
             f"""
@@ -467,7 +464,7 @@ class Loader:
             ).fetchall()
         }
         for name in columns.keys() - fields.keys():
-            # DuckDB numbers the second of two names that differ by case alone.
+            # DuckDB appends a number to the second of two names that differ by case.
             field, _, number = name.rpartition("_")
             if number.isdigit() and field in fields and field not in columns:
                 raise MalformedError(f"two columns are named {field}, but for case")
@@ -476,10 +473,10 @@ class Loader:
         return columns
 
     def _bytes_of(self, file: LogFile) -> int:
-        """Fetch all of the file and count its bytes.
+        """Read the whole file and count its bytes.
 
         Raises:
-            LoadError: the disk does not give them, or the file is gone.
+            LoadError: the disk failed, or the file is gone.
         """
         if "://" not in file.path:
             try:
@@ -497,10 +494,10 @@ class Loader:
         return int(counted[0])
 
     def _next_copied_at(self) -> datetime:
-        """Return the time of this batch: later than that of every batch before it.
+        """Return the time of this batch: now, and later than every earlier batch.
 
-        The models read what is new by this time, so it must not repeat, and a clock
-        that was set back must not hide a batch.
+        The models find new records by this time. A clock that was set back must not
+        hide a batch from them.
         """
         now = datetime.now(UTC).replace(tzinfo=None)
         last = self._execute(
@@ -527,10 +524,10 @@ class Loader:
 
 
 @contextmanager
-def _garbage_kept() -> Iterator[None]:
-    """Stop looking for garbage: among 100,000 new tuples it takes a third of a second.
+def _no_garbage_collection() -> Iterator[None]:
+    """Turn the garbage collector off: over 100,000 new tuples it takes 0.3 s.
 
-    The tuples hold no cycles, so nothing is missed.
+    The tuples are in no cycles, so it would find nothing.
     """
     was_enabled = gc.isenabled()
     gc.disable()
@@ -542,7 +539,7 @@ def _garbage_kept() -> Iterator[None]:
 
 
 def _is_the_files_fault(failure: Exception) -> bool:
-    """Tell a file that cannot be decoded from a disk, network or memory that fails."""
+    """Whether a file cannot be decoded, rather than disk, network or memory failed."""
     if isinstance(failure, duckdb.IOException):
         return READ_BEYOND_THE_END in str(failure)
     return (
@@ -564,7 +561,7 @@ def _batches(files: Sequence[LogFile]) -> Iterator[list[LogFile]]:
         yield batch
 
 
-# Lists as SQL text: DuckDB takes far longer to convert a list that is a parameter.
+# Lists as SQL text: as a parameter, DuckDB takes far longer to convert a list.
 def _names(files: Sequence[LogFile]) -> str:
     return _list(_quoted(file.name) for file in files)
 
@@ -590,7 +587,7 @@ def _quoted(text: str) -> str:
 
 
 def _is_ordinary(declared: str, wanted: str | None) -> bool:
-    """Say whether a column is declared as AWS declares that field."""
+    """Whether a column has the type that AWS gives to that field."""
     if wanted == "varchar":
         return declared == "VARCHAR"
     return wanted is not None and declared in INTEGERS
@@ -600,7 +597,7 @@ def _projection(columns: dict[str, str], fields: dict[str, str]) -> dict[str, st
     """Return the expressions that read a file, by the landing table's column.
 
     Raises:
-        MalformedError: a number is not declared as one.
+        MalformedError: a number has another type in the file.
     """
     projection = {
         f'"{name}"': _typed(name, columns[name], data_type)
@@ -614,10 +611,10 @@ def _projection(columns: dict[str, str], fields: dict[str, str]) -> dict[str, st
 
 
 def _typed(name: str, declared: str, wanted: str) -> str:
-    """Return the expression that reads a column as the landing table holds it.
+    """Return the expression that casts a column to the landing table's type.
 
     Raises:
-        MalformedError: a number is declared as something else.
+        MalformedError: a number has another type in the file.
     """
     column = f'"{name}"'
     if wanted == "varchar":
@@ -649,7 +646,7 @@ def _as_map(columns: list[str]) -> str:
 
 
 def _first_line(failure: Exception, file: LogFile) -> str:
-    """Return what went wrong, without the file's path, which the history has."""
+    """Return the first line of the error, without the path, which the history has."""
     line = str(failure).strip().splitlines()[0]
     for path in (file.path, escape_glob(file.path)):
         line = line.replace(f" '{path}'", "").replace(f' "{path}"', "")

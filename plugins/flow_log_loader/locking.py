@@ -13,7 +13,7 @@ SECONDS_BETWEEN_TRIES = 0.5
 
 
 class InUseError(Exception):
-    """Another process has the file open; the message names it and says what to do."""
+    """Another process has the file open; the message names it and what to do."""
 
 
 def open_when_free(
@@ -28,7 +28,7 @@ def open_when_free(
         path: The file.
         config: DuckDB's configuration options.
         timeout: Seconds to wait for another process.
-        say: Prints a line, once, when there is something to wait for.
+        say: Prints a line; called once, if the file is in use.
 
     Raises:
         InUseError: the other process still has it open after that time.
@@ -45,9 +45,9 @@ def open_when_free(
             holder = found[1] if found else "another process"
         if time.monotonic() - begun >= timeout:
             raise InUseError(
-                f"{path} is in use by {holder}, still after {timeout:g} s. Nothing was"
-                " done and nothing is lost: run the command again when that process has"
-                " ended, or end it. lock_timeout in profiles.yml is how long to wait."
+                f"{path} is in use by {holder}, still after {timeout:g} s. This command"
+                " changed nothing. Run it again when that process has ended, or end"
+                " that process. lock_timeout in profiles.yml sets how long to wait."
             )
         if not waiting:
             say(f"{path} is in use by {holder}: waiting for it, up to {timeout:g} s")
