@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from itertools import compress
 
 from .exchange import (
     ICMP,
@@ -34,7 +35,7 @@ Endpoint = tuple[str, int]
 
 
 @dataclass(frozen=True)
-class Talk:
+class Conversation:
     """A request and its reply, as one interface of a VPC records them.
 
     Args:
@@ -73,7 +74,7 @@ class Talk:
     action: int = ACCEPT
 
     def records(self, site: Site, vocabulary: Vocabulary, day: date) -> list[Columns]:
-        """The core records that there are."""
+        """The core records of the conversation on that day."""
 
         def carried(size: int, flags: int) -> dict[str, Values]:
             tcp_flags = flags if self.protocol == TCP else 0
@@ -105,11 +106,7 @@ class Talk:
             endpoint=vocabulary.code(self.endpoint or server),
             counts=self.counts,
         )
-        return [
-            record
-            for record, is_there in zip(both, self.recorded, strict=True)
-            if is_there
-        ]
+        return list(compress(both, self.recorded))
 
 
 def plant(
@@ -125,10 +122,17 @@ def plant(
     def day_of(days_back: int) -> date:
         return end_date - timedelta(days=min(days_back, days - 1))
 
-    for talk in (*_exposures(), *_no_exposures(), *_nat_gateways(), *_other_kinds()):
-        if talk.site == name:
-            day = day_of(talk.days_back)
-            groups.setdefault(day, []).extend(talk.records(site, vocabulary, day))
+    for conversation in (
+        *_exposures(),
+        *_no_exposures(),
+        *_nat_gateways(),
+        *_other_kinds(),
+    ):
+        if conversation.site == name:
+            day = day_of(conversation.days_back)
+            groups.setdefault(day, []).extend(
+                conversation.records(site, vocabulary, day)
+            )
     # In the last minutes of the sample. Of a whole day, the file of this record is in
     # the next day's folder.
     empty = [(NODATA, end - 113)]
@@ -155,11 +159,11 @@ def _address(site: str, role: str, version: int = 4) -> str:
     return face.address if version == 4 else face.address_v6
 
 
-def _exposures() -> Iterator[Talk]:
+def _exposures() -> Iterator[Conversation]:
     def from_internet(
         site: str, role: str, client: Endpoint, port: int, protocol: int = TCP
-    ) -> Talk:
-        return Talk(site, role, client, (_address(site, role), port), protocol)
+    ) -> Conversation:
+        return Conversation(site, role, client, (_address(site, role), port), protocol)
 
     yield from_internet("prod", "app", ("45.155.204.17", 51_812), 22)
     yield from_internet("containers", "app", ("80.94.95.112", 40_022), 22)
@@ -181,10 +185,10 @@ def _exposures() -> Iterator[Talk]:
         yield replace(half, recorded=recorded)
 
 
-def _no_exposures() -> Iterator[Talk]:
+def _no_exposures() -> Iterator[Conversation]:
     bastion, app = _address("prod", "bastion"), _address("prod", "app")
     for role, opens in (("bastion", True), ("app", False)):
-        yield Talk(
+        yield Conversation(
             "prod",
             role,
             (bastion, 50_022),
@@ -196,32 +200,34 @@ def _no_exposures() -> Iterator[Talk]:
 
     # git over SSH: the public side is the server.
     runner = _address("office", "runner")
-    yield Talk("office", "runner", (runner, 41_418), ("140.82.113.4", 22), opens=True)
+    yield Conversation(
+        "office", "runner", (runner, 41_418), ("140.82.113.4", 22), opens=True
+    )
 
     # A reply from 3389 alone may be anybody's ephemeral port.
     lonely = _address("warehouse", "app"), 3389
     client = "87.236.176.2", 50_100
-    yield Talk("warehouse", "app", client, lonely, recorded=_REPLY)
+    yield Conversation("warehouse", "app", client, lonely, recorded=_REPLY)
 
     # UDP 22 is not SSH.
     udp_22 = _address("payments", "app"), 22
-    yield Talk("payments", "app", ("20.55.48.1", 50_200), udp_22, UDP)
+    yield Conversation("payments", "app", ("20.55.48.1", 50_200), udp_22, UDP)
 
     # Carrier NAT is neither ours nor the public internet, on either end.
-    yield Talk("prod", "app", ("100.127.0.9", 50_300), (app, 22))
-    yield Talk("containers", "app", ("20.55.48.2", 50_400), ("100.64.7.7", 22))
+    yield Conversation("prod", "app", ("100.127.0.9", 50_300), (app, 22))
+    yield Conversation("containers", "app", ("20.55.48.2", 50_400), ("100.64.7.7", 22))
 
     # A VPC's IPv6 addresses are globally routable: public on both ends.
     web_v6 = _address("payments", "web", 6), 22
-    yield Talk("payments", "web", ("2a02:8108:77::5", 50_500), web_v6)
+    yield Conversation("payments", "web", ("2a02:8108:77::5", 50_500), web_v6)
 
     for number, port in enumerate((22, 3389, 23, 445)):
         scanner = "20.55.48.3", 50_600 + number
-        scan = Talk("prod", "app", scanner, (app, port), action=REJECT)
+        scan = Conversation("prod", "app", scanner, (app, port), action=REJECT)
         yield replace(scan, recorded=_REQUEST)
 
 
-def _nat_gateways() -> Iterator[Talk]:
+def _nat_gateways() -> Iterator[Conversation]:
     # 3389 as the ephemeral port of a NAT gateway. Version 2 has no flags: only the low
     # port shows the server. Version 5 has them: the answer carries SYN-ACK.
     for site, server, flags in (
@@ -230,20 +236,22 @@ def _nat_gateways() -> Iterator[Talk]:
         ("retail", ("104.18.9.11", 8443), (_SYN_FIN, _SYN_ACK_FIN)),
     ):
         gateway = _address(site, "nat"), 3389
-        yield Talk(site, "nat", gateway, server, opens=True, flags=flags)
+        yield Conversation(site, "nat", gateway, server, opens=True, flags=flags)
 
     # A whole download: at the instance, then at the gateway's private and public side.
     client, gateway_address = _address("payments", "app"), _address("payments", "nat")
     server = "3.5.140.77", 443
-    talk = Talk("payments", "app", (client, 40_100), server, opens=True, minute=30)
-    yield talk
-    at_gateway = replace(talk, role="nat", counts=(False, False))
+    conversation = Conversation(
+        "payments", "app", (client, 40_100), server, opens=True, minute=30
+    )
+    yield conversation
+    at_gateway = replace(conversation, role="nat", counts=(False, False))
     private = gateway_address, 443
     yield replace(at_gateway, server=private, opens=False, endpoint=server[0])
     yield replace(at_gateway, client=(gateway_address, 61_007))
 
 
-def _other_kinds() -> Iterator[Talk]:
+def _other_kinds() -> Iterator[Conversation]:
     web, web_v6 = _address("prod", "web"), _address("prod", "web", 6)
     for protocol, client, server in (
         (ICMP, ("81.2.69.160", 0), (web, 0)),
@@ -251,17 +259,17 @@ def _other_kinds() -> Iterator[Talk]:
         (TCP, ("2a02:8108:77::6", 55_200), (web_v6, 443)),
         (ICMP_V6, ("2a02:8108:77::6", 0), (web_v6, 0)),
     ):
-        yield Talk("prod", "web", client, server, protocol)
+        yield Conversation("prod", "web", client, server, protocol)
     app = _address("prod", "app"), 40_300
     for server in (("8.8.4.4", 53), ("129.6.15.29", 123)):
-        yield Talk("prod", "app", app, server, UDP, opens=True)
+        yield Conversation("prod", "app", app, server, UDP, opens=True)
 
     # Equal sums of bytes at several replicas, which have no other traffic.
     primary = _address("prod", "primary"), 40_400
     faces = flow_log_named("prod").interfaces
     replicas = [face.address for face in faces if face.role == "replica"]
     for number, address in enumerate(replicas):
-        sent = Talk(
+        sent = Conversation(
             "prod",
             "primary",
             primary,

@@ -346,13 +346,7 @@ class Loader:
                 $copied_at,
                 'loaded',
                 null
-            from
-                (
-                    select
-                        unnest({_names(files)}) as name,
-                        unnest({_sizes(files)}) as size,
-                        unnest({_modified(files)}) as modified
-                ) as files
+            from ({_rows(files)}) as files
             left join
                 (
                     select metadata_filename as name, count(*) as records
@@ -406,13 +400,7 @@ class Loader:
                 set error =
                     'changed after it was loaded: now ' || changed.size || ' bytes,'
                     || ' modified ' || changed.modified || '; not loaded again'
-                from
-                    (
-                        select
-                            unnest({_names(changed)}) as name,
-                            unnest({_sizes(changed)}) as size,
-                            unnest({_modified(changed)}) as modified
-                    ) as changed
+                from ({_rows(changed)}) as changed
                 where history.metadata_filename = changed.name
                 """
             )
@@ -570,8 +558,12 @@ def _paths(files: Sequence[LogFile]) -> str:
     return _list(_quoted(escape_glob(file.path)) for file in files)
 
 
-def _sizes(files: Sequence[LogFile]) -> str:
-    return _list(str(file.size) for file in files)
+def _rows(files: Sequence[LogFile]) -> str:
+    return (
+        f"select unnest({_names(files)}) as name,"
+        f" unnest({_list(str(file.size) for file in files)}) as size,"
+        f" unnest({_modified(files)}) as modified"
+    )
 
 
 def _modified(files: Sequence[LogFile]) -> str:
