@@ -100,8 +100,8 @@ def generate(
         top_n: Rows of each top-talkers mart.
         admin_ports: Ports whose exposure is reported.
         incidents: Whether to plant what the health models must report, and to add it
-            to the truth. Files then come every half hour.
-        until: A time in UTC: no record ends and no file is created later. None means
+            to the truth. Files then come every half hour, and some records are lost.
+        until: An aware time; no record ends and no file is created later. None means
             the whole of `end_date`, and files of its records on the next day.
         overwrite: Whether to replace the files of an earlier run.
         progress: Called now and then with the number of records written so far.
