@@ -268,9 +268,12 @@ class Jobs:
             connection.execute(f"attach '{ours}' as ours (read_only)")
             connection.execute(f"attach '{plain}' as plain (read_only)")
             for name in answers:
+                # Contracts give the models' columns another order.
+                columns = ", ".join(connection.table(f"ours.main.{name}").columns)
+                rows = f"select {columns} from {{}}.main.{name}"
                 for one, other in (("ours", "plain"), ("plain", "ours")):
                     surplus = connection.execute(
-                        f"from {one}.main.{name} except all from {other}.main.{name}"
+                        f"{rows.format(one)} except all {rows.format(other)}"
                     ).fetchall()
                     assert not surplus, (name, one, surplus[0])
 
