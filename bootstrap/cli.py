@@ -175,7 +175,7 @@ def _confirm_and_do(
         return []
     if not yes:
         if not sys.stdin.isatty():
-            raise BootstrapError("nobody to ask: give --yes")
+            raise BootstrapError("No terminal for confirmation; rerun with --yes")
         if not click.confirm("Do this?", err=True):
             say("nothing was changed")
             sys.exit(FAILED)

@@ -10,9 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import botocore.session
 from botocore.exceptions import ClientError
-from botocore.loaders import Loader
 
 from bootstrap.aws import Account, Accounts
 from bootstrap.deployment import Deployment
@@ -154,20 +152,12 @@ class RecordedAccounts(Accounts):
 
 
 class Clients:
-    """A session and its clients, which are dear to make.
+    """A session and its clients, which take long to make."""
 
-    Reading the service models is most of it: once is enough for all sessions.
-    """
-
-    loader = Loader()
     shared: Clients | None = None
 
     def __init__(self) -> None:
-        core = botocore.session.Session()
-        core.register_component("data_loader", self.loader)
-        self.session = boto3.Session(
-            "testing", "testing", botocore_session=core, region_name=REGION
-        )
+        self.session = boto3.Session("testing", "testing", region_name=REGION)
         self.recorder = Recorder(self.session)
         self.accounts = RecordedAccounts(self.session, self.recorder)
         self.aws = Account(self.session, REGION)
