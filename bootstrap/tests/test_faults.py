@@ -1,4 +1,4 @@
-"""A fault at each AWS call in turn: refused before it, or dead right after it."""
+"""A fault at each AWS call: AWS refuses it, or the program dies right after it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ from bootstrap.tests.world import (
 OTHER = "210987654321"
 DESTROY = steps.destroy_steps(delete_data=True, with_snowflake=True)
 Order = Sequence[steps.Step]
-# What is done to the role is the same with a new bucket.
+# Writes to the role are those of the account with a new bucket.
 NO_ROLE = "^(?!.*Role)"
 
 
 class Scenario:
-    """An account, what was in it before, and what an undisturbed run makes of it.
+    """An account and the settings for it.
 
     Args:
         world: The account.
@@ -65,7 +65,7 @@ class Scenario:
         return found
 
     def start(self, **fault: int) -> None:
-        """Begin as a new process does, without any account's clients."""
+        """Start as a new process does, without clients from earlier runs."""
         self.world.accounts.forget()
         self.world.recorder.start(**fault)
 
@@ -91,7 +91,7 @@ class Scenario:
 
     @contextmanager
     def stopped(self, order: Order, kind: str, number: int) -> Iterator[None]:
-        """Run until a fault; an error within names the fault."""
+        """Run until a fault; errors in the block get a note with the fault."""
         expected: type[BaseException] = Crash if kind == "crash" else BootstrapError
         self.start(**{kind: number})
         with pytest.raises(expected):
@@ -128,7 +128,7 @@ def _assumed_role(world: World) -> Scenario:
     document = base_settings()
     role = f"arn:aws:iam::{OTHER}:role/admin"
     document["sources"][0] |= {"account_id": OTHER, "role_arn": role}
-    # The other calls are not made through the role.
+    # Other calls do not use the role.
     return Scenario(world, document, faults="AssumeRole|Caller|FlowLogs|Vpcs")
 
 
@@ -157,10 +157,7 @@ def scenario(world: World, aws: Aws, name: str) -> Scenario:
 def test_a_run_that_stopped_at_a_write_is_finished_or_taken_back(
     scenario: Scenario,
 ) -> None:
-    """Refused before each write, or dead right after it.
-
-    Reads change nothing, so these are all the states that a fault can leave.
-    """
+    """Reads change nothing, so these are all the states that a fault can leave."""
     before = scenario.look()
     applying = scenario.writes(scenario.run(steps.APPLY))
     after = scenario.look()
@@ -182,7 +179,7 @@ def test_a_run_that_stopped_at_a_write_is_finished_or_taken_back(
 
 @pytest.mark.parametrize("name", ["new", "bridge", "role"])
 def test_a_read_that_is_refused_ends_the_plan(scenario: Scenario) -> None:
-    """It never counts as "there is none", neither before `apply` nor after it."""
+    """A refusal never counts as a missing resource, before `apply` or after it."""
     seen: set[tuple[str, str]] = set()
     for _ in ("before", "after"):
         for order in (steps.APPLY, DESTROY):
