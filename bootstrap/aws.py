@@ -129,8 +129,8 @@ class Accounts:
 
     def __init__(self, session: boto3.Session) -> None:
         self._session = session
-        self.last_resource = ""
-        session.events.register("before-parameter-build.*.*", self._note_resource)
+        self.last_resource = self.last_place = ""
+        self._listen(session, None)
         self._sessions: dict[str | None, boto3.Session] = {None: session}
         self._accounts: dict[tuple[str | None, str], Account] = {}
 
@@ -152,10 +152,16 @@ class Accounts:
             )
         return account
 
-    def _note_resource(self, params: dict[str, Any], **_: Any) -> None:
-        # AWS's errors name the call and not the resource.
-        names = (params[key] for key in RESOURCE_ARGUMENTS if key in params)
-        self.last_resource = str(next(names, ""))
+    def _listen(self, session: boto3.Session, role_arn: str | None) -> None:
+        # AWS's errors name the call, but no resource, region or account.
+        def note(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
+            names = (params[key] for key in RESOURCE_ARGUMENTS if key in params)
+            self.last_resource = str(next(names, ""))
+            self.last_place = f"in {context['client_region']}"
+            if role_arn:
+                self.last_place += f" as {role_arn}"
+
+        session.events.register("before-parameter-build.*.*", note)
 
     def _assume(self, role_arn: str | None, region: str) -> boto3.Session:
         if role_arn in self._sessions:
@@ -182,9 +188,9 @@ class Accounts:
             refresh_using=fetcher.fetch_credentials, method="assume-role"
         )
         session = boto3.Session(botocore_session=assumed)
-        session.events.register("before-parameter-build.*.*", self._note_resource)
+        self._listen(session, role_arn)
         self._sessions[role_arn] = session
-        return self._sessions[role_arn]
+        return session
 
 
 def retry(

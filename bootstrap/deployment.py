@@ -130,8 +130,8 @@ class Deployment:
             if partition == "aws":
                 return
             raise BootstrapError(
-                f"the bucket is in {partition}: set snowflake.region to the result of "
-                "`select current_region()` in Snowflake"
+                f"bucket {self.settings.bucket.name} is in {partition}: set "
+                "snowflake.region to the result of `select current_region()`"
             )
         plain = region.lower().rpartition(".")[2].replace("_", "-")
         plain = plain.removeprefix("aws-")

@@ -62,12 +62,13 @@ def unless(codes: str, call: Callable[[], Answer]) -> Answer | None:
         raise
 
 
-def explain(error: ClientError, resource: str) -> BootstrapError:
+def explain(error: ClientError, resource: str, place: str = "") -> BootstrapError:
     """Explain an error that AWS returned.
 
     Args:
         error: The error that botocore raised.
         resource: The resource of the call, as its name or ARN.
+        place: The region and role of the call.
 
     Returns:
         An error that names the call, the resource, AWS's message and, if access was
@@ -77,7 +78,8 @@ def explain(error: ClientError, resource: str) -> BootstrapError:
     service = resource.split(":")[2] if resource.startswith("arn:") else None
     actions = " and ".join(actions_of(operation, service))
     said = f"{code_of(error)}: {message_of(error)}".rstrip(": ")
-    text = f"{operation} on {resource} failed.\n  AWS said: {said}"
+    text = f"{operation} on {resource} failed {place}".rstrip()
+    text += f".\n  AWS answered: {said}"
     if code_of(error) in DENIED:
         text += (
             f"\n  The caller needs {actions}, and no policy of the resource or the "

@@ -206,10 +206,10 @@ def _rules_of_others(d: Deployment) -> list[str]:
         for rule in page["Rules"]:
             event = json.loads(rule.get("EventPattern") or "{}")
             buckets = event.get("detail", {}).get("bucket", {}).get("name")
-            hears = "aws.s3" in event.get("source", []) and (
+            matches = "aws.s3" in event.get("source", []) and (
                 buckets is None or d.settings.bucket.name in buckets
             )
-            if hears and rule["Name"] != d.names.rule:
+            if matches and rule["Name"] != d.names.rule:
                 found.append(rule["Name"])
     return sorted(found)
 
@@ -225,7 +225,7 @@ def plan_rule_removal(d: Deployment) -> list[Change]:
             Change(
                 "delete",
                 f"target of EventBridge rule {name}",
-                "EventBridge deletes no rule with targets",
+                "EventBridge refuses to delete a rule with targets",
                 found.targets,
                 None,
                 lambda: _check_entries(

@@ -108,7 +108,7 @@ def write(d: Deployment, configuration: Configuration) -> object:
                 **d.bucket,
                 NotificationConfiguration=configuration,  # type: ignore[arg-type]
             ),
-            # S3 may not know a new policy of the queue or topic yet.
+            # A new policy of the queue or topic takes time to reach S3.
             _is_validation,
         )
     except ClientError as error:

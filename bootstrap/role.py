@@ -145,7 +145,7 @@ def plan_removal(d: Deployment) -> list[Change]:
             Change(
                 "delete",
                 f"policy {names.role_policy} of role {names.role}",
-                "IAM deletes no role with policies",
+                "IAM refuses to delete a role with policies",
                 found.policy,
                 None,
                 lambda: iam.delete_role_policy(

@@ -261,7 +261,7 @@ class Notify(Section):
 
 
 class Settings(Section):
-    """Everything the program needs to know, from the file, flags and environment."""
+    """All settings, from the file, the environment and flags."""
 
     name: Name = "vpc-flow-logs"
     profile: str | None = None

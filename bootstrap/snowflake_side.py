@@ -48,7 +48,7 @@ class Pipe:
 
 
 class SnowflakeSide(Protocol):
-    """What the steps need from Snowflake; answers are cached until ``forget``."""
+    """What the steps need from Snowflake."""
 
     @property
     def by_hand(self) -> bool:
@@ -77,9 +77,6 @@ class SnowflakeSide(Protocol):
 
     def parameters(self) -> dict[str, Any] | None:
         """Return the account's parameters, or None if they are unknown here."""
-
-    def forget(self) -> None:
-        """Discard the cached answers."""
 
 
 class ByHand:
@@ -128,6 +125,3 @@ class ByHand:
     def parameters(self) -> dict[str, Any] | None:
         """Return None, since it is unknown here."""
         return None
-
-    def forget(self) -> None:
-        """Do nothing."""

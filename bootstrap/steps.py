@@ -120,6 +120,6 @@ def _guard(d: Deployment, what: str, call: Callable[[], object]) -> None:
     except ClientError as error:
         named = d.accounts.last_resource
         resource = f"{named} ({what})" if named else what
-        raise explain(error, resource) from error
+        raise explain(error, resource, d.accounts.last_place) from error
     except BotoCoreError as error:
         raise explain_failure(error, what) from error

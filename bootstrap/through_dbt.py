@@ -118,10 +118,6 @@ class Dbt:
         """Return the account's parameters, or None if dbt cannot run the operation."""
         return self._ask_if_offered(DESCRIBE_ACCOUNT)
 
-    def forget(self) -> None:
-        """Discard the cached answers."""
-        self._answers.clear()
-
     def _ask_if_offered(self, operation: str) -> dict[str, Any] | None:
         try:
             return self._ask(operation)
@@ -166,7 +162,7 @@ class Dbt:
             self._call("--no-use-colors", operation, arguments, variables or {})
         finally:
             # Even a failed operation may have changed something.
-            self.forget()
+            self._answers.clear()
 
     def _call(
         self,

@@ -62,7 +62,9 @@ def check(d: Deployment) -> Iterator[Link]:
         try:
             yield from look()
         except ClientError as error:
-            said = str(explain(error, d.accounts.last_resource or name))
+            accounts = d.accounts
+            resource = accounts.last_resource or name
+            said = str(explain(error, resource, accounts.last_place))
             yield Link(name, "broken", *_first_and_rest(said))
         except BotoCoreError as error:
             said = str(explain_failure(error, name))

@@ -1,4 +1,4 @@
-"""Evaluates an IAM policy for a request, as the IAM guide's evaluation logic says.
+"""Evaluates an IAM policy for a request, by the IAM guide's evaluation logic.
 
 It covers the policies here: Allow and Deny, wildcards, and string conditions. A
 condition is false if the request does not have its key (IAM guide, "Condition

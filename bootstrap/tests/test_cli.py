@@ -118,10 +118,10 @@ def test_without_a_terminal_it_does_not_go_on(run: Run, world: World) -> None:
 
 
 class Terminal(io.StringIO):
-    """A person who answers."""
+    """A terminal with a person's answer."""
 
     def isatty(self) -> bool:
-        """Return that somebody is there."""
+        """Return True, as a terminal does."""
         return True
 
 

@@ -25,6 +25,7 @@ from bootstrap.tests.world import (
 )
 
 OTHER = "210987654321"
+ROLE = f"arn:aws:iam::{OTHER}:role/admin"
 DESTROY = steps.destroy_steps(delete_data=True, with_snowflake=True)
 Order = Sequence[steps.Step]
 # Writes to the role are those of the account with a new bucket.
@@ -126,8 +127,7 @@ def _conflicting_topic(world: World) -> Scenario:
 
 def _assumed_role(world: World) -> Scenario:
     document = base_settings()
-    role = f"arn:aws:iam::{OTHER}:role/admin"
-    document["sources"][0] |= {"account_id": OTHER, "role_arn": role}
+    document["sources"][0] |= {"account_id": OTHER, "role_arn": ROLE}
     # Other calls do not use the role.
     return Scenario(world, document, faults="AssumeRole|Caller|FlowLogs|Vpcs")
 
@@ -197,14 +197,21 @@ def test_a_read_that_is_refused_ends_the_plan(scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize("name", ["role"])
-def test_a_role_that_refuses_is_named_with_the_missing_permission(
-    scenario: Scenario,
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("AssumeRole", f"AssumeRole on {ROLE} (flow logs) failed in {REGION}."),
+        ("AssumeRole", "The caller needs sts:AssumeRole"),
+        ("DescribeVpcs", f"DescribeVpcs on flow logs failed in {REGION} as {ROLE}."),
+        ("DescribeVpcs", "The caller needs ec2:DescribeVpcs"),
+    ],
+)
+def test_a_refusal_is_named_with_place_and_missing_permission(
+    scenario: Scenario, call: str, words: str
 ) -> None:
-    scenario.start(refuse=scenario.plan(steps.APPLY).index("AssumeRole"))
+    scenario.start(refuse=scenario.plan(steps.APPLY).index(call))
 
     with pytest.raises(BootstrapError) as caught:
         steps.plan(scenario.d)
 
-    said = str(caught.value)
-    assert f"AssumeRole on arn:aws:iam::{OTHER}:role/admin" in said
-    assert "The caller needs sts:AssumeRole" in said
+    assert words in str(caught.value)

@@ -88,7 +88,7 @@ def test_a_location_somebody_added_to_the_integration_stays(
     integration = dbt.read()["integration"]
     integration["storage_allowed_locations"] = ["s3://theirs/"]
     dbt.change(integration=integration)
-    d.snowflake.forget()
+    d = _through_dbt(world, dbt)
 
     apply(d)
 
@@ -104,7 +104,7 @@ def test_a_set_up_that_stopped_after_the_integration_is_finished(
     d = _through_dbt(world, dbt)
     apply(d)
     dbt.change(pipe=None)
-    d.snowflake.forget()
+    d = _through_dbt(world, dbt)
 
     apply(d)
 
@@ -118,7 +118,7 @@ def test_tearing_down_drops_what_is_left_of_the_set_up(
     d = _through_dbt(world, dbt)
     apply(d)
     dbt.change(integration=None, pipe=None, others=["drop warehouse w"])
-    d.snowflake.forget()
+    d = _through_dbt(world, dbt)
     order = steps.destroy_steps(True, True)
 
     (change,) = [c for c in steps.plan(d, order) if c.verb == "run"]

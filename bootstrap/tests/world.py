@@ -67,9 +67,6 @@ class Snowflake:
     def parameters(self) -> dict[str, Any] | None:
         return self.parameters_
 
-    def forget(self) -> None:
-        return None
-
 
 class Crash(BaseException):
     """The program dies; no handler may catch it."""
