@@ -1,4 +1,4 @@
-"""The AWS side of the project: from VPC Flow Logs in S3 to a pipe that is told.
+"""The AWS side of the project: flow logs in S3, and events that start Snowpipe.
 
 ``python -m bootstrap plan | apply | verify | destroy | notify``; see
 ``docs/bootstrap.md``.

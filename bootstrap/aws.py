@@ -1,4 +1,4 @@
-"""Sessions, accounts and clients: made here, passed to everything else."""
+"""Sessions and clients for each account and region."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Account:
 
     @cached_property
     def ec2(self) -> EC2Client:
-        """EC2, which has the flow logs."""
+        """EC2, which manages flow logs."""
         return self._client("ec2")  # type: ignore[no-any-return]
 
     @cached_property
@@ -90,7 +90,7 @@ class Account:
 
     @cached_property
     def arn(self) -> str:
-        """The caller's ARN; its partition and account are those we work in."""
+        """The caller's ARN."""
         return self.sts.get_caller_identity()["Arn"]
 
     @property
@@ -104,7 +104,7 @@ class Account:
         return part_of(self.arn, 4)
 
 
-# The arguments that name what a call is about, the most telling first.
+# The arguments that name the resource of a call, the most specific first.
 RESOURCE_ARGUMENTS = (
     "Bucket",
     "RoleName",
@@ -121,41 +121,47 @@ RESOURCE_ARGUMENTS = (
 
 
 class Accounts:
-    """Finds the clients for an account and region, through a role where one is named.
+    """Returns the clients for an account and region, through a role if one is given.
 
     Args:
-        session: The caller's own credentials, found as every AWS tool finds them.
+        session: A session with the caller's own credentials.
     """
 
     def __init__(self, session: boto3.Session) -> None:
         self._session = session
-        self.last_resource = ""
-        session.events.register("before-parameter-build.*.*", self._note_resource)
+        self.last_resource = self.last_place = ""
+        self._listen(session, None)
         self._sessions: dict[str | None, boto3.Session] = {None: session}
         self._accounts: dict[tuple[str | None, str], Account] = {}
 
     def account(self, account_id: str, region: str, role_arn: str | None) -> Account:
-        """Return the clients, after asking who they act as.
+        """Return the clients, after a check of their account.
 
         Raises:
-            BootstrapError: The credentials belong to another account.
+            BootstrapError: The credentials are for another account.
         """
         key = (role_arn, region)
         if key not in self._accounts:
             self._accounts[key] = Account(self._assume(role_arn, region), region)
         account = self._accounts[key]
         if account.account_id != account_id:
-            via = role_arn or "the credentials in use"
             raise BootstrapError(
-                f"{via} act in account {account.account_id}, not in {account_id}: "
-                "give role_arn, or other credentials"
+                f"{role_arn or 'the current login'} is for account "
+                f"{account.account_id}, not for {account_id}: set role_arn to a role "
+                f"of {account_id}, or log in to it"
             )
         return account
 
-    def _note_resource(self, params: dict[str, Any], **_: Any) -> None:
-        # An error of AWS's says which call failed, and not on what.
-        names = (params[key] for key in RESOURCE_ARGUMENTS if key in params)
-        self.last_resource = str(next(names, ""))
+    def _listen(self, session: boto3.Session, role_arn: str | None) -> None:
+        # AWS's errors name the call, but no resource, region or account.
+        def note(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
+            names = (params[key] for key in RESOURCE_ARGUMENTS if key in params)
+            self.last_resource = str(next(names, ""))
+            self.last_place = f"in {context['client_region']}"
+            if role_arn:
+                self.last_place += f" as {role_arn}"
+
+        session.events.register("before-parameter-build.*.*", note)
 
     def _assume(self, role_arn: str | None, region: str) -> boto3.Session:
         if role_arn in self._sessions:
@@ -164,7 +170,7 @@ class Accounts:
         own = self._session._session
 
         def client_creator(service: str, **keys: Any) -> Any:
-            # The regional end point: the global one answers for no other partition.
+            # The global end point serves the commercial partition only.
             return own.create_client(service, **{"region_name": region, **keys})
 
         fetcher = AssumeRoleCredentialFetcher(
@@ -174,17 +180,17 @@ class Accounts:
             extra_args={"RoleSessionName": "vpc-flow-logs-bootstrap"},
         )
         assumed: Any = botocore.session.Session()
-        # Reading the service models takes longer than most calls: once is enough.
+        # Share the service models: reading them takes longer than most calls.
         assumed.register_component("data_loader", own.get_component("data_loader"))
-        # Refreshes itself: waiting can outlast the hour credentials live.
-        # botocore has no public way to give a session refreshing credentials.
+        # Credentials last an hour and a wait may be longer, so they refresh. botocore
+        # has no public way to set refreshing credentials.
         assumed._credentials = DeferredRefreshableCredentials(
             refresh_using=fetcher.fetch_credentials, method="assume-role"
         )
         session = boto3.Session(botocore_session=assumed)
-        session.events.register("before-parameter-build.*.*", self._note_resource)
+        self._listen(session, role_arn)
         self._sessions[role_arn] = session
-        return self._sessions[role_arn]
+        return session
 
 
 def retry(
@@ -194,17 +200,17 @@ def retry(
     say: Callable[[str], None],
     sleep: Callable[[float], None] = time.sleep,
 ) -> object:
-    """Make a call again while AWS has not yet seen what it depends on.
+    """Repeat a call until AWS has processed an earlier change.
 
     Args:
         call: The call.
-        when: Whether an error passes with time; every other one is raised.
-        wait_seconds: How long to try in all, in seconds.
-        say: Told before each pause.
-        sleep: How to pause.
+        when: Whether an error is temporary; every other error is raised.
+        wait_seconds: The most to wait in all, in seconds.
+        say: Shows a line before each pause.
+        sleep: Pauses for a number of seconds.
 
     Raises:
-        ClientError: Another error, or the same one after the time is up.
+        ClientError: Another error, or the same one when the time is over.
     """
     waited, pause = 0.0, 1.0
     while True:
@@ -216,7 +222,7 @@ def retry(
             pause = min(pause * 2, 20.0, wait_seconds - waited)
             say(
                 f"{error.operation_name}: {code_of(error)} ({message_of(error)}); "
-                f"trying again in {pause:.0f} s, for {wait_seconds - waited:.0f} s more"
+                f"retry in {pause:.0f} s, for at most {wait_seconds - waited:.0f} s"
             )
             sleep(pause)
             waited += pause

@@ -1,4 +1,4 @@
-"""The bucket: a new one with safe settings, or an existing one left as it is."""
+"""The bucket and its policy: a new bucket, or an existing one kept as it is."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from bootstrap.deployment import Deployment
 from bootstrap.errors import Blocked, unless
 from bootstrap.policies import delivery_statements, deny_plain_http
 
-# S3 guide, "Bucket policies": 20 KB. Beyond it AWS answers
-# LogDestinationPermissionIssueException when the flow log is created.
+# S3 guide, "Bucket policies": 20 KB. With a longer policy, creating a flow log fails
+# with LogDestinationPermissionIssueException.
 POLICY_LIMIT = 20_480
 
 
 class Bucket(Enum):
-    """Whose the bucket is."""
+    """The owner of the bucket."""
 
     ABSENT = "absent"
     OURS = "ours"
@@ -28,21 +28,21 @@ class Bucket(Enum):
 
 
 def read(d: Deployment) -> Bucket:
-    """Return whether the bucket is there and carries our tag.
+    """Return whether the bucket exists and has our tag.
 
     Raises:
-        Blocked: It is in another region than the settings say.
-        ClientError: It cannot be read; that is not the same as absent.
+        Blocked: It is in another region than ``bucket.region``.
+        ClientError: AWS refused to answer; the bucket may exist.
     """
     s3 = d.home.s3
     head = unless("404 NoSuchBucket", lambda: s3.head_bucket(**d.bucket))
     if head is None:
         return Bucket.ABSENT
-    # botocore follows a bucket into another region by itself.
+    # botocore follows redirects to another region.
     region = head.get("BucketRegion", d.settings.bucket.region)
     if region != d.settings.bucket.region:
         raise Blocked(
-            f"bucket {d.settings.bucket.name} is in {region}: set bucket.region to that"
+            f"bucket {d.settings.bucket.name} is in {region}: correct bucket.region"
         )
     answer = unless("NoSuchTagSet", lambda: s3.get_bucket_tagging(**d.bucket))
     is_ours = answer is not None and d.names.owns(answer["TagSet"])
@@ -53,21 +53,22 @@ def plan_bucket(d: Deployment) -> list[Change]:
     """Compare the bucket and, if it is ours, its settings with the wanted ones.
 
     Raises:
-        Blocked: It is somebody else's although ``bucket.create`` is set, is absent
-            although it is not, or has another key than the settings say.
+        Blocked: ``bucket.create`` is true and the bucket is another owner's, or it is
+            false and the bucket is missing or has another key.
     """
     wanted, found = d.settings.bucket, read(d)
     if found is Bucket.ABSENT:
         if not wanted.create:
             raise Blocked(
-                f"bucket {wanted.name} does not exist; set bucket.create: true"
+                f"bucket {wanted.name} does not exist in account {wanted.account_id}: "
+                "set bucket.create: true, or correct bucket.name"
             )
         return [_creation(d), *(s.change(d, None) for s in bucket_settings(d))]
     if found is Bucket.THEIRS:
         if wanted.create:
             raise Blocked(
                 f"bucket {wanted.name} exists and was not made by this deployment: "
-                "set bucket.create: false to use it as it is"
+                "set bucket.create: false to use it and keep its settings"
             )
         _check_foreign_encryption(d)
         return []
@@ -83,7 +84,7 @@ def plan_policy(d: Deployment) -> list[Change]:
     """Compare the bucket's policy with the same policy plus our statements.
 
     Raises:
-        Blocked: The policy would be longer than S3 takes.
+        Blocked: The policy would be longer than S3 allows.
     """
     text = read_policy_text(d)
     current = json.loads(text) if text else None
@@ -95,16 +96,16 @@ def plan_policy(d: Deployment) -> list[Change]:
     if len(new_text.encode()) > POLICY_LIMIT:
         raise Blocked(
             f"the policy of bucket {d.settings.bucket.name} would have "
-            f"{len(new_text.encode())} bytes, S3 takes {POLICY_LIMIT}: use one bucket "
-            "for fewer accounts"
+            f"{len(new_text.encode())} bytes, and S3 allows {POLICY_LIMIT}: split the "
+            "sources among several buckets"
         )
     return [
         Change(
             "update" if current else "create",
             f"policy of bucket {d.settings.bucket.name}",
-            "log delivery may write; other statements stay"
+            "log delivery may write; other statements stay unchanged"
             if documents.same(base, current)
-            else "AWS changed it while a flow log was made: statements are put back",
+            else "AWS changed it when a flow log was created: restore its statements",
             current,
             desired,
             lambda: d.home.s3.put_bucket_policy(**d.bucket, Policy=new_text),
@@ -113,7 +114,7 @@ def plan_policy(d: Deployment) -> list[Change]:
 
 
 def plan_policy_again(d: Deployment) -> list[Change]:
-    """Read the policy again after flow logs were created, and forget the journal."""
+    """Compare the policy again after flow logs are created, and clear the journal."""
     changes = plan_policy(d)
     if changes:
         return [then(change, d.journal.clear) for change in changes]
@@ -124,16 +125,16 @@ def plan_policy_again(d: Deployment) -> list[Change]:
 def whole_policy(
     d: Deployment, text: str | None
 ) -> tuple[str | None, documents.Document | None]:
-    """Return the policy with what AWS took away while a flow log was made.
+    """Return the policy with the statements that AWS removed for a flow log.
 
-    AWS's own delivery statements, if it wrote them then, go: ours say the same.
+    AWS's own delivery statements are left out if ours allow the same.
 
     Args:
         d: The deployment.
-        text: The policy as it is now.
+        text: The policy now.
 
     Returns:
-        The text whose style to keep, and the document.
+        The text to keep byte for byte, and the document.
     """
     current = json.loads(text) if text else None
     earlier_text = d.journal.read()
@@ -141,7 +142,7 @@ def whole_policy(
         return text, current
     earlier = json.loads(earlier_text)
     added = documents.missing_from(earlier, current)
-    kept = [statement for statement in added if not _says_the_same(d, statement)]
+    kept = [statement for statement in added if not _is_covered_by_ours(d, statement)]
     if len(kept) == len(added) and not documents.missing_from(current, earlier):
         return text, current
     return earlier_text, {
@@ -150,8 +151,8 @@ def whole_policy(
     }
 
 
-def _says_the_same(d: Deployment, statement: documents.Document) -> bool:
-    """Return whether AWS wrote this statement for deliveries that ours allow."""
+def _is_covered_by_ours(d: Deployment, statement: documents.Document) -> bool:
+    """Return whether AWS added this statement for deliveries that ours allow."""
     if not re.fullmatch(
         r"AWSLogDelivery(Write|(Acl)?Check)\d*", statement.get("Sid", "")
     ):
@@ -171,7 +172,7 @@ def _says_the_same(d: Deployment, statement: documents.Document) -> bool:
 
 
 def read_policy_text(d: Deployment) -> str | None:
-    """Return the bucket's policy as it is stored, or None."""
+    """Return the text of the bucket's policy, or None."""
     return unless(
         "NoSuchBucketPolicy NoSuchBucket",
         lambda: d.home.s3.get_bucket_policy(**d.bucket)["Policy"],
@@ -180,7 +181,7 @@ def read_policy_text(d: Deployment) -> str | None:
 
 def _wanted_statements(d: Deployment) -> list[documents.Document]:
     found = delivery_statements(d.names, d.place, d.source_pairs())
-    # A refusal for all keys is ours to make only in a bucket of ours.
+    # A denial for all keys belongs in our own bucket only.
     if d.settings.bucket.create:
         found.append(deny_plain_http(d.names, d.place))
     return found
@@ -194,7 +195,7 @@ def _creation(d: Deployment) -> Change:
     return Change(
         "create",
         f"bucket {wanted.name}",
-        f"logs are delivered to it, in {wanted.region}",
+        f"AWS delivers logs to it, in {wanted.region}",
         None,
         configuration,
         lambda: d.home.s3.create_bucket(
@@ -206,7 +207,7 @@ def _creation(d: Deployment) -> Change:
 
 
 def _check_foreign_encryption(d: Deployment) -> None:
-    """Refuse a bucket whose key is not the one the policies would allow."""
+    """Check that the bucket's key is the one in the settings."""
     answer = unless(
         "ServerSideEncryptionConfigurationNotFoundError",
         lambda: d.home.s3.get_bucket_encryption(**d.bucket),
@@ -217,14 +218,18 @@ def _check_foreign_encryption(d: Deployment) -> None:
     with_kms = [found for found in defaults if "kms" in found.get("SSEAlgorithm", "")]
     for found in with_kms:
         key = found.get("KMSMasterKeyID")
-        if key is None or key != wanted:
+        if key is None:
             raise Blocked(
-                f"bucket {bucket} is encrypted with "
-                f"{key or 'the AWS managed key, which log delivery cannot use'}: "
-                "bucket.encryption must name that key by its ARN, as the bucket does"
+                f"bucket {bucket} is encrypted with the AWS managed key, and log "
+                "delivery cannot use it: encrypt it with SSE-S3 or with your own key"
+            )
+        if key != wanted:
+            raise Blocked(
+                f"bucket {bucket} is encrypted with key {key}: set bucket.encryption "
+                "to type: sse-kms with that key's ARN; the bucket must use the ARN too"
             )
     if wanted and not with_kms:
         raise Blocked(
-            f"bucket {bucket} is not encrypted with a key: bucket.encryption must say "
-            "what it has, type: sse-s3"
+            f"bucket {bucket} is not encrypted with key {wanted}: set "
+            "bucket.encryption.type: sse-s3, as the bucket has it"
         )

@@ -1,4 +1,4 @@
-"""The settings of a bucket of ours, each with its reason."""
+"""The settings of our bucket, each with its reason."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from bootstrap.errors import unless
 
 @dataclass(frozen=True)
 class BucketSetting:
-    """One setting: how it is read, what it must hold, how it is written."""
+    """One setting: the call that reads it, its value, and the call that writes it."""
 
     what: str
     reason: str
@@ -26,7 +26,7 @@ class BucketSetting:
     arguments: dict[str, Any]
 
     def read(self) -> Any:
-        """Return what is set, or None."""
+        """Return the value now, or None."""
         answer = unless(self.absent_code, lambda: self.get(**self.arguments))
         if answer is None:
             return None
@@ -47,7 +47,7 @@ class BucketSetting:
 
 
 def bucket_settings(d: Deployment) -> list[BucketSetting]:
-    """Return every setting a bucket of ours has."""
+    """Return every setting of our bucket."""
     s3, wanted = d.home.s3, d.settings.bucket
     default = {"SSEAlgorithm": "AES256"}
     if wanted.encryption.key_arn:
@@ -59,7 +59,7 @@ def bucket_settings(d: Deployment) -> list[BucketSetting]:
     found = [
         BucketSetting(
             "public access block",
-            "nothing in it is ever public",
+            "no object is ever public",
             "NoSuchPublicAccessBlockConfiguration",
             s3.get_public_access_block,
             "PublicAccessBlockConfiguration",
@@ -75,7 +75,7 @@ def bucket_settings(d: Deployment) -> list[BucketSetting]:
         ),
         BucketSetting(
             "object ownership",
-            "the bucket's owner owns what is delivered",
+            "the bucket's owner owns delivered files",
             "OwnershipControlsNotFoundError",
             s3.get_bucket_ownership_controls,
             "OwnershipControls",
@@ -107,7 +107,7 @@ def bucket_settings(d: Deployment) -> list[BucketSetting]:
         found.append(
             BucketSetting(
                 "versioning",
-                "an overwritten or deleted log can be brought back",
+                "overwritten and deleted logs can be restored",
                 "",
                 s3.get_bucket_versioning,
                 "",
@@ -121,7 +121,7 @@ def bucket_settings(d: Deployment) -> list[BucketSetting]:
 
 
 def holds(current: Any, wanted: Any) -> bool:
-    """Return whether what AWS answers says at least what we want."""
+    """Return whether AWS's answer includes everything that is wanted."""
     if isinstance(wanted, dict):
         return isinstance(current, dict) and all(
             holds(current.get(key), value) for key, value in wanted.items()
@@ -132,5 +132,5 @@ def holds(current: Any, wanted: Any) -> bool:
             and len(current) == len(wanted)
             and all(map(holds, current, wanted))
         )
-    # AWS leaves out what is false.
+    # AWS leaves out false values.
     return bool(current == wanted or (wanted is False and current is None))

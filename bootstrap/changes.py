@@ -1,4 +1,4 @@
-"""Reading makes a list of changes; applying walks it."""
+"""The changes that a step lists, and how a plan shows them."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ SECRET_KEYS = frozenset({"sts:ExternalId", "external_id", "storage_aws_external_
 
 @dataclass(frozen=True)
 class Change:
-    """One call that has not been made yet, and why it is needed.
+    """A call that is needed and not made yet, with its reason.
 
     Args:
-        verb: ``wait`` and ``note`` tell something and do nothing.
-        resource: What it is about, in words.
-        reason: Why it is needed.
-        before: What is there now, for the diff.
-        after: What will be there.
+        verb: The kind of change; ``wait`` and ``note`` only inform the user.
+        resource: The resource, as users name it.
+        reason: Why the change is needed.
+        before: The resource now, for the diff.
+        after: The resource after the change.
         apply: Makes the call; None for ``wait`` and ``note``.
     """
 
@@ -34,11 +34,11 @@ class Change:
 
     @property
     def pending(self) -> bool:
-        """Whether applying it would do something."""
+        """Whether `apply` makes a call for it."""
         return self.apply is not None
 
     def as_json(self) -> dict[str, Any]:
-        """Return it for ``plan --json``, with external ids masked."""
+        """Return the change for ``plan --json``, with external ids masked."""
         return {
             "verb": self.verb,
             "resource": self.resource,
@@ -48,7 +48,7 @@ class Change:
         }
 
     def as_lines(self) -> list[str]:
-        """Return it for a person: a headline and a diff, with external ids masked."""
+        """Return a headline and a diff, with external ids masked."""
         signs = {"create": "+", "update": "~", "delete": "-", "run": ">"}
         sign = signs.get(self.verb, "·")
         lines = [f"{sign} {self.verb} {self.resource}: {self.reason}"]
@@ -59,13 +59,13 @@ class Change:
         else:
             diff = list(difflib.unified_diff(before, after, lineterm="", n=2))[2:]
             if before == after:
-                diff = ["(only a masked value differs)"]
+                diff = ["(a masked value differs)"]
             lines += [f"    {line}" for line in diff]
         return lines
 
 
 def then(change: Change, after: Callable[[], object]) -> Change:
-    """Return the change with something to do right after it."""
+    """Return the change, followed by another call."""
     first = change.apply
     assert first is not None
 
@@ -77,7 +77,7 @@ def then(change: Change, after: Callable[[], object]) -> Change:
 
 
 def mask(value: Any) -> Any:
-    """Return a document with every external id hidden."""
+    """Return a document with every external id masked."""
     if isinstance(value, dict):
         return {
             key: HIDDEN if key in SECRET_KEYS else mask(below)
@@ -97,5 +97,5 @@ def _lines(value: Any) -> list[str]:
 
 
 def any_pending(changes: Iterable[Change]) -> bool:
-    """Return whether applying the list would do something."""
+    """Return whether `apply` makes a call for any of the changes."""
     return any(change.pending for change in changes)

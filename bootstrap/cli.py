@@ -1,4 +1,4 @@
-"""The command line: data to standard output, everything for people to stderr."""
+"""The command line: results on standard output, progress and errors on stderr."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from bootstrap.through_dbt import Dbt
 PENDING = 2
 FAILED = 1
 
-# Once one of these is made, files begin to come: something is left to do.
+# After one of these changes, events reach the pipe and one step is left.
 EVENTS_FLOW = (PIPE, "event notifications")
 
 COLOURS = {"create": "green", "update": "yellow", "delete": "red", "run": "cyan"}
@@ -45,13 +45,13 @@ def say(text: str) -> None:
 def connect(
     config: Path, overrides: Sequence[str], replace_flow_logs: bool = False
 ) -> Deployment:
-    """Return the deployment one file describes.
+    """Return the deployment that a file describes.
 
     Raises:
-        BootstrapError: The file is wrong.
+        BootstrapError: The file has errors.
     """
     settings = load(config, os.environ, overrides)
-    # Beside the file, wherever a scheduler starts the program.
+    # Relative to the file, whatever folder the program starts in.
     folder = config.resolve().parent / settings.state_dir
     settings = settings.model_copy(update={"state_dir": folder})
     session = boto3.Session(
@@ -79,8 +79,16 @@ def _summary(changes: Sequence[Change]) -> str:
     counts = Counter(change.verb for change in changes if change.pending)
     waiting = sum(change.verb == "wait" for change in changes)
     todo = ", ".join(f"{number} to {verb}" for verb, number in counts.items())
-    end = f"; {waiting} wait for what comes before them" if waiting else ""
+    end = f"; {waiting} wait for earlier steps" if waiting else ""
     return f"{todo or 'Nothing to do'}{end}."
+
+
+YES = click.option("--yes", is_flag=True, help="Do not ask.")
+REPLACE = click.option(
+    "--replace-flow-logs",
+    is_flag=True,
+    help="Replace our flow logs that differ from the settings.",
+)
 
 
 def _options(function: Callable[..., None]) -> Callable[..., None]:
@@ -97,21 +105,21 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
         "overrides",
         multiple=True,
         metavar="KEY=VALUE",
-        help="Override a key, such as bucket.name=x; wins over the environment.",
+        help="Set a key, such as bucket.name=x; overrides the environment.",
     )
     return config(override(function))
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
-    """The AWS side: from VPC Flow Logs in S3 to a pipe that is told."""
+    """The AWS side: flow logs in S3, and events that start Snowpipe."""
 
 
 @cli.command("plan")
 @_options
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
-@click.option("--check", is_flag=True, help="End with code 2 if changes are pending.")
-@click.option("--replace-flow-logs", is_flag=True, help="Replace those that differ.")
+@click.option("--check", is_flag=True, help="Exit with 2 if changes are pending.")
+@REPLACE
 def plan_command(
     config: Path,
     overrides: tuple[str, ...],
@@ -119,7 +127,7 @@ def plan_command(
     check: bool,
     replace_flow_logs: bool,
 ) -> None:
-    """Show what `apply` would do; change nothing."""
+    """Show what `apply` would change; change nothing."""
     changes = steps.plan(connect(config, overrides, replace_flow_logs))
     if as_json:
         click.echo(json.dumps([change.as_json() for change in changes], indent=2))
@@ -129,14 +137,14 @@ def plan_command(
         sys.exit(PENDING)
 
 
-@cli.command("apply", short_help="Show it, ask, and do it.")
+@cli.command("apply")
 @_options
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--replace-flow-logs", is_flag=True, help="Replace those that differ.")
+@YES
+@REPLACE
 def apply_command(
     config: Path, overrides: tuple[str, ...], yes: bool, replace_flow_logs: bool
 ) -> None:
-    """Show what is to be done, ask, and do it; run it again at any time."""
+    """Show the changes, ask, and make them; safe to repeat."""
     d = connect(config, overrides, replace_flow_logs)
     changes = steps.plan(d)
     show(changes)
@@ -150,9 +158,13 @@ def apply_command(
 
 @cli.command("destroy")
 @_options
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--delete-data", is_flag=True, help="Also delete what was delivered.")
-@click.option("--with-snowflake", is_flag=True, help="Also drop what it made there.")
+@YES
+@click.option("--delete-data", is_flag=True, help="Also delete the delivered files.")
+@click.option(
+    "--with-snowflake",
+    is_flag=True,
+    help="Also drop what `setup_snowflake` made in Snowflake.",
+)
 def destroy_command(
     config: Path,
     overrides: tuple[str, ...],
@@ -160,7 +172,7 @@ def destroy_command(
     delete_data: bool,
     with_snowflake: bool,
 ) -> None:
-    """Remove what is ours; what is somebody else's stays as it is."""
+    """Remove what `apply` made; resources of others stay unchanged."""
     d = connect(config, overrides)
     order = steps.destroy_steps(delete_data, with_snowflake)
     changes = steps.plan(d, order)
@@ -175,9 +187,9 @@ def _confirm_and_do(
         return []
     if not yes:
         if not sys.stdin.isatty():
-            raise BootstrapError("nobody to ask: give --yes")
-        if not click.confirm("Do this?", err=True):
-            say("nothing was changed")
+            raise BootstrapError("No terminal for confirmation; rerun with --yes")
+        if not click.confirm("Make these changes?", err=True):
+            say("Nothing was changed.")
             sys.exit(FAILED)
     done = []
     for change in steps.apply(d, order):
@@ -192,7 +204,7 @@ def _confirm_and_do(
 @_options
 @click.option("--json", "as_json", is_flag=True, help="Print the links as JSON.")
 def verify_command(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
-    """Check every link from the flow log to the newest loaded file."""
+    """Check every link from flow log to newest loaded file."""
     links = []
     for link in verify.check(connect(config, overrides)):
         links.append(link)
@@ -207,44 +219,38 @@ def verify_command(config: Path, overrides: tuple[str, ...], as_json: bool) -> N
         sys.exit(FAILED)
 
 
-@cli.command("notify", short_help="Hand files to a pipe that no event can reach.")
+@cli.command("notify", short_help="Send new files to a pipe without events.")
 @_options
 def notify_command(config: Path, overrides: tuple[str, ...]) -> None:
-    """Hand new files to Snowpipe by REST, where no event can reach the pipe."""
+    """Send new files to Snowpipe by REST, where events cannot reach the pipe."""
     d = connect(config, overrides)
     if d.settings.notify is None:
-        raise BootstrapError(f"{config} has no `notify` section")
+        raise BootstrapError(f"{config} has no `notify` section: add it")
     result = hand_over_files(d, Snowpipe(d.settings.notify, say))
     click.echo(json.dumps(vars(result)))
 
 
 @cli.command("permissions")
 def permissions_command() -> None:
-    """Print the IAM policy that whoever runs this needs."""
+    """Print the IAM policy that the caller needs."""
     click.echo(json.dumps(administrator_policy(), indent=2))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the program: 0 done or nothing to do, 2 pending with --check, 1 failed."""
+    """Run the program and exit: 0 done or nothing to do, 1 failed, 2 pending."""
     given: dict[str, Any] = {} if arguments is None else {"args": list(arguments)}
     try:
         cli.main(standalone_mode=False, prog_name="python -m bootstrap", **given)
-    except BootstrapError as error:
-        say(f"error: {error}")
-        sys.exit(FAILED)
+        return
     except ClientError as error:
         say(f"error: {explain(error, 'AWS')}")
-        sys.exit(FAILED)
     except BotoCoreError as error:
         say(f"error: {explain_failure(error, 'AWS')}")
-        sys.exit(FAILED)
-    except OSError as error:
-        # Such as a folder for `state_dir` that cannot be written to.
+    except (BootstrapError, OSError) as error:
+        # OSError: the program cannot write to `state_dir`, for example.
         say(f"error: {error}")
-        sys.exit(FAILED)
     except click.UsageError as error:
         error.show()
-        sys.exit(FAILED)
     except click.Abort:
-        say("stopped; running it again goes on from here")
-        sys.exit(FAILED)
+        say("Stopped. The next run continues from here.")
+    sys.exit(FAILED)

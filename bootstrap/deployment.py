@@ -1,4 +1,4 @@
-"""What every step is given: settings, names, accounts and ways to speak."""
+"""What every step receives: settings, names, accounts, Snowflake, output."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ def _quiet(_: str) -> None:
 
 @dataclass(frozen=True)
 class Deployment:
-    """One ``bootstrap.yml``, connected.
+    """The settings of one ``bootstrap.yml``, with access to both sides.
 
     Args:
-        settings: The checked settings.
-        accounts: Finds clients.
-        snowflake: Reads values from the other side.
-        say: Shows progress to a person.
-        sleep: Pauses, in seconds.
-        replace_flow_logs: Whether a flow log that differs is deleted and made again.
+        settings: The validated settings.
+        accounts: Returns the clients of an account.
+        snowflake: The Snowflake side.
+        say: Shows a line of progress.
+        sleep: Pauses for a number of seconds.
+        replace_flow_logs: Whether to replace our flow logs that differ.
     """
 
     settings: Settings
@@ -47,7 +47,7 @@ class Deployment:
 
     @property
     def names(self) -> Names:
-        """All names that follow from the deployment's."""
+        """The names derived from the deployment's name."""
         return Names(self.settings.name, self.settings.snowflake.role_name)
 
     @property
@@ -58,43 +58,43 @@ class Deployment:
 
     @property
     def place(self) -> Place:
-        """Where logs are delivered."""
+        """The bucket and prefix that logs are delivered to."""
         bucket = self.settings.bucket
         return Place(self.home.partition, bucket.name, bucket.prefix)
 
     @property
     def bucket(self) -> dict[str, Any]:
-        """The arguments of every S3 call: the bucket, and whose it must be."""
+        """The arguments of every S3 call: the bucket, and its expected owner."""
         bucket = self.settings.bucket
         return {"Bucket": bucket.name, "ExpectedBucketOwner": bucket.account_id}
 
     @property
     def journal(self) -> Journal:
-        """What must not be lost when the program is interrupted."""
+        """The copy of the bucket policy that survives an interruption."""
         name = f"{self.settings.name}.{self.settings.bucket.name}.policy.json"
         return Journal(self.settings.state_dir / name)
 
     @property
     def role_arn(self) -> str:
-        """The ARN of the role Snowflake assumes."""
+        """The ARN of the role that Snowflake assumes."""
         account = self.settings.bucket.account_id
         return f"arn:{self.home.partition}:iam::{account}:role/{self.names.role}"
 
     @property
     def suffix(self) -> str:
-        """How the names of delivered files end."""
+        """The end of every delivered file's name."""
         options = self.settings.options(self.settings.sources[0])
         return ".parquet" if options.file_format == "parquet" else ".log.gz"
 
     def source_pairs(self) -> list[tuple[str, str]]:
-        """Return every (account id, region) that delivers."""
+        """Return every (account id, region) pair that delivers logs."""
         return [(s.account_id, r) for s in self.settings.sources for r in s.regions]
 
     def sources(self) -> Iterator[tuple[Source, Account]]:
-        """Yield every source in every one of its regions, with its clients.
+        """Yield every source with the clients of each of its regions.
 
         Raises:
-            BootstrapError: A source lies in another partition than the bucket.
+            BootstrapError: A source and the bucket are in different partitions.
         """
         for source in self.settings.sources:
             for region in source.regions:
@@ -103,25 +103,26 @@ class Deployment:
                 )
                 if account.partition != self.home.partition:
                     raise BootstrapError(
-                        f"source {source.account_id} is in {account.partition}, the "
-                        f"bucket in {self.home.partition}: one file for each partition"
+                        f"source {source.account_id} is in partition "
+                        f"{account.partition}, the bucket in {self.home.partition}: "
+                        "write one bootstrap.yml for each partition"
                     )
                 yield source, account
 
     def retry(
         self, call: Callable[[], object], when: Callable[[ClientError], bool]
     ) -> object:
-        """Make a call again while AWS has not seen what it depends on."""
+        """Repeat a call until AWS has processed an earlier change."""
         return retry(call, when, self.settings.wait_seconds, self.say, self.sleep)
 
     def check_snowflake_region(self) -> None:
-        """Refuse a Snowflake account that cannot reach this partition's S3.
+        """Check that the Snowflake account can read buckets of this partition.
 
-        Snowflake, CREATE STORAGE INTEGRATION: government and Chinese buckets only
-        from an account in the same region; neither from nor to commercial regions.
+        Snowflake, CREATE STORAGE INTEGRATION: buckets in government and Chinese
+        regions need an account in the same region; accounts there read no others.
 
         Raises:
-            BootstrapError: The account is foreign, or must be named and is not.
+            BootstrapError: It cannot, or ``snowflake.region`` is missing.
         """
         partition = self.home.partition
         region = self.settings.snowflake.region
@@ -129,8 +130,8 @@ class Deployment:
             if partition == "aws":
                 return
             raise BootstrapError(
-                f"the bucket is in {partition}: give snowflake.region, as `select "
-                "current_region()` shows it"
+                f"bucket {self.settings.bucket.name} is in {partition}: set "
+                "snowflake.region to the result of `select current_region()`"
             )
         plain = region.lower().rpartition(".")[2].replace("_", "-")
         plain = plain.removeprefix("aws-")
@@ -138,42 +139,46 @@ class Deployment:
         if partition == "aws":
             foreign = special
         else:
-            # Government regions have several deployments, such as `…_FHPLUS`.
+            # Government regions have variants, such as `…_FHPLUS`.
             wanted = self.settings.bucket.region
             foreign = plain != wanted and not plain.startswith(f"{wanted}-")
         if foreign:
             raise BootstrapError(
-                f"Snowflake in {region} cannot use a bucket in {partition}, region "
-                f"{self.settings.bucket.region}: both must be in the same region there"
+                f"Snowflake in {region} cannot read bucket "
+                f"{self.settings.bucket.name} in {self.settings.bucket.region}: in "
+                "government and Chinese regions both must be in the same region"
             )
 
     def check_partition(self, arn: str, what: str) -> None:
-        """Refuse an ARN of Snowflake's that lies in another partition.
+        """Check that an ARN of Snowflake's is in the bucket's partition.
 
         Raises:
-            BootstrapError: It does; no trust or event crosses partitions.
+            BootstrapError: It is not; neither trust nor events cross partitions.
         """
         if partition_of(arn) != self.home.partition:
             raise BootstrapError(
-                f"{what} {arn} is in {partition_of(arn)}, the bucket in "
-                f"{self.home.partition}: a Snowflake account there is needed"
+                f"{what} {arn} is in partition {partition_of(arn)}, bucket "
+                f"{self.settings.bucket.name} in {self.home.partition}: use a "
+                f"Snowflake account in {self.home.partition}"
             )
 
     def check_region(self, arn: str, what: str) -> None:
-        """Refuse a queue or topic outside the bucket's region.
+        """Check that a queue or topic is in the bucket's region.
 
         S3 guide, "Supported event destinations".
 
         Raises:
-            BootstrapError: It lies elsewhere.
+            BootstrapError: It is in another region.
         """
         if part_of(arn, 3) != self.settings.bucket.region:
             raise BootstrapError(
-                f"{what} {arn} is not in the bucket's region "
-                f"{self.settings.bucket.region}: S3 refuses it"
+                f"{what} {arn} is not in the region of bucket "
+                f"{self.settings.bucket.name}, {self.settings.bucket.region}: S3 "
+                "notifies destinations in its region only; use one there, or set "
+                "events.route: none and schedule `notify`"
             )
 
 
 def dumps(document: object) -> str:
-    """Return a document as compact JSON, as AWS stores it."""
+    """Return a document as compact JSON."""
     return json.dumps(document, separators=(",", ":"))

@@ -1,4 +1,4 @@
-"""Removing what is ours: by tag, by name, by statement id; and nothing else."""
+"""Removing what this deployment made, by tag, name and statement id."""
 
 from __future__ import annotations
 
@@ -26,10 +26,14 @@ BATCH = 1000
 
 
 def plan_data(d: Deployment, delete_data: bool) -> list[Change]:
-    """Delete what our flow logs delivered into somebody else's bucket, if asked.
+    """Delete the files of our flow logs from another owner's bucket.
 
-    A file is ours if its name carries the id of a flow log of ours, so it goes before
-    the flow logs do. AWS may deliver for some minutes after that.
+    A file's name has the id of its flow log, so files are deleted before flow logs.
+    AWS may deliver more for some minutes.
+
+    Args:
+        d: The deployment.
+        delete_data: Whether to delete anything.
     """
     if not delete_data or bucket.read(d) is not Bucket.THEIRS:
         return []
@@ -45,14 +49,14 @@ def plan_data(d: Deployment, delete_data: bool) -> list[Change]:
         Change(
             "delete",
             f"{len(mine)} log files in bucket {d.settings.bucket.name}",
-            "--delete-data; they carry the ids of our flow logs",
+            "--delete-data; their names have the ids of our flow logs",
             apply=lambda: _delete(d, iter(mine)),
         )
     ]
 
 
 def plan_topics(d: Deployment) -> list[Change]:
-    """Take our statement out of the topics the bucket sends to."""
+    """Remove our statement from the topics that the bucket notifies."""
     arns = {
         rule.arn
         for rule in notifications.rules(notifications.read(d))
@@ -67,10 +71,10 @@ def plan_topics(d: Deployment) -> list[Change]:
 
 
 def plan_snowflake(d: Deployment, wanted: bool, delete_data: bool) -> list[Change]:
-    """Drop what set-up made on Snowflake's side if asked, or say who must."""
-    resource = "Snowflake's side"
+    """Drop what set-up made in Snowflake, if wanted, or note who can."""
+    resource = "Snowflake"
     if not wanted:
-        reason = "what set-up made there stays; --with-snowflake drops it"
+        reason = "what set-up made stays; --with-snowflake drops it"
         return [Change("note", resource, reason)]
     if d.snowflake.by_hand:
         reason = f"its administrator runs: dbt run-operation {TEAR_DOWN}"
@@ -83,7 +87,7 @@ def plan_snowflake(d: Deployment, wanted: bool, delete_data: bool) -> list[Chang
             "run",
             resource,
             f"dbt run-operation {TEAR_DOWN}; the landing table "
-            f"{'goes too' if delete_data else 'and its database stay'}",
+            f"{'is dropped too' if delete_data else 'and its database stay'}",
             left,
             None,
             lambda: d.snowflake.tear_down(delete_data),
@@ -92,10 +96,10 @@ def plan_snowflake(d: Deployment, wanted: bool, delete_data: bool) -> list[Chang
 
 
 def plan_policy(d: Deployment) -> list[Change]:
-    """Take our statements out of the bucket's policy; all others stay.
+    """Remove our statements from the bucket's policy; all others stay.
 
-    Statements that creating a flow log lost, and that an interrupted ``apply`` could
-    not put back, are put back here.
+    If AWS removed statements for a flow log, and ``apply`` was interrupted before it
+    restored them, they are restored here.
     """
     text = bucket.read_policy_text(d)
     current = json.loads(text) if text else None
@@ -119,7 +123,7 @@ def plan_policy(d: Deployment) -> list[Change]:
     change = Change(
         "update",
         resource,
-        "our statements go; all others stay",
+        "remove our statements; all others stay unchanged",
         current,
         left,
         lambda: d.home.s3.put_bucket_policy(**d.bucket, Policy=new_text),
@@ -128,13 +132,13 @@ def plan_policy(d: Deployment) -> list[Change]:
 
 
 def plan_bucket(d: Deployment, delete_data: bool) -> list[Change]:
-    """Delete the bucket if it is ours and empty, or may be emptied."""
+    """Delete our bucket if it is empty or may be emptied."""
     if bucket.read(d) is not Bucket.OURS:
         return []
     name = d.settings.bucket.name
     is_empty = next(_versions(d, ""), None) is None
     if not is_empty and not delete_data:
-        reason = "it holds data and stays; --delete-data empties and deletes it"
+        reason = "it has files, so it stays; --delete-data deletes both"
         return [Change("note", f"bucket {name}", reason)]
     changes = []
     if not is_empty:
@@ -150,7 +154,7 @@ def plan_bucket(d: Deployment, delete_data: bool) -> list[Change]:
         Change(
             "delete",
             f"bucket {name}",
-            "it is ours",
+            "this deployment made it",
             apply=lambda: _delete_bucket(d),
         )
     )
@@ -191,8 +195,9 @@ def _delete(d: Deployment, items: Iterator[dict[str, Any]]) -> None:
         if failed:
             first = failed[0]
             raise BootstrapError(
-                f"DeleteObjects failed for {len(failed)} files, the first: "
-                f"{first.get('Key')}: {first.get('Code')}: {first.get('Message')}"
+                f"DeleteObjects failed for {len(failed)} files in bucket "
+                f"{d.settings.bucket.name}, the first: {first.get('Key')}: "
+                f"{first.get('Code')}: {first.get('Message')}"
             )
         d.say(f"{len(batch)} files deleted")
         batch.clear()

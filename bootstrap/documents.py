@@ -1,4 +1,4 @@
-"""Policy documents: merge by statement id, compare by meaning, keep the text."""
+"""Policy documents: merged by statement id, compared by meaning, kept as text."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ VERSION = "2012-10-17"
 
 
 def statements(document: Document | None) -> list[Document]:
-    """Return the statements; AWS allows one to stand without its list."""
+    """Return the statements; AWS allows a single one without a list."""
     found = (document or {}).get("Statement", [])
     return [found] if isinstance(found, dict) else list(found)
 
 
 def as_list(value: Any) -> list[Any]:
-    """Return a value that may stand without its list as a list."""
+    """Return a value as a list; AWS allows a single value without one."""
     return value if isinstance(value, list) else [value]
 
 
 def merge(
     current: Document | None, ours: Sequence[Document], our_sids: Collection[str]
 ) -> Document:
-    """Return the document with our statements in it and nothing else changed.
+    """Return the document with our statements, and all others unchanged.
 
     Args:
-        current: What is there, or None.
-        ours: The statements we want, each with an ``Sid``.
-        our_sids: Every id that is ours: one that is not wanted any more goes.
+        current: The document now, or None.
+        ours: The statements that are wanted, each with a ``Sid``.
+        our_sids: Every id of ours; a statement with one that is not wanted is removed.
     """
     wanted = {statement["Sid"]: statement for statement in ours}
     merged: list[Document] = []
@@ -48,7 +48,7 @@ def merge(
 
 
 def without(current: Document | None, our_sids: Collection[str]) -> Document | None:
-    """Return the document without our statements; None if nothing is left."""
+    """Return the document without our statements, or None if no other is left."""
     left = [s for s in statements(current) if s.get("Sid") not in our_sids]
     if not left or current is None:
         return None
@@ -56,7 +56,7 @@ def without(current: Document | None, our_sids: Collection[str]) -> Document | N
 
 
 def missing_from(current: Document | None, earlier: Document | None) -> list[Document]:
-    """Return the earlier document's statements that the current one lost."""
+    """Return the earlier document's statements that the current one lacks."""
     present = statements(current)
     return [
         statement
@@ -66,7 +66,7 @@ def missing_from(current: Document | None, earlier: Document | None) -> list[Doc
 
 
 def same(one: Document | None, other: Document | None) -> bool:
-    """Return whether two documents say the same, statement by statement."""
+    """Return whether two documents have the same statements in the same order."""
     if one is None or other is None:
         return one is other
     first, second = statements(one), statements(other)
@@ -76,10 +76,10 @@ def same(one: Document | None, other: Document | None) -> bool:
 
 
 def same_statement(one: Document, other: Document) -> bool:
-    """Return whether two statements mean the same.
+    """Return whether two statements have the same meaning.
 
-    AWS may return a list of one as the bare value, and lists in another order: IAM
-    guide, "Policies and permissions", grammar. Lists are compared as sets.
+    AWS may return a list of one value as the value, and lists in another order (IAM
+    guide, "Policies and permissions", grammar), so lists are compared as sets.
     """
     return bool(_canonical(one) == _canonical(other))
 
@@ -98,14 +98,14 @@ def _scalar(value: Any) -> str:
 
 
 def render_like(text: str | None, document: Document) -> str:
-    """Return the document as text; statements that stay keep their bytes.
+    """Return the document as text; statements that it keeps stay byte for byte.
 
-    So does everything around them: taking our part out of a document gives back its
-    earlier text, in whatever way its owner wrote it.
+    The text around them stays too: removing our statements restores the text as its
+    owner wrote it.
 
     Args:
-        text: What the document replaces, or None.
-        document: The same, with other statements.
+        text: The text that the document replaces, or None.
+        document: The same document with other statements.
     """
     spans = _spans(text) if text is not None else []
     if text is None or not spans:
@@ -124,11 +124,14 @@ def render_like(text: str | None, document: Document) -> str:
 
 
 def _spans(text: str) -> list[tuple[int, int]]:
-    """Return where each statement stands in a policy's text; empty without a list."""
+    """Return start and end of each statement in a policy's text.
+
+    The list is empty if the text has no list of statements.
+    """
     decode = json.JSONDecoder().raw_decode
 
     def skip(position: int, past: str = "") -> int:
-        """Return where the next token begins, past one that may stand there."""
+        """Return the start of the next token, after ``past`` if that comes first."""
         while text[position] in " \t\r\n":
             position += 1
         return skip(position + 1) if past and text[position] == past else position

@@ -1,4 +1,4 @@
-"""What can go wrong, as messages that name the thing and the next step."""
+"""Errors whose messages name the resource and the next step."""
 
 from __future__ import annotations
 
@@ -27,32 +27,32 @@ DENIED = frozenset(
 
 
 class BootstrapError(Exception):
-    """A message for the person at the terminal; the program ends with code 1."""
+    """An error whose message the user sees; the program exits with code 1."""
 
 
 class Blocked(BootstrapError):
-    """Something that belongs to somebody else is in the way."""
+    """A resource of another owner, or its state, prevents a change."""
 
 
 def code_of(error: ClientError) -> str:
-    """Return the error code AWS gave, such as ``NoSuchBucket``."""
+    """Return AWS's error code, such as ``NoSuchBucket``."""
     return str(error.response.get("Error", {}).get("Code", ""))
 
 
 def message_of(error: ClientError) -> str:
-    """Return the sentence AWS gave with the code."""
+    """Return AWS's error message."""
     return str(error.response.get("Error", {}).get("Message", ""))
 
 
 def unless(codes: str, call: Callable[[], Answer]) -> Answer | None:
-    """Return what a call answers, or None where AWS has no such thing.
+    """Return a call's answer, or None if the resource does not exist.
 
     Args:
-        codes: The error codes that say so, separated by spaces.
+        codes: The error codes for a missing resource, separated by spaces.
         call: The call.
 
     Raises:
-        ClientError: Any other error; that is not the same as absent.
+        ClientError: AWS answered with any other code.
     """
     try:
         return call()
@@ -62,43 +62,48 @@ def unless(codes: str, call: Callable[[], Answer]) -> Answer | None:
         raise
 
 
-def explain(error: ClientError, resource: str) -> BootstrapError:
-    """Turn AWS's answer into a sentence.
+def explain(error: ClientError, resource: str, place: str = "") -> BootstrapError:
+    """Explain an error that AWS returned.
 
     Args:
-        error: What botocore raised.
-        resource: What the call was about, in words.
+        error: The error that botocore raised.
+        resource: The resource of the call, as its name or ARN.
+        place: The region and role of the call.
 
     Returns:
-        An error that names the call, the resource, what AWS said and, where access
-        was denied, the missing permission.
+        An error that names the call, the resource, AWS's message and, if access was
+        denied, the missing permission.
     """
     operation = str(error.operation_name)
     service = resource.split(":")[2] if resource.startswith("arn:") else None
     actions = " and ".join(actions_of(operation, service))
     said = f"{code_of(error)}: {message_of(error)}".rstrip(": ")
-    text = f"{operation} on {resource} failed.\n  AWS said: {said}"
+    text = f"{operation} on {resource} failed {place}".rstrip()
+    text += f".\n  AWS answered: {said}"
     if code_of(error) in DENIED:
         text += (
             f"\n  The caller needs {actions}, and no policy of the resource or the "
-            "organisation may deny it (docs/bootstrap.md lists all permissions)."
+            "organisation may deny it (`python -m bootstrap permissions` prints all)."
         )
         if operation == "HeadBucket":
-            text += "\n  The same answer comes if the bucket is another account's."
+            text += (
+                "\n  A bucket of another account gives the same answer: check "
+                "bucket.name and bucket.account_id."
+            )
     return BootstrapError(text)
 
 
 def explain_failure(error: BotoCoreError, what: str) -> BootstrapError:
-    """Turn a call that AWS never answered into a sentence.
+    """Explain a call that got no answer from AWS.
 
     Args:
-        error: What botocore raised.
-        what: What the call was about, in words.
+        error: The error that botocore raised.
+        what: The step that made the call.
     """
     text = f"{what}: {error}"
     if isinstance(error, NoCredentialsError | ProfileNotFound):
         text += (
-            "\n  Log in as for the AWS command line (`aws configure`, `aws sso login`, "
-            "or its\n  environment variables), and name another profile with `profile`."
+            "\n  Log in as for the AWS command line (`aws configure`, `aws sso login` "
+            "or its\n  environment variables), or set `profile` to another profile."
         )
     return BootstrapError(text)

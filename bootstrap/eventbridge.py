@@ -1,4 +1,4 @@
-"""EventBridge to a topic of ours, for buckets whose own notifications are taken.
+"""EventBridge to our topic, for buckets where S3 refuses our notification.
 
 Snowflake, "Automating Snowpipe for Amazon S3", option 3.
 """
@@ -20,13 +20,13 @@ ADDED, FOUND = "added", "found"
 
 @dataclass(frozen=True)
 class BridgeRule:
-    """Our EventBridge rule as it is there.
+    """Our EventBridge rule.
 
     Args:
         pattern: Its event pattern.
-        enabled: Whether it runs.
-        switched_on: Whether we are the ones who sent the bucket's events to
-            EventBridge; written into a tag when the rule was made, before switching.
+        enabled: Whether it is enabled.
+        switched_on: Whether this deployment turned on EventBridge for the bucket. A
+            tag of the rule stores it, written before EventBridge is turned on.
         targets: ARNs by target id.
     """
 
@@ -37,13 +37,13 @@ class BridgeRule:
 
 
 def topic_arn(d: Deployment) -> str:
-    """Return the ARN our topic has, or will have."""
+    """Return the ARN of our topic, which may not exist yet."""
     home = d.home
     return f"arn:{home.partition}:sns:{home.region}:{home.account_id}:{d.names.topic}"
 
 
 def rule_arn(d: Deployment) -> str:
-    """Return the ARN our rule has, or will have."""
+    """Return the ARN of our rule, which may not exist yet."""
     home = d.home
     return (
         f"arn:{home.partition}:events:{home.region}:{home.account_id}:"
@@ -67,8 +67,12 @@ def pattern(d: Deployment) -> dict[str, Any]:
 def read_rule(d: Deployment, refuse_foreign: bool = True) -> BridgeRule | None:
     """Return our rule, or None.
 
+    Args:
+        d: The deployment.
+        refuse_foreign: Whether another owner's rule of that name is an error.
+
     Raises:
-        Blocked: A rule of that name exists, is not ours, and that is refused.
+        Blocked: Another owner's rule has the name.
     """
     events, name = d.home.events, d.names.rule
     found = unless("ResourceNotFoundException", lambda: events.describe_rule(Name=name))
@@ -78,7 +82,10 @@ def read_rule(d: Deployment, refuse_foreign: bool = True) -> BridgeRule | None:
     if not d.names.owns(tags):
         if not refuse_foreign:
             return None
-        raise Blocked(f"EventBridge rule {name} exists and is not ours: change `name`")
+        raise Blocked(
+            f"EventBridge rule {name} in {d.home.account_id} {d.home.region} exists "
+            "and was not made by this deployment: change `name`"
+        )
     targets = events.list_targets_by_rule(Rule=name)["Targets"]
     return BridgeRule(
         json.loads(found.get("EventPattern") or "{}"),
@@ -89,7 +96,7 @@ def read_rule(d: Deployment, refuse_foreign: bool = True) -> BridgeRule | None:
 
 
 def plan_rule(d: Deployment) -> list[Change]:
-    """Compare our rule, its target and the bucket's switch with what is needed."""
+    """Compare our rule, its target and the bucket's EventBridge setting."""
     found, wanted, name = read_rule(d), pattern(d), d.names.rule
     configuration = notifications.read(d)
     is_on = notifications.EVENTBRIDGE in configuration
@@ -97,15 +104,15 @@ def plan_rule(d: Deployment) -> list[Change]:
     if found is None or found.pattern != wanted or not found.enabled:
         arguments: dict[str, Any] = {}
         if found is None:
-            # Written before the bucket is switched on, so that `destroy` knows after
-            # any interruption whose switch it was.
+            # Written before EventBridge is turned on, so that `destroy` finds it after
+            # any interruption.
             switch = {"Key": EVENTBRIDGE_TAG, "Value": FOUND if is_on else ADDED}
             arguments["Tags"] = [*d.names.tags(d.settings.tags), switch]
         changes.append(
             Change(
                 "update" if found else "create",
                 f"EventBridge rule {name}",
-                "new log files are published to our topic",
+                "it publishes new log files to our topic",
                 found and found.pattern,
                 wanted,
                 lambda: d.home.events.put_rule(
@@ -125,13 +132,14 @@ def plan_rule(d: Deployment) -> list[Change]:
             Change(
                 "create",
                 f"target of EventBridge rule {name}",
-                "the pipe subscribes to it",
+                "the topic that the pipe subscribes to",
                 None,
                 arn,
                 lambda: _check_entries(
+                    d,
                     d.home.events.put_targets(
                         Rule=name, Targets=[{"Id": name, "Arn": arn}]
-                    )
+                    ),
                 ),
             )
         )
@@ -141,7 +149,7 @@ def plan_rule(d: Deployment) -> list[Change]:
             Change(
                 "update",
                 f"event notifications of bucket {d.settings.bucket.name}",
-                "events go to EventBridge as well; all others stay",
+                "turn on EventBridge; all notifications stay",
                 configuration,
                 switched,
                 lambda: notifications.write(d, switched),
@@ -155,7 +163,7 @@ def _claim_switch(d: Deployment) -> Change:
     return Change(
         "update",
         f"tag of EventBridge rule {d.names.rule}",
-        "its owner switched EventBridge off; from here on the switch is ours",
+        "its owner turned off EventBridge; this deployment turns it on, and off again",
         {EVENTBRIDGE_TAG: FOUND},
         {EVENTBRIDGE_TAG: ADDED},
         lambda: d.home.events.tag_resource(ResourceARN=rule_arn(d), Tags=[tag]),
@@ -163,7 +171,7 @@ def _claim_switch(d: Deployment) -> Change:
 
 
 def plan_switch_off(d: Deployment) -> list[Change]:
-    """Take our own notifications out of the bucket, and the switch if it was ours."""
+    """Remove our notification, and turn off EventBridge if we turned it on."""
     configuration = notifications.read(d)
     left = notifications.without_ours(configuration, d.names.notification)
     found = read_rule(d, refuse_foreign=False)
@@ -171,7 +179,7 @@ def plan_switch_off(d: Deployment) -> list[Change]:
     if found is not None and found.switched_on and notifications.EVENTBRIDGE in left:
         others = _rules_of_others(d)
         if others:
-            reason = f"it stays on, since these rules need it: {', '.join(others)}"
+            reason = f"it stays on for these rules: {', '.join(others)}"
             resource = f"EventBridge of bucket {d.settings.bucket.name}"
             notes = [Change("note", resource, reason)]
         else:
@@ -183,7 +191,7 @@ def plan_switch_off(d: Deployment) -> list[Change]:
         Change(
             "update",
             f"event notifications of bucket {d.settings.bucket.name}",
-            "ours goes; all others stay",
+            "remove ours; all others stay",
             configuration,
             left,
             lambda: notifications.write(d, left),
@@ -192,22 +200,22 @@ def plan_switch_off(d: Deployment) -> list[Change]:
 
 
 def _rules_of_others(d: Deployment) -> list[str]:
-    """Return the rules that came to hear of this bucket since we switched it on."""
+    """Return other rules that match events of this bucket."""
     found = []
     for page in d.home.events.get_paginator("list_rules").paginate():
         for rule in page["Rules"]:
             event = json.loads(rule.get("EventPattern") or "{}")
             buckets = event.get("detail", {}).get("bucket", {}).get("name")
-            hears = "aws.s3" in event.get("source", []) and (
+            matches = "aws.s3" in event.get("source", []) and (
                 buckets is None or d.settings.bucket.name in buckets
             )
-            if hears and rule["Name"] != d.names.rule:
+            if matches and rule["Name"] != d.names.rule:
                 found.append(rule["Name"])
     return sorted(found)
 
 
 def plan_rule_removal(d: Deployment) -> list[Change]:
-    """Take the target away and then the rule: EventBridge refuses the other order."""
+    """Delete the target and then the rule, the order that EventBridge requires."""
     found, name, events = read_rule(d, False), d.names.rule, d.home.events
     if found is None:
         return []
@@ -217,11 +225,11 @@ def plan_rule_removal(d: Deployment) -> list[Change]:
             Change(
                 "delete",
                 f"target of EventBridge rule {name}",
-                "a rule with targets cannot be deleted",
+                "EventBridge refuses to delete a rule with targets",
                 found.targets,
                 None,
                 lambda: _check_entries(
-                    events.remove_targets(Rule=name, Ids=list(found.targets))
+                    d, events.remove_targets(Rule=name, Ids=list(found.targets))
                 ),
             )
         )
@@ -229,7 +237,7 @@ def plan_rule_removal(d: Deployment) -> list[Change]:
         Change(
             "delete",
             f"EventBridge rule {name}",
-            "it is ours",
+            "this deployment made it",
             found.pattern,
             None,
             lambda: events.delete_rule(Name=name),
@@ -238,7 +246,11 @@ def plan_rule_removal(d: Deployment) -> list[Change]:
     return changes
 
 
-def _check_entries(answer: Any) -> None:
-    """Raise what EventBridge put into an answer of status 200."""
+def _check_entries(d: Deployment, answer: Any) -> None:
+    """Raise the errors in an answer with status 200."""
     if answer.get("FailedEntryCount"):
-        raise BootstrapError(f"EventBridge refused a target: {answer['FailedEntries']}")
+        raise BootstrapError(
+            f"EventBridge refused a target of rule {d.names.rule} in "
+            f"{d.home.account_id} {d.home.region}: {answer['FailedEntries']}. Run the "
+            "command again"
+        )

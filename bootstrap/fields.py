@@ -8,10 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Literal
 
-DEFAULT = (
-    "version",
-    "account-id",
-    "interface-id",
+TRAFFIC = (
     "srcaddr",
     "dstaddr",
     "srcport",
@@ -21,6 +18,13 @@ DEFAULT = (
     "bytes",
     "start",
     "end",
+)
+
+DEFAULT = (
+    "version",
+    "account-id",
+    "interface-id",
+    *TRAFFIC,
     "action",
     "log-status",
 )
@@ -71,9 +75,8 @@ EXTENDED = (
     "next-hop-interface-type",
 )
 
-# Version 11 too: the values of tags, by the kind of resource that carries them. The
-# API wants the tag keys beside the format (`TagFieldSpecifications`), the first for the
-# first field, the second for the second.
+# Version 11 too: values of tags, by the kind of tagged resource. The API takes the tag
+# keys in `TagFieldSpecifications`: the first key for the first field, and so on.
 TagCarrier = Literal["instance", "network-interface", "auto-scaling-group"]
 TAG_FIELDS: dict[TagCarrier, tuple[str, ...]] = {
     "instance": ("instance-tag", "instance-tag-2"),
@@ -98,15 +101,7 @@ TRANSIT_GATEWAY = (
     "tgw-src-az-id",
     "tgw-dst-az-id",
     "tgw-pair-attachment-id",
-    "srcaddr",
-    "dstaddr",
-    "srcport",
-    "dstport",
-    "protocol",
-    "packets",
-    "bytes",
-    "start",
-    "end",
+    *TRAFFIC,
     "log-status",
     "type",
     "packets-lost-no-route",
@@ -129,13 +124,13 @@ def names_of(
     transit_gateway: bool,
     tag_keys: Mapping[TagCarrier, tuple[str, ...]],
 ) -> tuple[str, ...]:
-    """Return the names that ``default``, ``extended`` or a list stands for.
+    """Return the field names for ``default``, ``extended`` or a list.
 
     Args:
         fields: The configured value; a list keeps its order.
-        transit_gateway: Transit gateways have one documented default, which already
-            holds every field of theirs.
-        tag_keys: ``extended`` has a field for each of them.
+        transit_gateway: Whether the flow log is a transit gateway's. Their default
+            already has every field.
+        tag_keys: Tag keys by resource; ``extended`` adds a field for each.
     """
     if isinstance(fields, tuple):
         return fields

@@ -1,4 +1,4 @@
-"""Flow logs as they are there, read page by page."""
+"""The flow logs that exist."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from bootstrap.aws import Account
 from bootstrap.deployment import Deployment
 from bootstrap.naming import TAG
 
-# EC2 takes 200 values in one filter.
+# The most values in one filter of EC2.
 FILTER_VALUES = 200
 
 
@@ -20,10 +20,10 @@ class FlowLog:
 
     Args:
         id: ``fl-…``.
-        resource_id: What it watches.
-        destination: The ARN it delivers to, without a slash at its end.
-        shape: What cannot be changed afterwards, for comparison.
-        ours: Whether it carries our tag.
+        resource_id: The resource whose traffic it logs.
+        destination: The ARN that it delivers to, without a slash at its end.
+        shape: Its options, for comparison; AWS cannot change them.
+        ours: Whether it has our tag.
         status: AWS's ``DeliverLogsStatus`` and ``DeliverLogsErrorMessage``.
     """
 
@@ -47,7 +47,7 @@ def existing(
 
 
 def watching(d: Deployment, account: Account, ids: Sequence[str]) -> list[FlowLog]:
-    """Return the flow logs of these resources that deliver to our place."""
+    """Return the flow logs of these resources that deliver to our prefix."""
     return [
         log
         for chunk in chunks(ids, FILTER_VALUES)
@@ -57,7 +57,7 @@ def watching(d: Deployment, account: Account, ids: Sequence[str]) -> list[FlowLo
 
 
 def ours(d: Deployment) -> list[tuple[Account, list[FlowLog]]]:
-    """Return our flow logs in every account and region of the settings, once each."""
+    """Return our flow logs in each account and region of the settings."""
     found: dict[str, tuple[Account, list[FlowLog]]] = {}
     for source, account in d.sources():
         key = f"{source.account_id} {account.region}"
@@ -95,7 +95,7 @@ def _flow_log(d: Deployment, item: Any) -> FlowLog:
 
 
 def our_tag(d: Deployment) -> dict[str, Any]:
-    """Return the filter for what carries our tag."""
+    """Return the filter for our tag."""
     return {"Name": f"tag:{TAG}", "Values": [d.names.name]}
 
 

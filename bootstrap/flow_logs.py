@@ -1,4 +1,4 @@
-"""Flow logs: created in batches, never changed, told apart by where they deliver."""
+"""Flow logs: created in batches, recognised by their destination, never changed."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ RESOURCE_TYPES = {
     "transit-gateway": "TransitGateway",
 }
 ALREADY_THERE = "FlowLogAlreadyExists"
-# So many resources AWS takes in one call.
+# The most resources in one CreateFlowLogs call.
 BATCH = 300
 TRANSIT_GATEWAY_BATCH = 25
 
@@ -40,7 +40,7 @@ def plan_flow_logs(d: Deployment) -> list[Change]:
     """Compare the flow logs of every source with the wanted ones.
 
     Raises:
-        BootstrapError: An id or a tag chooses nothing.
+        BootstrapError: A source selects no resource.
     """
     changes: list[Change] = []
     chosen: dict[tuple[str, str], tuple[Account, set[str]]] = {}
@@ -68,12 +68,12 @@ def plan_flow_logs(d: Deployment) -> list[Change]:
 
 
 def plan_removal(d: Deployment) -> list[Change]:
-    """Delete the flow logs that carry our tag; what they delivered stays."""
+    """Delete the flow logs that have our tag; delivered files stay."""
     return [
         Change(
             "delete",
             f"flow logs in {account.account_id} {account.region}",
-            "they are ours; what they delivered stays",
+            "this deployment made them; delivered files stay",
             [f"{log.id} of {log.resource_id}" for log in chunk],
             None,
             _Deletion(account, [log.id for log in chunk]),
@@ -90,16 +90,29 @@ class _Deletion:
 
     def __call__(self) -> None:
         answer: Any = self.account.ec2.delete_flow_logs(FlowLogIds=self.ids)
-        raise_unsuccessful(answer, "DeleteFlowLogs", ignore="InvalidFlowLogId.NotFound")
+        raise_unsuccessful(
+            answer,
+            "DeleteFlowLogs",
+            f"in {self.account.account_id} {self.account.region}",
+            ignore="InvalidFlowLogId.NotFound",
+        )
 
 
-def raise_unsuccessful(answer: dict[str, Any], call: str, ignore: str) -> None:
-    """Raise what AWS put into an answer of status 200.
+def raise_unsuccessful(
+    answer: dict[str, Any], call: str, where: str, ignore: str
+) -> None:
+    """Raise the errors in an answer with status 200.
 
-    API reference, CreateFlowLogs: ``Unsuccessful`` has one item a resource.
+    API reference, CreateFlowLogs: ``Unsuccessful`` has one item for each resource.
+
+    Args:
+        answer: AWS's answer.
+        call: The name of the call.
+        where: The account and region.
+        ignore: The error code that is not a failure.
 
     Raises:
-        BootstrapError: It names every resource, and what AWS said.
+        BootstrapError: It names every resource, with AWS's message.
     """
     failed = [
         item
@@ -112,7 +125,10 @@ def raise_unsuccessful(answer: dict[str, Any], call: str, ignore: str) -> None:
             f"{item['Error'].get('Message')}"
             for item in failed
         )
-        raise BootstrapError(f"{call} failed for {len(failed)} resources:{lines}")
+        raise BootstrapError(
+            f"{call} failed for {len(failed)} resources {where}:{lines}\n  Correct "
+            "these, then run the command again."
+        )
 
 
 def _creation(
@@ -137,12 +153,12 @@ def _creation(
     def create() -> None:
         d.journal.save(read_policy_text(d))
         answer: Any = account.ec2.create_flow_logs(**request)
-        raise_unsuccessful(answer, "CreateFlowLogs", ignore=ALREADY_THERE)
+        raise_unsuccessful(answer, "CreateFlowLogs", where, ignore=ALREADY_THERE)
 
     return Change(
         "create",
         f"flow logs {where}",
-        f"{len(ids)} {source.resource_type} without one to {d.place.destination}",
+        f"for {len(ids)} {source.resource_type}, to {d.place.destination}",
         None,
         request,
         create,
@@ -157,23 +173,25 @@ def _drift(
         return Change(
             "delete",
             resource,
-            "it differs, and a flow log cannot be changed; a new one follows",
+            "it differs, and AWS cannot change a flow log; a new one replaces it",
             log.shape,
             wanted,
             _Deletion(account, [log.id]),
         )
-    advice = "--replace-flow-logs replaces it" if log.ours else "it is not ours"
+    advice = "--replace-flow-logs replaces it"
+    if not log.ours:
+        advice = "another owner made it, so it stays"
     return Change("note", resource, f"it differs: {advice}", log.shape, wanted)
 
 
 def _left_over(d: Deployment, account: Account, ids: set[str]) -> list[Change]:
-    """Tell of our flow logs on resources that no source chooses any more."""
+    """Note our flow logs on resources that no source selects any more."""
     return [
         Change(
             "note",
             f"flow log {log.id} of {log.resource_id} "
             f"in {account.account_id} {account.region}",
-            "its resource is not chosen any more; `destroy` or its owner removes it",
+            "no source selects its resource any more; it stays until `destroy`",
         )
         for log in existing(d, account, [our_tag(d)])
         if log.resource_id not in ids

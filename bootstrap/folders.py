@@ -1,4 +1,4 @@
-"""The folders log delivery writes to, by day."""
+"""The folders that log delivery writes to, by day."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from bootstrap.deployment import Deployment
 def day_prefixes(d: Deployment, today: datetime, days: int) -> Iterator[str]:
     """Yield the folders of the last days, in both layouts, for every source.
 
-    VPC guide, "Flow log files". An organisation's id between ``AWSLogs/`` and the
-    account is not expected: we name the destination ourselves.
+    VPC guide, "Flow log files".
 
     Args:
         d: The deployment.
-        today: The newest day, in UTC; a folder's date is that of delivery.
-        days: How many of them.
+        today: The newest day, in UTC; a folder has the date of delivery.
+        days: The number of days.
     """
     ordinals = [today.toordinal() - back for back in range(days)]
     for account, region in sorted(set(d.source_pairs())):

@@ -1,4 +1,4 @@
-"""What `apply` says at its end: for the other administrator, or about what is left."""
+"""The end of `apply`'s output: statements for Snowflake, or what is left to do."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ SCHEDULE = "No event reaches the pipe: schedule `python -m bootstrap notify`"
 
 
 def hand_over(d: Deployment) -> str:
-    """Return what the Snowflake administrator must run now; empty if nothing.
+    """Return what the Snowflake administrator must run now, or an empty text.
 
-    It shows an external id only if one was chosen in the settings: Snowflake's
-    CREATE STORAGE INTEGRATION accepts it, and otherwise makes one.
+    It shows an external id only if the settings have one, for CREATE STORAGE
+    INTEGRATION. Otherwise Snowflake generates it.
     """
     if not d.snowflake.by_hand:
         return ""
@@ -34,45 +34,45 @@ def hand_over(d: Deployment) -> str:
         return ""
     more = {TOPIC_VARIABLE: route.topic_arn} if route.topic_arn else {}
     text = (
-        "For the Snowflake administrator, now that the role trusts Snowflake:\n\n"
+        "The role trusts Snowflake. The Snowflake administrator runs:\n\n"
         f"{_command(d, STAGE, **more)}"
     )
     if route.kind == "none":
-        return f"{text}\nOnce that is done: {SCHEDULE}.\n"
+        return f"{text}\nAfterwards: {SCHEDULE}.\n"
     return (
         f"{text}{_command(d, DESCRIBE_PIPE)}\n"
-        "Send back notification_channel; it goes into bootstrap.yml as\n"
-        "snowflake.notification_channel. Then run `apply` again.\n"
+        "Set snowflake.notification_channel in bootstrap.yml to the "
+        "notification_channel\nthat the second command prints, and run `apply` again.\n"
     )
 
 
 def closing_words(d: Deployment) -> str:
-    """Return what is left to do once, after events began to flow.
+    """Return the one step that is left after events reach the pipe.
 
-    S3 needs about five minutes to send by a new notification, and no event tells of
-    files that came before it: Snowflake, "Managing Snowpipe", loading historic data.
+    A new notification takes about five minutes to work, and there is no event for
+    earlier files (Snowflake, "Managing Snowpipe", loading historic data).
     """
     target = d.settings.snowflake.dbt.target
     if d.settings.events.route == "none":
         return f"{SCHEDULE}, and `dbt build --target {target}` after it.\n"
     return (
-        "Events flow in about five minutes. Once the first file was announced, and "
-        "within seven\ndays, stage once more: it refreshes the pipe, so that files "
-        "delivered in between are\nloaded too.\n\n"
+        "Events reach the pipe in about five minutes. After the first one, and within "
+        "seven\ndays, stage again: it refreshes the pipe, which loads the files from "
+        "before.\n\n"
         f"  dbt run-operation {STAGE} --target {target}\n\n"
-        "`python -m bootstrap verify` checks the whole way, and the answers come from\n"
-        f"`dbt build --target {target}`.\n"
+        "`python -m bootstrap verify` checks every link, and "
+        f"`dbt build --target {target}`\nbuilds the answers.\n"
     )
 
 
 def _command(
     d: Deployment, operation: str, arguments: object = None, **variables: str
 ) -> str:
-    """Return a line to run; it names the role that sets up, which is never guessed."""
+    """Return a dbt command with its variables; ``setup_role`` has no default."""
     given = d.settings.snowflake
     named = {
         INTEGRATION_VARIABLE: given.integration,
-        ROLE_VARIABLE: given.setup_role or "<the role that sets up>",
+        ROLE_VARIABLE: given.setup_role or "<the role for set-up>",
         AUTO_INGEST_VARIABLE: d.settings.events.route != "none",
         **variables,
     }
@@ -91,15 +91,15 @@ def _for_the_integration(d: Deployment) -> str:
     if given.external_id:
         literal = given.external_id.replace("'", "''")
         chosen = f"\n    storage_aws_external_id = '{literal}'"
-    # The run-operation takes the external id that Snowflake makes; an integration
-    # that fits, it leaves as it is.
-    when = "beforehand, to set this external id:" if chosen else "if SQL is preferred:"
+    # The run-operation keeps an integration that fits. It cannot set an external id.
+    when = "first, to set this external id:" if chosen else "if you prefer SQL:"
     return (
-        "For the Snowflake administrator, with this project and a profile:\n\n"
+        "The Snowflake administrator runs, in this project with a profile:\n\n"
         f"{_command(d, SET_UP, arguments)}"
         f"{_command(d, DESCRIBE_INTEGRATION)}\n"
-        "The first makes all that is missing. The integration alone can be made in a\n"
-        f"worksheet {when} (never `create or replace`, which breaks every stage)\n\n"
+        "The first command creates everything that is missing. The integration can\n"
+        f"also be created in a worksheet {when}\n"
+        "(never use `create or replace`, which breaks every stage)\n\n"
         f"  create storage integration if not exists {given.integration}\n"
         "    type = external_stage\n"
         f"    storage_provider = '{location.partition('://')[0].upper()}'\n"
@@ -107,7 +107,7 @@ def _for_the_integration(d: Deployment) -> str:
         f"    storage_aws_role_arn = '{d.role_arn}'{chosen}\n"
         f"    storage_allowed_locations = ('{location}');\n"
         f"  desc integration {given.integration};\n\n"
-        "Send back STORAGE_AWS_IAM_USER_ARN and STORAGE_AWS_EXTERNAL_ID; they go into\n"
-        "bootstrap.yml as snowflake.iam_user_arn and snowflake.external_id, or into\n"
-        "the environment. Then run `apply` again.\n"
+        "Set snowflake.iam_user_arn and snowflake.external_id, in bootstrap.yml or in "
+        "the\nenvironment, to STORAGE_AWS_IAM_USER_ARN and STORAGE_AWS_EXTERNAL_ID. "
+        "Then run\n`apply` again.\n"
     )

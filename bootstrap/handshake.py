@@ -1,4 +1,4 @@
-"""The steps that depend on Snowflake, in their order."""
+"""The steps that depend on Snowflake, in order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def plan_integration(d: Deployment) -> list[Change]:
     """Compare the storage integration with the role and the location.
 
     Raises:
-        BootstrapError: Snowflake's account cannot use this bucket, or dbt failed.
+        BootstrapError: The Snowflake account cannot read this bucket, or dbt failed.
     """
     d.check_snowflake_region()
     resource = f"storage integration {d.settings.snowflake.integration}"
@@ -28,14 +28,14 @@ def plan_integration(d: Deployment) -> list[Change]:
     if d.snowflake.by_hand:
         if found is not None and found.is_known:
             return []
-        reason = "its administrator runs what `apply` prints and sends two values back"
+        reason = "Snowflake's administrator runs what `apply` prints"
         return [Change("wait", resource, reason)]
     wanted = {"role_arn": d.role_arn, "locations": [d.place.location]}
     current = None
     if found is not None:
         current = {"role_arn": found.role_arn, "locations": list(found.locations)}
         fits = found.role_arn == d.role_arn and d.place.location in found.locations
-        # Before there is a pipe, set-up may have stopped after the integration.
+        # Without a pipe, set-up may have stopped after the integration.
         if fits and found.enabled and d.snowflake.pipe() is not None:
             return []
     locations = [*(found.locations if found else ())]
@@ -45,8 +45,8 @@ def plan_integration(d: Deployment) -> list[Change]:
         Change(
             "run",
             resource,
-            f"dbt run-operation {SET_UP} makes what is missing of warehouse, database, "
-            "integration, stage, roles and service user; nothing is replaced",
+            f"dbt run-operation {SET_UP} creates warehouse, database, integration, "
+            "stage, roles and service user, if missing; it replaces nothing",
             current,
             wanted,
             lambda: d.snowflake.set_up(d.role_arn, locations, d.place.location),
@@ -58,7 +58,7 @@ def plan_pipe(d: Deployment) -> list[Change]:
     """Compare the pipe with the route of events.
 
     Raises:
-        BootstrapError: The pipe listens to another topic and must be made anew.
+        BootstrapError: The pipe subscribes to another topic.
     """
     resource = PIPE
     pipe = d.snowflake.pipe()
@@ -66,17 +66,17 @@ def plan_pipe(d: Deployment) -> list[Change]:
     if pipe is None:
         if d.snowflake.by_hand:
             if route.kind == "none":
-                who = "its administrator stages once; no event will reach the pipe"
+                who = "Snowflake's administrator stages once; no event reaches the pipe"
                 return [Change("note", resource, who)]
-            who = "its administrator stages, and sends the notification channel back"
+            who = "Snowflake's administrator stages, and returns the channel"
             return [Change("wait", resource, who)]
         if role.plan_trust(d):
-            return [Change("wait", resource, "the role must trust Snowflake first")]
+            return [Change("wait", resource, "the role's trust comes first")]
         return [
             Change(
                 "run",
                 resource,
-                f"dbt run-operation {STAGE}, which loads what is there already",
+                f"dbt run-operation {STAGE} creates them and loads files that exist",
                 None,
                 {
                     TOPIC_VARIABLE: route.topic_arn,
@@ -88,8 +88,8 @@ def plan_pipe(d: Deployment) -> list[Change]:
     channel = pipe.notification_channel
     if route.topic_arn and ":sns:" in channel and channel != route.topic_arn:
         raise BootstrapError(
-            f"pipe {pipe.name} listens to {channel}, the files are announced on "
-            f"{route.topic_arn}: pause it, recreate it on that topic, see "
+            f"pipe {pipe.name} subscribes to {channel}, and the events go to "
+            f"{route.topic_arn}: pause the pipe and recreate it on that topic, see "
             "SYSTEM$CONVERT_PIPES_SQS_TO_SNS"
         )
     return []
@@ -99,7 +99,7 @@ def plan_notification(d: Deployment) -> list[Change]:
     """Compare the bucket's notification with the pipe's queue.
 
     Raises:
-        BootstrapError: The queue lies in another partition or region.
+        BootstrapError: The queue is in another partition or region.
     """
     configuration = notifications.read(d)
     route = routes.choose(d, configuration)
@@ -121,11 +121,11 @@ def plan_notification(d: Deployment) -> list[Change]:
     pipe = d.snowflake.pipe()
     channel = pipe.notification_channel if pipe else ""
     if not channel:
-        return [Change("wait", resource, "the pipe's queue is not known yet")]
+        return [Change("wait", resource, "the pipe's queue comes first")]
     if ":sqs:" not in channel:
         raise BootstrapError(
-            f"the pipe's notification channel {channel} is no queue: a pipe on a topic "
-            "needs events.route: topic and events.topic_arn"
+            f"the notification channel of pipe {pipe.name if pipe else ''} is a topic, "
+            f"{channel}: set events.route: topic and events.topic_arn"
         )
     d.check_partition(channel, "the pipe's queue")
     d.check_region(channel, "the pipe's queue")
@@ -137,7 +137,7 @@ def plan_notification(d: Deployment) -> list[Change]:
         Change(
             "update",
             resource,
-            f"the pipe hears of new files; all others stay ({route.reason})",
+            f"notify the pipe of new files; all others stay ({route.reason})",
             configuration,
             merged,
             lambda: notifications.write(d, merged),
@@ -146,10 +146,10 @@ def plan_notification(d: Deployment) -> list[Change]:
 
 
 def _stage(d: Deployment, route: routes.Route) -> None:
-    """Stage, and try again while the new trust is not seen everywhere.
+    """Stage, and repeat it until Snowflake can assume the role.
 
-    Snowflake keeps credentials of AssumeRole for up to 60 minutes, and IAM needs
-    seconds to minutes.
+    IAM needs seconds to minutes for a new trust, and Snowflake keeps credentials for
+    up to 60 minutes.
     """
     waited, pause = 0.0, 5.0
     while True:
@@ -162,7 +162,7 @@ def _stage(d: Deployment, route: routes.Route) -> None:
             )
             if not transient or waited >= d.settings.wait_seconds:
                 raise
-            d.say(f"Snowflake cannot assume the role yet; again in {pause:.0f} s")
+            d.say(f"Snowflake cannot assume the role yet; retry in {pause:.0f} s")
             d.sleep(pause)
             waited += pause
             pause = min(pause * 2, 60.0)

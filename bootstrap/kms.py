@@ -1,4 +1,4 @@
-"""The bucket's key: what its policy must say for delivery and for Snowflake."""
+"""The key policy of the bucket's key, for delivery and for Snowflake."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from bootstrap.policies import key_statements
 
 
 def plan_key_policy(d: Deployment, remove: bool = False) -> list[Change]:
-    """Compare the key's policy with the same policy plus our statements, or less them.
+    """Compare the key's policy with the same policy with our statements, or without.
+
+    Args:
+        d: The deployment.
+        remove: Whether to remove our statements instead.
 
     Raises:
-        Blocked: The key is AWS's own, disabled, or lies in another account.
+        Blocked: The key is AWS's own, disabled, missing, or in another account.
     """
     encryption = d.settings.bucket.encryption
     key = encryption.key_arn
@@ -33,7 +37,7 @@ def plan_key_policy(d: Deployment, remove: bool = False) -> list[Change]:
     if not encryption.manage_key_policy:
         reason = "its owner must merge these statements (manage_key_policy: false)"
         if remove:
-            reason = "its owner may take these statements out"
+            reason = "its owner may remove these statements"
         return [Change("note", f"policy of key {key}", reason, None, wanted)]
     _check(d, key)
     text = d.home.kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
@@ -49,7 +53,7 @@ def plan_key_policy(d: Deployment, remove: bool = False) -> list[Change]:
         Change(
             "update",
             f"policy of key {key}",
-            "our statements go"
+            "remove our statements; other statements stay unchanged"
             if remove
             else "delivery encrypts, Snowflake's role decrypts; other statements stay",
             current,
@@ -60,7 +64,7 @@ def plan_key_policy(d: Deployment, remove: bool = False) -> list[Change]:
 
 
 def _put(d: Deployment, key: str, policy: str) -> object:
-    # A role made a moment ago is not yet a principal KMS can find.
+    # KMS does not find a role at once after it is created.
     return d.retry(
         lambda: d.home.kms.put_key_policy(
             KeyId=key, PolicyName="default", Policy=policy
@@ -72,16 +76,19 @@ def _put(d: Deployment, key: str, policy: str) -> object:
 def _check(d: Deployment, key: str) -> None:
     if part_of(key, 4) != d.settings.bucket.account_id:
         raise Blocked(
-            f"key {key} is in another account: set bucket.encryption."
-            "manage_key_policy: false, and its owner merges what `plan` prints"
+            f"key {key} is in another account than the bucket: set bucket.encryption."
+            "manage_key_policy: false; its owner must merge what `plan` prints"
         )
     found: Any = unless(
         "NotFoundException",
         lambda: d.home.kms.describe_key(KeyId=key)["KeyMetadata"],
     )
     if found is None:
-        raise Blocked(f"key {key} does not exist in this account")
+        raise Blocked(f"key {key} does not exist: correct bucket.encryption.key_arn")
     if found.get("KeyManager") == "AWS":
-        raise Blocked(f"key {key} is AWS's own: log delivery cannot use it")
+        raise Blocked(
+            f"key {key} is managed by AWS, and log delivery cannot use it: set "
+            "bucket.encryption.key_arn to a key of your own"
+        )
     if not found.get("Enabled", True):
-        raise Blocked(f"key {key} is not enabled: delivery would fail")
+        raise Blocked(f"key {key} is not enabled, so delivery would fail: enable it")

@@ -1,4 +1,4 @@
-"""Which files were handed to Snowpipe: one small database, one run at a time."""
+"""The files that were sent to Snowpipe, and a lock for one run at a time."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from bootstrap.errors import BootstrapError
 
 
 class Ledger:
-    """The keys handed over within the look back.
+    """The keys that were sent within the look-back.
 
-    A key enters after Snowpipe took it: a run that dies in between hands the file
-    over again, which Snowpipe ignores for 14 days by its path and name.
+    A key is added after Snowpipe accepts it. If a run stops in between, the next one
+    sends the file again, which Snowpipe ignores for 14 days.
 
     Args:
-        path: The database; made if missing.
+        path: The SQLite database; created if missing.
     """
 
     def __init__(self, path: Path) -> None:
@@ -31,14 +31,14 @@ class Ledger:
         )
 
     def has(self, pipe: str, key: str) -> bool:
-        """Return whether this pipe was told of this key."""
+        """Return whether the key was sent to this pipe."""
         row = self._database.execute(
             "select 1 from handed_over where pipe = ? and key = ?", (pipe, key)
         ).fetchone()
         return row is not None
 
     def add(self, pipe: str, files: Iterable[tuple[str, str]]) -> None:
-        """Note (key, modified at) pairs, all or none."""
+        """Add (key, modified at) pairs, all or none."""
         with self._database:
             self._database.executemany(
                 "insert or ignore into handed_over values (?, ?, ?)",
@@ -46,7 +46,7 @@ class Ledger:
             )
 
     def forget_before(self, moment: str) -> None:
-        """Drop keys modified before a moment, written in ISO 8601 and UTC."""
+        """Delete keys modified before a time, in ISO 8601 and UTC."""
         with self._database:
             self._database.execute(
                 "delete from handed_over where modified_at < ?", (moment,)
@@ -59,20 +59,20 @@ class Ledger:
 
 @contextmanager
 def only_one(path: Path) -> Iterator[None]:
-    """Hold a lock that ends with the process, however it ends.
+    """Hold a lock that ends with the process, even a killed one.
 
     Raises:
         BootstrapError: Another run holds it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    # A database's own lock, since it is one on every system.
+    # The lock of a SQLite database works on every system.
     lock = sqlite3.connect(path, timeout=0, isolation_level=None)
     try:
         lock.execute("begin exclusive")
     except sqlite3.OperationalError:
         lock.close()
         raise BootstrapError(
-            f"another run holds {path}; this one has nothing to do"
+            f"another run is active and holds {path}; wait until it ends"
         ) from None
     try:
         yield

@@ -1,4 +1,4 @@
-"""One lifecycle rule of ours beside everybody else's."""
+"""Our lifecycle rule, beside those of others."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from bootstrap.errors import unless
 
 
 def plan_lifecycle(d: Deployment, remove: bool = False) -> list[Change]:
-    """Compare the rules with the same rules plus ours, or less ours.
+    """Compare the rules with the same rules with ours, or without it.
 
-    The call that writes replaces every rule, so all of them are written back: API
-    reference, PutBucketLifecycleConfiguration.
+    The call replaces all rules, so the others are written back (API reference,
+    PutBucketLifecycleConfiguration).
 
     Args:
         d: The deployment.
-        remove: Take our rule out instead.
+        remove: Whether to remove our rule instead.
     """
     answer = _read(d)
     rules: list[dict[str, Any]] = answer.get("Rules", [])
@@ -35,9 +35,9 @@ def plan_lifecycle(d: Deployment, remove: bool = False) -> list[Change]:
         Change(
             verb,  # type: ignore[arg-type]
             f"lifecycle rule {mine} of bucket {d.settings.bucket.name}",
-            f"logs go after {wanted['Expiration']['Days']} days; other rules stay"
+            f"delete logs after {wanted['Expiration']['Days']} days; other rules stay"
             if wanted
-            else "ours goes; other rules stay",
+            else "remove our rule; other rules stay",
             current,
             wanted,
             lambda: _write(d, kept, answer.get("TransitionDefaultMinimumObjectSize")),
@@ -57,7 +57,7 @@ def _write(d: Deployment, rules: list[dict[str, Any]], minimum: Any) -> None:
     if not rules:
         d.home.s3.delete_bucket_lifecycle(**d.bucket)
         return
-    # Left out, this setting of the whole bucket would go back to AWS's default.
+    # Without it, the whole bucket gets AWS's default for this setting.
     configuration: Any = {"Rules": rules}
     more: Any = {"TransitionDefaultMinimumObjectSize": minimum} if minimum else {}
     d.home.s3.put_bucket_lifecycle_configuration(

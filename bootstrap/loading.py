@@ -1,4 +1,4 @@
-"""From ``bootstrap.yml``, the environment and flags to checked settings."""
+"""Read settings from ``bootstrap.yml``, the environment and flags."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def load(
     """Read the settings; flags win over the environment, which wins over the file.
 
     Args:
-        path: The YAML file. It may be missing if the rest says everything.
+        path: The YAML file; may be missing if the rest has every key.
         environment: Variables such as ``VPC_FLOW_BOOTSTRAP__BUCKET__NAME``.
-        overrides: ``bucket.name=value`` texts, as given to ``--set``.
+        overrides: Values of ``--set``, such as ``bucket.name=x``.
 
     Raises:
-        BootstrapError: The file is no YAML, or a key or value is wrong; the message
-            names every one of them.
+        BootstrapError: The file is not YAML, or keys or values are wrong; the message
+            lists all of them.
     """
     document = _read(path)
     for variable, value in sorted((environment or {}).items()):
@@ -41,15 +41,15 @@ def load(
         dotted, equals, value = override.partition("=")
         keys, at = dotted.split("."), f"--set {dotted}"
         if not equals or not all(keys):
-            raise BootstrapError(f"--set {override}: write it as key=value")
+            raise BootstrapError(f"--set {override}: write it as KEY=VALUE")
         _put(document, keys, _value(value, at), at)
     try:
         return Settings.model_validate(document)
     except ValidationError as error:
         lines = "\n".join(f"  {problem}" for problem in _sentences(error))
         if not path.exists():
-            lines += "\n  (there is no such file: copy bootstrap.yml.example to it)"
-        raise BootstrapError(f"{path} is not right:\n{lines}") from None
+            lines += "\n  (the file does not exist: copy bootstrap.yml.example to it)"
+        raise BootstrapError(f"{path} has errors:\n{lines}") from None
 
 
 def _read(path: Path) -> dict[str, object]:
@@ -60,23 +60,23 @@ def _read(path: Path) -> dict[str, object]:
     except (OSError, UnicodeDecodeError) as error:
         raise BootstrapError(f"{path} cannot be read: {error}") from None
     except yaml.YAMLError as error:
-        raise BootstrapError(f"{path} is no YAML: {error}") from None
+        raise BootstrapError(f"{path} is not YAML: {error}") from None
     if document is None:
         return {}
     if not isinstance(document, dict):
-        raise BootstrapError(f"{path}: the top must be a mapping of keys")
+        raise BootstrapError(f"{path} must be a mapping of keys, such as `bucket:`")
     return document
 
 
 def _value(text: str, at: str) -> object:
-    # Lists and mappings are written as in YAML; all else stays text, so that an
-    # account id keeps its leading zeros. The model turns text into numbers.
+    # Only lists and mappings are parsed as YAML. Other values stay text, so that an
+    # account id keeps its leading zeros; pydantic converts numbers.
     if text[:1] not in ("[", "{"):
         return text
     try:
         value: object = yaml.safe_load(text)
     except yaml.YAMLError as error:
-        raise BootstrapError(f"{at}: {text} is no YAML: {error}") from None
+        raise BootstrapError(f"{at}: {text} is not YAML: {error}") from None
     return value
 
 
@@ -86,12 +86,14 @@ def _put(document: dict[str, object], keys: list[str], value: object, at: str) -
     for key in parents:
         below = here.setdefault(key, {})
         if not isinstance(below, dict):
-            raise BootstrapError(f"{at}: `{key}` is not a mapping; give it whole")
+            raise BootstrapError(
+                f"{at}: `{key}` is not a mapping; set all of it at once"
+            )
         here = below
     here[last] = value
 
 
-# What pydantic says of these is about Python.
+# In place of pydantic's messages, which name Python types.
 WORDS = {
     "tuple_type": "it must be a list, such as [a, b]",
     "dict_type": "it must be a mapping of keys",
@@ -101,7 +103,7 @@ WORDS = {
 
 
 def _sentences(error: ValidationError) -> list[str]:
-    # A list whose items are wrong is said to be empty, too.
+    # pydantic also reports a list as empty when its items are wrong.
     return [
         _sentence(problem)
         for problem in map(dict, error.errors())
@@ -122,10 +124,10 @@ def _sentence(problem: dict[str, object]) -> str:
         )
         message = "unknown key" + (f"; did you mean `{close[0]}`?" if close else "")
     elif problem["type"] == "string_type" and isinstance(given, int):
-        message = "quote it, or YAML reads a number and drops zeros"
+        message = "quote it, since YAML reads a number and drops leading zeros"
     elif isinstance(given, str | int | float) and "external_id" not in location:
         message += f" (given: {given!r})"
-    # The last part may be pydantic's name of an alternative.
+    # pydantic adds the name of an alternative, with brackets, to the location.
     where = "".join(
         f"[{part}]" if isinstance(part, int) else f".{part}"
         for part in location
@@ -135,7 +137,7 @@ def _sentence(problem: dict[str, object]) -> str:
 
 
 def _keys_beside(location: tuple[object, ...]) -> list[str]:
-    """Return the keys the model knows at the place of an unknown one."""
+    """Return the valid keys next to an unknown one."""
     model: type[BaseModel] = Settings
     for part in location[:-1]:
         if not isinstance(part, str) or part not in model.model_fields:

@@ -1,4 +1,4 @@
-"""The names everything of ours carries, so that it can be found again."""
+"""The names, tags and statement ids of what this program makes."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 TAG = "vpc-flow-logs:deployment"
 EVENTBRIDGE_TAG = "vpc-flow-logs:eventbridge"
 
-# One constant each: what we write into other people's documents.
+# The statements that this program adds to policies.
 DELIVERY_WRITE = "DeliveryWrite"
 DELIVERY_CHECK = "DeliveryCheck"
 DENY_PLAIN_HTTP = "DenyPlainHttp"
@@ -30,7 +30,7 @@ SCHEMES = {"aws": "s3", "aws-us-gov": "s3gov", "aws-cn": "s3china"}
 
 @dataclass(frozen=True)
 class Names:
-    """Every name that follows from the deployment's.
+    """The names derived from the deployment's name.
 
     Args:
         name: ``name`` of ``bootstrap.yml``.
@@ -41,17 +41,17 @@ class Names:
     role_name: str | None = None
 
     def sid(self, kind: str) -> str:
-        """Return a statement id; letters and digits only, as IAM wants it."""
+        """Return a statement id; IAM allows letters and digits only."""
         return "".join(part.capitalize() for part in self.name.split("-")) + kind
 
     @property
     def sids(self) -> frozenset[str]:
-        """Return all statement ids that are ours: these, and nothing alike."""
+        """Return every statement id of ours."""
         return frozenset(self.sid(kind) for kind in KINDS)
 
     @property
     def role(self) -> str:
-        """Return the name of the role Snowflake assumes."""
+        """Return the name of the role that Snowflake assumes."""
         return self.role_name or f"{self.name}-snowflake"
 
     @property
@@ -71,7 +71,7 @@ class Names:
 
     @property
     def topic(self) -> str:
-        """Return the name of the topic EventBridge publishes to."""
+        """Return the name of the topic that EventBridge publishes to."""
         return f"{self.name}-snowpipe"
 
     @property
@@ -85,15 +85,10 @@ class Names:
         return [{"Key": key, "Value": value} for key, value in merged.items()]
 
     def owns(self, tags: object) -> bool:
-        """Return whether a list of AWS tags holds ours.
-
-        Services spell the pair in capitals, except for KMS; only capitals are met.
-        """
-        if not isinstance(tags, list):
-            return False
-        return {"Key": TAG, "Value": self.name} in [
-            {"Key": tag.get("Key"), "Value": tag.get("Value")} for tag in tags
-        ]
+        """Return whether a list of tags, as AWS returns it, includes ours."""
+        return isinstance(tags, list) and any(
+            tag.get("Key") == TAG and tag.get("Value") == self.name for tag in tags
+        )
 
 
 def partition_of(arn: str) -> str:

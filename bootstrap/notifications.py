@@ -1,7 +1,7 @@
-"""The bucket's event notification: four kinds, read, merged and written together.
+"""The bucket's event notifications: read, merged and written together.
 
-``PutBucketNotificationConfiguration`` replaces everything that is there (API
-reference), so other people's configurations are written back as they were read.
+``PutBucketNotificationConfiguration`` replaces all notifications (API reference), so
+those of others are written back as they were read.
 """
 
 from __future__ import annotations
@@ -27,15 +27,15 @@ Configuration = dict[str, Any]
 
 @dataclass(frozen=True)
 class Rule:
-    """One configuration, reduced to what decides whether two overlap.
+    """One notification, with the parts that decide whether two overlap.
 
     Args:
         kind: ``QueueConfigurations`` and so on.
         id: Its id.
-        arn: Where it sends.
+        arn: Its destination.
         events: Event types, such as ``s3:ObjectCreated:*``.
-        prefix: Of the key; empty matches all.
-        suffix: Of the key; empty matches all.
+        prefix: The key's prefix; empty for all.
+        suffix: The key's suffix; empty for all.
     """
 
     kind: str
@@ -49,7 +49,7 @@ class Rule:
         """Return whether S3 refuses the two together.
 
         S3 guide, "Configuring event notifications using object key name filtering":
-        a shared event type, and prefixes and suffixes that can both match one key.
+        they share an event type, and one key can match both prefixes and suffixes.
         """
         return (
             any(_share(a, b) for a in self.events for b in other.events)
@@ -58,7 +58,7 @@ class Rule:
         )
 
     def covers(self, other: Rule) -> bool:
-        """Return whether it hears of everything the other would hear of."""
+        """Return whether it gets every event that the other gets."""
         return (
             all(any(_includes(a, b) for a in self.events) for b in other.events)
             and other.prefix.startswith(self.prefix)
@@ -66,7 +66,7 @@ class Rule:
         )
 
     def __str__(self) -> str:
-        """Say it in words, for the person who owns it."""
+        """Describe it for its owner."""
         kind = self.kind.removesuffix("Configurations").lower()
         return (
             f"{kind} notification `{self.id}` to {self.arn} ({', '.join(self.events)}, "
@@ -87,7 +87,7 @@ def _share(one: str, other: str) -> bool:
 
 
 def read(d: Deployment) -> Configuration:
-    """Return the bucket's whole configuration, without what botocore adds."""
+    """Return the bucket's whole configuration, without botocore's metadata."""
     answer: Any = unless(
         "NoSuchBucket 404",
         lambda: d.home.s3.get_bucket_notification_configuration(**d.bucket),
@@ -99,8 +99,8 @@ def write(d: Deployment, configuration: Configuration) -> object:
     """Write the whole configuration.
 
     Raises:
-        Blocked: S3 could not reach a destination, which may be somebody else's.
-        ClientError: Anything else.
+        Blocked: S3 cannot reach a destination, perhaps another owner's.
+        ClientError: AWS answered with another error.
     """
     try:
         return d.retry(
@@ -108,16 +108,17 @@ def write(d: Deployment, configuration: Configuration) -> object:
                 **d.bucket,
                 NotificationConfiguration=configuration,  # type: ignore[arg-type]
             ),
-            # The queue's policy, or the topic's, may be seconds old.
+            # A new policy of the queue or topic takes time to reach S3.
             _is_validation,
         )
     except ClientError as error:
         if _is_validation(error):
             arns = "".join(f"\n  {rule}" for rule in rules(configuration))
             raise Blocked(
-                f"S3 sent a test message to every destination and one refused it: "
-                f"{message_of(error)}\nOne of these is gone or does not let "
-                f"s3.amazonaws.com in:{arns}"
+                f"bucket {d.settings.bucket.name}: S3 sent a test message to every "
+                f"destination, and one refused it: {message_of(error)}\nOne of these "
+                f"does not exist, or its policy does not allow s3.amazonaws.com; its "
+                f"owner must correct that:{arns}"
             ) from error
         raise
 
@@ -135,7 +136,7 @@ def rules(configuration: Configuration) -> list[Rule]:
 
 def _rule(kind: str, item: dict[str, Any]) -> Rule:
     filters = item.get("Filter", {}).get("Key", {}).get("FilterRules", [])
-    # AWS answers `Prefix` or `prefix`.
+    # AWS returns `Prefix` or `prefix`.
     named = {f["Name"].lower(): f.get("Value", "") for f in filters}
     return Rule(
         kind,
@@ -148,7 +149,7 @@ def _rule(kind: str, item: dict[str, Any]) -> Rule:
 
 
 def wanted_rule(d: Deployment, queue_arn: str = "") -> Rule:
-    """Return the configuration that tells a queue of every new log file."""
+    """Return the notification that sends every new log file to a queue."""
     return Rule(
         "QueueConfigurations",
         d.names.notification,
@@ -160,7 +161,7 @@ def wanted_rule(d: Deployment, queue_arn: str = "") -> Rule:
 
 
 def as_item(rule: Rule) -> dict[str, Any]:
-    """Return a configuration in the API's form."""
+    """Return the notification in the API's form."""
     return {
         "Id": rule.id,
         KINDS[rule.kind]: rule.arn,
@@ -177,14 +178,14 @@ def as_item(rule: Rule) -> dict[str, Any]:
 
 
 def with_ours(configuration: Configuration, rule: Rule) -> Configuration:
-    """Return the configuration with ours in it, and everything else as it was."""
+    """Return the configuration with our notification, and all else unchanged."""
     merged = without_ours(configuration, rule.id)
     merged[rule.kind] = [*merged.get(rule.kind, []), as_item(rule)]
     return merged
 
 
 def without_ours(configuration: Configuration, rule_id: str) -> Configuration:
-    """Return the configuration without ours, and everything else as it was."""
+    """Return the configuration without our notification, all else unchanged."""
     left = dict(configuration)
     for kind in KINDS:
         items = [i for i in configuration.get(kind, []) if i.get("Id") != rule_id]

@@ -1,4 +1,4 @@
-"""For pipes no event can reach: list new files, hand them over by REST."""
+"""For pipes without events: list new files, and send their names to Snowpipe."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ if TYPE_CHECKING:
 
 # Snowflake, "Snowpipe REST API", insertFiles: at most 5,000 files a request.
 REQUEST_FILES = 5000
-# Too many requests. The library itself tries 408 and 5xx again for a minute.
+# Too many requests. The library repeats 408 and 5xx itself, for a minute.
 TRY_AGAIN = (429,)
 ATTEMPTS = 5
 
 
 @dataclass(frozen=True)
 class NewFile:
-    """A delivered file that Snowpipe has not been told of.
+    """A delivered file that was not sent to this pipe yet.
 
     Args:
         key: Its key in the bucket.
@@ -40,23 +40,23 @@ class NewFile:
 
 
 class Hand(Protocol):
-    """Gives files to Snowpipe."""
+    """Sends files to Snowpipe."""
 
     def __call__(self, files: list[tuple[str, int]]) -> None:
-        """Hand over (path below the stage, size in bytes) pairs.
+        """Send (path below the stage, size in bytes) pairs.
 
         Raises:
-            BootstrapError: Snowpipe did not take them.
+            BootstrapError: Snowpipe refused them.
         """
 
 
 @dataclass(frozen=True)
 class Result:
-    """What one run did.
+    """The result of a run.
 
     Args:
-        handed_over: How many files.
-        left: Whether the bound was met before the end; the next run goes on.
+        handed_over: The number of files that were sent.
+        left: Whether more files are left for the next run.
     """
 
     handed_over: int
@@ -64,24 +64,24 @@ class Result:
 
 
 def notify(d: Deployment, hand: Hand, now: datetime | None = None) -> Result:
-    """Hand over what came since the last run, up to ``notify.max_files``.
+    """Send the files that are new since the last run, up to ``notify.max_files``.
 
-    Safe to schedule: a second run beside a first one refuses, a run that was
-    interrupted is taken up by the next, and a file is handed over twice at worst,
-    which Snowpipe ignores for 14 days (Snowflake, "Troubleshooting Snowpipe").
+    Safe to schedule: a second run at the same time ends with an error, and the next run
+    continues an interrupted one. A file may be sent twice, which Snowpipe ignores for
+    14 days (Snowflake, "Troubleshooting Snowpipe").
 
     Args:
         d: The deployment.
-        hand: Gives files to Snowpipe.
-        now: The time, for tests.
+        hand: Sends files to Snowpipe.
+        now: The time; None for the current one.
 
     Raises:
-        BootstrapError: Another run is at it, or Snowpipe did not take a batch; what
-            it took before is kept.
+        BootstrapError: Another run is active, or Snowpipe refused a batch; the ledger
+            has the batches before it.
     """
     wanted = d.settings.notify
     if wanted is None:
-        raise BootstrapError("bootstrap.yml has no `notify` section")
+        raise BootstrapError("bootstrap.yml has no `notify` section: add it")
     today = now or datetime.now(UTC)
     state = d.settings.state_dir / f"{d.settings.name}.notify"
     with only_one(state.with_suffix(".lock")):
@@ -100,7 +100,7 @@ def notify(d: Deployment, hand: Hand, now: datetime | None = None) -> Result:
                     handed_over += _hand_over(d, ledger, wanted, hand, batch)
                     batch = []
             handed_over += _hand_over(d, ledger, wanted, hand, batch)
-            # One day more: a listing never offers a key that was forgotten.
+            # Two days longer than the look-back, so that no listed key is missing.
             ledger.forget_before((oldest - timedelta(days=2)).isoformat())
         finally:
             ledger.close()
@@ -110,7 +110,7 @@ def notify(d: Deployment, hand: Hand, now: datetime | None = None) -> Result:
 def _new_files(
     d: Deployment, ledger: Ledger, wanted: Notify, today: datetime, oldest: datetime
 ) -> Iterator[NewFile]:
-    """Yield files in the order of their folders: whole days, so late ones are met."""
+    """Yield the files of the look-back that are not in the ledger."""
     for prefix in day_prefixes(d, today, wanted.lookback_days + 1):
         pages = d.home.s3.get_paginator("list_objects_v2").paginate(
             **d.bucket, Prefix=prefix
@@ -130,20 +130,20 @@ def _hand_over(
     if not batch:
         return 0
     start = len(d.place.read_prefix)
-    # Snowpipe wants paths relative to the stage, which is at our location.
+    # Snowpipe takes paths relative to the stage, which is at `read_prefix`.
     hand([(file.key[start:], file.size) for file in batch])
     ledger.add(wanted.pipe, [(file.key, file.modified_at) for file in batch])
-    d.say(f"{len(batch)} files handed to {wanted.pipe}")
+    d.say(f"{len(batch)} files sent to {wanted.pipe}")
     return len(batch)
 
 
 class Snowpipe:
-    """``insertFiles`` through Snowflake's own ingest library.
+    """``insertFiles`` through Snowflake's ingest library.
 
     Args:
         wanted: The section of the settings.
-        say: Told before each pause.
-        sleep: Pauses, in seconds.
+        say: Shows a line before each pause.
+        sleep: Pauses for a number of seconds.
 
     Raises:
         BootstrapError: The key cannot be read.
@@ -157,7 +157,7 @@ class Snowpipe:
     ) -> None:
         self._say, self._sleep = say, sleep
         self._wanted = wanted
-        # Loaded here, since the other commands need none of it. It publishes no types.
+        # Imported here, since only `notify` needs it. It has no types.
         self._requests: Any = importlib.import_module("requests")
         ingest: Any = importlib.import_module("snowflake.ingest")
         errors: Any = importlib.import_module("snowflake.ingest.error")
@@ -177,11 +177,11 @@ class Snowpipe:
             host=host,
             port=wanted.port,
         )
-        # The library sends without a time limit and would wait for ever.
+        # The library sends requests without a timeout.
         self._manager.restful._exec_request = self._send
 
     def __call__(self, files: list[tuple[str, int]]) -> None:
-        """Hand over one batch; see ``Hand``."""
+        """Send one batch; see ``Hand``."""
         staged = [self._ingest.StagedFile(path, size) for path, size in files]
         for attempt in range(1, ATTEMPTS + 1):
             try:
@@ -189,17 +189,23 @@ class Snowpipe:
             except self._errors as error:
                 status = getattr(error, "http_error_code", None)
                 if status in TRY_AGAIN and attempt < ATTEMPTS:
-                    self._say(f"Snowpipe answers {status}; again in {2**attempt} s")
+                    self._say(f"Snowpipe answers {status}; retry in {2**attempt} s")
                     self._sleep(2**attempt)
                     continue
                 raise BootstrapError(
                     _advice(status, str(error), self._wanted)
                 ) from None
             except OSError as error:
-                raise BootstrapError(f"Snowpipe cannot be reached: {error}") from None
+                raise BootstrapError(
+                    f"Snowpipe cannot be reached: {error}\n  Check notify.account, "
+                    "notify.host and the network."
+                ) from None
             code = answer.get("responseCode")
             if code != "SUCCESS":
-                raise BootstrapError(f"Snowpipe answered {code}, not SUCCESS")
+                raise BootstrapError(
+                    f"pipe {self._wanted.pipe}: Snowpipe answered {code}, not SUCCESS; "
+                    "the next run sends the files again"
+                )
             return
 
     def _send(self, **request: Any) -> Any:
@@ -208,10 +214,9 @@ class Snowpipe:
 
 def _advice(status: int | None, said: str, wanted: Notify) -> str:
     hints = {
-        401: f"the key does not belong to user {wanted.user}, or the account is wrong",
-        403: f"user {wanted.user} needs OPERATE and MONITOR on the pipe",
-        404: f"pipe {wanted.pipe} does not exist, or its role may not see it",
-        429: "too many requests; the next run goes on from here",
+        401: f"Check the key of user {wanted.user}, and notify.account.",
+        403: f"Grant OPERATE and MONITOR on pipe {wanted.pipe} to user {wanted.user}.",
+        404: f"Check that pipe {wanted.pipe} exists and user {wanted.user} may see it.",
     }
-    hint = hints.get(status or 0, "the next run goes on from here")
-    return f"Snowpipe did not take the files: {said}\n  {hint}"
+    hint = hints.get(status or 0, "The next run continues from here.")
+    return f"Snowpipe refused the files: {said}\n  {hint}"

@@ -1,16 +1,15 @@
-"""Which IAM permissions the administrator needs: one table, one policy.
+"""The IAM permissions that the caller needs.
 
-The names are those of the Service Authorization Reference. The tests hold the table
-against the calls that are made, and the policy against ``docs/bootstrap.md``.
+The names are those of the Service Authorization Reference. A test compares the table
+with the calls that all commands make.
 """
 
 from __future__ import annotations
 
-# What each service's actions look like when they are not `<service>:<Operation>`.
+# The actions of operations whose action is not `<service>:<Operation>`.
 SPECIAL: dict[str, tuple[str, ...]] = {
-    # A bucket created with tags needs both.
+    # With tags, it needs both.
     "CreateBucket": ("s3:CreateBucket", "s3:TagResource"),
-    "DeleteBucketPolicy": ("s3:DeleteBucketPolicy",),
     "DeleteObjects": ("s3:DeleteObject", "s3:DeleteObjectVersion"),
     "GetBucketEncryption": ("s3:GetEncryptionConfiguration",),
     "GetBucketLifecycleConfiguration": ("s3:GetLifecycleConfiguration",),
@@ -25,8 +24,7 @@ SPECIAL: dict[str, tuple[str, ...]] = {
     "PutBucketNotificationConfiguration": ("s3:PutBucketNotification",),
     "PutPublicAccessBlock": ("s3:PutBucketPublicAccessBlock",),
     "CreateRole": ("iam:CreateRole", "iam:TagRole"),
-    # Delivery to S3 is a log delivery too: VPC guide, "IAM permissions for
-    # publishing flow logs to Amazon S3".
+    # VPC guide, "IAM permissions for publishing flow logs to Amazon S3".
     "CreateFlowLogs": (
         "ec2:CreateFlowLogs",
         "ec2:CreateTags",
@@ -37,7 +35,7 @@ SPECIAL: dict[str, tuple[str, ...]] = {
     "PutRule": ("events:PutRule", "events:TagResource"),
 }
 
-# Which part of the policy an operation belongs to, and with which service.
+# By statement of the policy: the service and its operations.
 OPERATIONS: dict[str, tuple[str, tuple[str, ...]]] = {
     "Bucket": (
         "s3",
@@ -121,11 +119,11 @@ OPERATIONS: dict[str, tuple[str, tuple[str, ...]]] = {
 
 
 def actions_of(operation: str, service: str | None = None) -> tuple[str, ...]:
-    """Return the IAM actions one API operation needs.
+    """Return the IAM actions that an API operation needs.
 
     Args:
         operation: The operation's name in botocore, such as ``HeadBucket``.
-        service: IAM's prefix of the service, where two services share the name.
+        service: IAM's prefix of the service, if two services share the name.
     """
     if operation in SPECIAL:
         return SPECIAL[operation]
@@ -136,10 +134,9 @@ def actions_of(operation: str, service: str | None = None) -> tuple[str, ...]:
 
 
 def administrator_policy() -> dict[str, object]:
-    """Return the policy for whoever runs this program: the calls it can make.
+    """Return the policy for the caller: every call that the program can make.
 
-    ``Resource`` is ``*`` so that one text serves everybody: narrow it to the bucket,
-    the role and the key.
+    ``Resource`` is ``*``; narrow it to the bucket, role, topic and key.
     """
     return {
         "Version": "2012-10-17",

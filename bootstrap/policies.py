@@ -1,4 +1,4 @@
-"""The policy statements we write. Pure: values in, documents out."""
+"""The policy statements that this program writes."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ DELIVERY_SERVICE = "delivery.logs.amazonaws.com"
 
 @dataclass(frozen=True)
 class Place:
-    """Where logs are delivered.
+    """The bucket and prefix that logs are delivered to.
 
     Args:
         partition: ``aws``, ``aws-us-gov`` or ``aws-cn``.
         bucket: The bucket's name.
-        prefix: What stands before ``AWSLogs``, without slashes at its ends.
+        prefix: The folders above ``AWSLogs``, without slashes at the ends.
     """
 
     partition: str
@@ -33,24 +33,24 @@ class Place:
 
     @property
     def logs_prefix(self) -> str:
-        """Return the key prefix of every log, for S3's event filters: no ``=``."""
+        """Return the key prefix of every log, without ``=``, for event filters."""
         return f"{self.prefix}/AWSLogs/" if self.prefix else "AWSLogs/"
 
     @property
     def read_prefix(self) -> str:
-        """Return the key prefix Snowflake may read; never the whole bucket."""
+        """Return the key prefix that Snowflake may read; never the whole bucket."""
         return f"{self.prefix}/" if self.prefix else "AWSLogs/"
 
     @property
     def destination(self) -> str:
-        """Return what a flow log names as its ``LogDestination``."""
+        """Return the ``LogDestination`` of a flow log."""
         return f"{self.arn}/{self.prefix}/" if self.prefix else self.arn
 
     @property
     def location(self) -> str:
-        """Return the stage's URL; the scheme follows from the partition.
+        """Return the stage's URL.
 
-        See Snowflake's CREATE STORAGE INTEGRATION: s3, s3gov and s3china.
+        Snowflake, CREATE STORAGE INTEGRATION: s3, s3gov or s3china.
         """
         scheme = naming.SCHEMES[self.partition]
         return f"{scheme}://{self.bucket}/{self.read_prefix}"
@@ -72,7 +72,7 @@ def _delivery_condition(partition: str, sources: Sources) -> Document:
 
 
 def delivery_statements(names: Names, place: Place, sources: Sources) -> list[Document]:
-    """Return what log delivery needs of the bucket, for both folder layouts.
+    """Return the bucket policy's statements for delivery, in both folder layouts.
 
     VPC guide, "Publish flow logs to Amazon S3", bucket permissions.
     """
@@ -93,7 +93,7 @@ def delivery_statements(names: Names, place: Place, sources: Sources) -> list[Do
                 **condition,
                 "StringEquals": {
                     **condition["StringEquals"],
-                    # Delivery sends it even where the bucket owner owns all objects.
+                    # Delivery sends it even if the bucket owner owns all objects.
                     "s3:x-amz-acl": "bucket-owner-full-control",
                 },
             },
@@ -110,7 +110,7 @@ def delivery_statements(names: Names, place: Place, sources: Sources) -> list[Do
 
 
 def deny_plain_http(names: Names, place: Place) -> Document:
-    """Return the refusal of requests without TLS, for a bucket of ours."""
+    """Return the statement that denies requests without TLS."""
     return {
         "Sid": names.sid(naming.DENY_PLAIN_HTTP),
         "Effect": "Deny",
@@ -125,13 +125,12 @@ def key_statements(
     names: Names,
     place: Place,
     sources: Sources,
-    role_arn: str | None,
+    role_arn: str,
     allow_unload: bool = False,
 ) -> list[Document]:
-    """Return what the key's policy needs: for delivery, and for Snowflake's role.
+    """Return the key policy's statements for delivery and for Snowflake's role.
 
-    CloudWatch Logs guide, "Amazon S3 bucket server-side encryption". The role's part
-    is left out until the role exists, since KMS refuses principals it cannot find.
+    CloudWatch Logs guide, "Amazon S3 bucket server-side encryption".
     """
     delivery: Document = {
         "Sid": names.sid(naming.KEY_DELIVERY),
@@ -147,8 +146,6 @@ def key_statements(
         "Resource": "*",
         "Condition": _delivery_condition(place.partition, sources),
     }
-    if role_arn is None:
-        return [delivery]
     reader: Document = {
         "Sid": names.sid(naming.KEY_SNOWFLAKE),
         "Effect": "Allow",
@@ -166,16 +163,16 @@ def _key_actions(allow_unload: bool) -> list[str]:
 def role_policy(
     place: Place, key_arn: str | None = None, allow_unload: bool = False
 ) -> Document:
-    """Return what Snowflake's role may do: read below the prefix, and no more.
+    """Return the policy of Snowflake's role: read below the prefix, nothing else.
 
-    Snowflake's own sample puts GetBucketLocation under the condition on ``s3:prefix``,
-    which that request does not carry, so it never matches (IAM guide, condition
-    operators); here it has a statement of its own.
+    Requests for GetBucketLocation have no ``s3:prefix``, so a condition on it never
+    matches (IAM guide, condition operators): the action has its own statement, unlike
+    in Snowflake's sample.
 
     Args:
         place: The bucket and prefix.
         key_arn: The bucket's KMS key, if it has one.
-        allow_unload: Also put and delete below the prefix.
+        allow_unload: Whether the role may also put and delete below the prefix.
     """
     bare = place.read_prefix.rstrip("/")
     objects = ["s3:GetObject", "s3:GetObjectVersion"]
@@ -215,7 +212,7 @@ def role_policy(
 
 
 def trust_policy(principal_arn: str, external_id: str) -> Document:
-    """Return who may assume the role: one principal, with one external id.
+    """Return the role's trust: one principal with one external id.
 
     IAM guide, "The confused deputy problem".
     """
@@ -234,11 +231,11 @@ def trust_policy(principal_arn: str, external_id: str) -> Document:
 
 
 def topic_events_statement(names: Names, topic_arn: str) -> Document:
-    """Return EventBridge's right to publish to our topic.
+    """Return the statement that lets EventBridge publish to our topic.
 
-    Without a condition: "You can't use Condition blocks in Amazon SNS topic policies
-    for EventBridge" (EventBridge guide, resource-based policies); with one the
-    statement never matches and messages are dropped silently.
+    It has no condition: "You can't use Condition blocks in Amazon SNS topic policies
+    for EventBridge" (EventBridge guide, resource-based policies). With one, the
+    statement never matches, and messages are lost without an error.
     """
     return {
         "Sid": names.sid(naming.TOPIC_EVENTS),
@@ -250,10 +247,10 @@ def topic_events_statement(names: Names, topic_arn: str) -> Document:
 
 
 def topic_snowflake_statement(names: Names, topic_arn: str, user_arn: str) -> Document:
-    """Return Snowflake's right to subscribe the pipe's queue to a topic.
+    """Return the statement that lets Snowflake subscribe the pipe's queue to a topic.
 
-    What SYSTEM$GET_AWS_SNS_IAM_POLICY gives: Snowflake, "Automating Snowpipe for
-    Amazon S3", option 2.
+    SYSTEM$GET_AWS_SNS_IAM_POLICY returns the same (Snowflake, "Automating Snowpipe for
+    Amazon S3", option 2).
     """
     return {
         "Sid": names.sid(naming.TOPIC_SNOWFLAKE),

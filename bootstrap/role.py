@@ -1,4 +1,4 @@
-"""The role Snowflake assumes: made first, trusted once Snowflake's user is known."""
+"""The role that Snowflake assumes: its policy, and later its trust."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ GONE = "NoSuchEntity"
 
 @dataclass(frozen=True)
 class Role:
-    """The role as IAM has it.
+    """The role in IAM.
 
     Args:
-        trust: Who may assume it.
-        ours: Whether it carries our tag.
-        policy: Our inline policy, if it is there.
+        trust: Its trust policy.
+        ours: Whether it has our tag.
+        policy: Our inline policy, or None.
     """
 
     trust: documents.Document
@@ -52,10 +52,10 @@ def read(d: Deployment) -> Role | None:
 
 
 def plan_role(d: Deployment) -> list[Change]:
-    """Compare the role and what it may do with what Snowflake needs.
+    """Compare the role and its policy with what Snowflake needs.
 
     Raises:
-        Blocked: A role of that name exists and is not ours.
+        Blocked: Another owner's role has the name.
     """
     wanted = role_policy(
         d.place,
@@ -66,7 +66,7 @@ def plan_role(d: Deployment) -> list[Change]:
     if found is not None and not found.ours:
         raise Blocked(
             f"role {d.names.role} exists and was not made by this deployment: "
-            "give another snowflake.role_name"
+            "set snowflake.role_name to another name"
         )
     changes = []
     if found is None:
@@ -99,7 +99,7 @@ def plan_trust(d: Deployment) -> list[Change]:
     """Compare the trust with the integration's user and external id.
 
     Raises:
-        BootstrapError: Snowflake's user lies in another partition.
+        BootstrapError: Snowflake's user is in another partition.
     """
     resource = f"trust of role {d.names.role}"
     d.check_snowflake_region()
@@ -107,7 +107,7 @@ def plan_trust(d: Deployment) -> list[Change]:
     if integration is None or not integration.is_known:
         return [
             Change(
-                "wait", resource, "Snowflake's user and external id are not known yet"
+                "wait", resource, "the integration's user and external id come first"
             )
         ]
     d.check_partition(integration.iam_user_arn, "Snowflake's user")
@@ -134,7 +134,7 @@ def plan_trust(d: Deployment) -> list[Change]:
 
 
 def plan_removal(d: Deployment) -> list[Change]:
-    """Take the inline policy away and then the role: IAM refuses the other order."""
+    """Delete the inline policy and then the role, the order that IAM requires."""
     found = read(d)
     if found is None or not found.ours:
         return []
@@ -145,7 +145,7 @@ def plan_removal(d: Deployment) -> list[Change]:
             Change(
                 "delete",
                 f"policy {names.role_policy} of role {names.role}",
-                "a role with policies cannot be deleted",
+                "IAM refuses to delete a role with policies",
                 found.policy,
                 None,
                 lambda: iam.delete_role_policy(
@@ -157,7 +157,7 @@ def plan_removal(d: Deployment) -> list[Change]:
         Change(
             "delete",
             f"role {names.role}",
-            "it is ours",
+            "this deployment made it",
             found.trust,
             None,
             lambda: iam.delete_role(RoleName=names.role),
@@ -168,8 +168,8 @@ def plan_removal(d: Deployment) -> list[Change]:
 
 def _creation(d: Deployment) -> Change:
     account = d.settings.bucket.account_id
-    # Nobody knows this external id, so nobody can assume the role until the trust is
-    # written: Snowflake, "Configuring secure access to Amazon S3", step 2.
+    # The external id is random and never shown, so nobody can assume the role until the
+    # trust is written: Snowflake, "Configuring secure access to Amazon S3", step 2.
     placeholder = trust_policy(
         f"arn:{d.home.partition}:iam::{account}:root",
         f"placeholder-{secrets.token_hex(16)}",
@@ -178,7 +178,7 @@ def _creation(d: Deployment) -> Change:
     return Change(
         "create",
         f"role {d.names.role}",
-        "Snowflake assumes it; nobody can until its user is known",
+        "Snowflake assumes it, as soon as its trust is written",
         None,
         placeholder,
         lambda: d.home.iam.create_role(
@@ -191,8 +191,8 @@ def _creation(d: Deployment) -> Change:
 
 
 def _principal_not_seen(error: ClientError) -> bool:
-    # IAM guide, "Troubleshoot IAM": a principal made a moment ago is not seen
-    # everywhere. A role of ours may be as new.
+    # IAM guide, "Troubleshoot IAM": a new principal is not known everywhere at once.
+    # Neither is our new role.
     if code_of(error) == GONE:
         return True
     return code_of(error) == "MalformedPolicyDocument" and (
@@ -201,6 +201,6 @@ def _principal_not_seen(error: ClientError) -> bool:
 
 
 def _document(value: Any) -> documents.Document:
-    # botocore decodes it into a mapping; older ones leave URL-encoded text.
+    # botocore returns a mapping; older versions return URL-encoded text.
     found = json.loads(unquote(value)) if isinstance(value, str) else value
     return dict(found)

@@ -1,4 +1,4 @@
-"""How the pipe will hear of files: decided by what the bucket already has."""
+"""How the pipe is notified of files, given the bucket's other notifications."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from bootstrap.errors import Blocked
 
 @dataclass(frozen=True)
 class Route:
-    """The way from S3 to the pipe.
+    """The route of events from S3 to the pipe.
 
     Args:
-        kind: ``queue`` straight to the pipe's queue, ``topic`` through somebody's
-            topic, ``eventbridge`` through a rule and a topic of ours, or ``none``.
-        topic_arn: The topic the pipe subscribes to, for the two in the middle.
-        reason: Why this one.
+        kind: ``queue`` for the pipe's queue, ``topic`` for a topic of the bucket,
+            ``eventbridge`` for our rule and topic, or ``none``.
+        topic_arn: The topic that the pipe subscribes to, if there is one.
+        reason: Why this route is chosen.
     """
 
     kind: Literal["queue", "topic", "eventbridge", "none"]
@@ -27,15 +27,15 @@ class Route:
 
 
 def choose(d: Deployment, configuration: notifications.Configuration) -> Route:
-    """Return the route, from the settings or from what is in the way.
+    """Return the route that the settings and the bucket's notifications allow.
 
     Raises:
-        Blocked: A configuration of somebody else's overlaps and the settings leave no
-            other way; the message says what its owner must change.
+        Blocked: Another owner's notification overlaps with ours, and the settings allow
+            no other route; the message names what its owner must change.
     """
     settings = d.settings.events
     if settings.route == "none":
-        return Route("none", None, "events.route: none; `notify` hands files over")
+        return Route("none", None, "events.route: none, so `notify` sends files")
     wanted = notifications.wanted_rule(d)
     others = [r for r in notifications.rules(configuration) if r.id != wanted.id]
     in_the_way = [rule for rule in others if rule.overlaps(wanted)]
@@ -49,20 +49,20 @@ def choose(d: Deployment, configuration: notifications.Configuration) -> Route:
     if settings.route == "eventbridge":
         return _bridge(d, "events.route: eventbridge")
     if settings.route == "auto" and eventbridge.read_rule(d) is not None:
-        return _bridge(d, "the rule is there already")
+        return _bridge(d, "our rule exists already")
     if not in_the_way:
-        return Route("queue", None, "nothing of the bucket's is in the way")
+        return Route("queue", None, "no other notification overlaps")
     named = "; ".join(str(rule) for rule in in_the_way)
     if settings.route == "auto" and topics:
         return Route("topic", topics[0].arn, f"the bucket already has {topics[0]}")
     if settings.route == "auto" and settings.on_conflict == "eventbridge":
-        return _bridge(d, f"S3 would refuse ours beside {named}")
+        return _bridge(d, f"S3 refuses ours beside {named}")
     raise Blocked(
         f"bucket {d.settings.bucket.name} has {named}, which overlaps with "
         f"{', '.join(wanted.events)}, prefix `{wanted.prefix}`, suffix "
         f"`{wanted.suffix}`; S3 refuses both together. Its owner must give it a prefix "
-        "or suffix that leaves these keys out, or send it to a topic that the pipe can "
-        "subscribe to; or set events.on_conflict: eventbridge"
+        "or suffix that excludes these keys, or send it to a topic that the pipe can "
+        "subscribe to. Or set events.route: auto and events.on_conflict: eventbridge"
     )
 
 
@@ -73,8 +73,8 @@ def _named_topic(d: Deployment, topics: list[notifications.Rule]) -> Route:
             return Route("topic", rule.arn, f"the bucket has {rule}")
     wanted = notifications.wanted_rule(d)
     raise Blocked(
-        f"bucket {d.settings.bucket.name} tells {named or 'no topic'} not of all of "
-        f"{', '.join(wanted.events)}, prefix `{wanted.prefix}`, suffix "
+        f"bucket {d.settings.bucket.name} does not notify {named or 'any topic'} of "
+        f"all of {', '.join(wanted.events)}, prefix `{wanted.prefix}`, suffix "
         f"`{wanted.suffix}`: the topic's owner must add that notification"
     )
 

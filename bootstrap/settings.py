@@ -1,4 +1,4 @@
-"""The shape of ``bootstrap.yml``: frozen, and refused as a whole if a key is wrong."""
+"""The keys of ``bootstrap.yml``, their types and their defaults."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from bootstrap import fields as flow_log_fields
 
 
 def _like(pattern: str, words: str) -> AfterValidator:
-    """Return a check that says in words, and not as a pattern, what is wrong."""
+    """Return a check whose error is a sentence instead of a pattern."""
 
     def check(text: str) -> str:
         if not re.fullmatch(pattern, text, re.ASCII):
@@ -30,14 +30,16 @@ AccountId = Annotated[str, _like(r"\d{12}", "an account id has twelve digits")]
 Region = Annotated[
     str, _like(r"[a-z]{2}(-[a-z]+)+-\d", "a region is written like eu-west-1")
 ]
-RoleArn = Annotated[str, _arn("iam", r":\d{12}:role/.+", "it must be a role's ARN")]
+RoleArn = Annotated[
+    str, _arn("iam", r":\d{12}:role/.+", "it must be the ARN of a role")
+]
 KeyArn = Annotated[
     str,
-    # With a key id, log delivery says "LogDestination undeliverable".
-    _arn("kms", r"[a-z0-9-]+:\d{12}:key/[\w-]+", "it must be the key's whole ARN"),
+    # With a key id, delivery fails: "LogDestination undeliverable".
+    _arn("kms", r"[a-z0-9-]+:\d{12}:key/[\w-]+", "it must be the ARN of a key"),
 ]
 TopicArn = Annotated[
-    str, _arn("sns", r"[a-z0-9-]+:\d{12}:[\w-]+", "it must be a topic's ARN")
+    str, _arn("sns", r"[a-z0-9-]+:\d{12}:[\w-]+", "it must be the ARN of a topic")
 ]
 UserArn = Annotated[
     str, _arn("iam", r":\d{12}:user/.+", "it must be STORAGE_AWS_IAM_USER_ARN")
@@ -47,7 +49,7 @@ Identifier = Annotated[
     str,
     _like(
         r"[A-Za-z_][A-Za-z0-9_$]*",
-        "a Snowflake name has letters, digits, _ and $, and starts with no digit",
+        "a Snowflake name has letters, digits, _ and $, and no digit first",
     ),
 ]
 BucketName = Annotated[
@@ -57,14 +59,14 @@ BucketName = Annotated[
         "a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens",
     ),
 ]
-# A hyphen stands before a letter only: statement ids drop the hyphens, and two
-# names must never become one id.
+# A letter follows every hyphen: statement ids drop hyphens and capitalise the letter,
+# so two names never give the same id.
 Name = Annotated[
     str,
     _like(
         r"(?=.{1,32}$)[a-z][a-z0-9]*(-[a-z][a-z0-9]*)*",
-        "at most 32 lower-case letters, digits and hyphens, a letter first and after "
-        "every hyphen",
+        "a name has at most 32 lower-case letters, digits and hyphens, with a letter "
+        "first and after every hyphen",
     ),
 ]
 # IAM User Guide, "IAM and AWS STS quotas".
@@ -75,22 +77,24 @@ RoleName = Annotated[
     ),
 ]
 SnowflakeRegion = Annotated[
-    str, _like(r"[A-Za-z0-9_.-]+", "it is written like AWS_EU_WEST_1")
+    str, _like(r"[A-Za-z0-9_.-]+", "a Snowflake region is written like AWS_EU_WEST_1")
 ]
 PipeName = Annotated[
-    str, _like(r"[^.\s]+\.[^.\s]+\.[^.\s]+", "it is written as DB.SCHEMA.PIPE")
+    str, _like(r"[^.\s]+\.[^.\s]+\.[^.\s]+", "a pipe is written as DB.SCHEMA.PIPE")
 ]
 
 
 def _prefix(text: str) -> str:
-    """Return the prefix without slashes at its ends; empty is the bucket's root."""
+    """Return the prefix without slashes at its ends; empty for the bucket's root."""
     prefix = text.strip("/")
     if "AWSLogs" in prefix.split("/"):
-        raise ValueError("AWS adds `AWSLogs` itself and refuses it in a prefix")
-    # S3 wants special characters of an event filter encoded, and `=` is one of them;
-    # `*` would be a wildcard in the policies.
+        raise ValueError("AWS adds `AWSLogs` itself: remove it from the prefix")
+    # S3 requires special characters of an event filter to be encoded, `=` among them;
+    # `*` is a wildcard in policies.
     if not re.fullmatch(r"[A-Za-z0-9!_./-]*", prefix):
-        raise ValueError("only letters, digits and ! - _ . / work in event filters")
+        raise ValueError(
+            "a prefix has letters, digits and ! - _ . / only, as event filters require"
+        )
     return prefix
 
 
@@ -98,13 +102,13 @@ Prefix = Annotated[str, AfterValidator(_prefix)]
 
 
 class Section(BaseModel):
-    """A part of the file: unknown keys are refused, values never change."""
+    """A part of the file; unknown keys are errors, and values are constant."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
 class Encryption(Section):
-    """How a new bucket is encrypted, or how the existing one is."""
+    """The encryption of a new bucket, or the one that an existing bucket has."""
 
     type: Literal["sse-s3", "sse-kms"] = "sse-s3"
     key_arn: KeyArn | None = None
@@ -113,12 +117,14 @@ class Encryption(Section):
     @model_validator(mode="after")
     def _key_goes_with_kms(self) -> Self:
         if (self.type == "sse-kms") != (self.key_arn is not None):
-            raise ValueError("key_arn is needed with type: sse-kms, and only there")
+            raise ValueError(
+                "key_arn is needed with type: sse-kms, and with no other type"
+            )
         return self
 
 
 class Bucket(Section):
-    """The bucket the logs are delivered to."""
+    """The bucket that receives the logs."""
 
     name: BucketName
     region: Region
@@ -133,7 +139,7 @@ class Bucket(Section):
 
 
 class FlowLogOptions(Section):
-    """How flow logs are written."""
+    """The options of a flow log."""
 
     file_format: Literal["parquet", "plain-text"] = "parquet"
     hive_compatible_partitions: bool = False
@@ -163,22 +169,26 @@ class Source(Section):
 
     @property
     def is_transit_gateway(self) -> bool:
-        """Whether AWS's rules for transit gateways hold."""
+        """Whether the source selects transit gateways."""
         return self.resource_type == "transit-gateway"
 
     @model_validator(mode="after")
     def _one_way_to_choose(self) -> Self:
         if [bool(self.ids), bool(self.tags), self.all].count(True) != 1:
-            raise ValueError("give exactly one of ids, tags, all: true")
+            raise ValueError("give exactly one of ids, tags and all: true")
         if self.all and self.resource_type != "vpc":
-            raise ValueError("all: true is for VPCs; choose others by ids or tags")
+            raise ValueError(
+                "all: true is for VPCs; select other resources by ids or tags"
+            )
         if self.ids and len(self.regions) > 1:
-            raise ValueError("ids belong to one region: give one source for each")
+            raise ValueError(
+                "ids belong to one region: write one source for each region"
+            )
         return self
 
 
 class Dbt(Section):
-    """How this project's run-operations are called."""
+    """How the program starts dbt."""
 
     executable: str = "dbt"
     target: str = "snowflake"
@@ -187,7 +197,7 @@ class Dbt(Section):
 
 
 class Snowflake(Section):
-    """The other half, and how its values reach this program."""
+    """The Snowflake side, and how its values reach this program."""
 
     handshake: Literal["dbt", "manual"] = "dbt"
     integration: Identifier = "vpc_flow_logs"
@@ -207,14 +217,14 @@ class Snowflake(Section):
         given = (self.iam_user_arn, self.external_id, self.notification_channel)
         if self.handshake == "dbt" and any(given):
             raise ValueError(
-                "iam_user_arn, external_id and notification_channel are read through "
-                "dbt; to give them by hand, set handshake: manual"
+                "dbt reads iam_user_arn, external_id and notification_channel; to give "
+                "them by hand, set handshake: manual"
             )
         return self
 
 
 class Events(Section):
-    """How the pipe hears of new files."""
+    """How the pipe is notified of new files."""
 
     route: Literal["auto", "queue", "topic", "eventbridge", "none"] = "auto"
     topic_arn: TopicArn | None = None
@@ -223,7 +233,7 @@ class Events(Section):
     @model_validator(mode="after")
     def _topic_goes_with_its_route(self) -> Self:
         if self.topic_arn and self.route not in ("auto", "topic"):
-            raise ValueError("topic_arn goes with route: topic")
+            raise ValueError("topic_arn needs route: topic")
         return self
 
 
@@ -238,8 +248,8 @@ class Notify(Section):
     port: int = 443
     scheme: Literal["https", "http"] = "https"
     max_files: Annotated[int, Field(ge=1)] = 10_000
-    # Snowpipe forgets a file's name after 14 days: a longer look back would load
-    # files twice when the ledger is lost.
+    # Snowpipe remembers file names for 14 days. With a longer look-back, a lost ledger
+    # would load files twice.
     lookback_days: Annotated[int, Field(ge=1, le=13)] = 3
     timeout_seconds: Annotated[int, Field(ge=1)] = 60
 
@@ -251,7 +261,7 @@ class Notify(Section):
 
 
 class Settings(Section):
-    """Everything the program needs to know, from the file, flags and environment."""
+    """All settings, from the file, the environment and flags."""
 
     name: Name = "vpc-flow-logs"
     profile: str | None = None
@@ -266,10 +276,10 @@ class Settings(Section):
     notify: Notify | None = None
 
     def options(self, source: Source) -> FlowLogOptions:
-        """Return how a source's flow logs are written."""
+        """Return the flow log options of a source."""
         options = source.flow_logs or self.flow_logs
         if source.is_transit_gateway:
-            # The only interval AWS takes for transit gateways.
+            # AWS allows no other interval for transit gateways.
             return options.model_copy(update={"aggregation_seconds": 60})
         return options
 
@@ -279,10 +289,12 @@ class Settings(Section):
             _check_fields(self.options(source), source)
         if len({self.options(source).file_format for source in self.sources}) > 1:
             raise ValueError(
-                "sources: all need one file_format, since events filter it"
+                "sources: all need the same file_format, for one event filter"
             )
         if self.snowflake.allow_unload and not self.bucket.prefix:
-            raise ValueError("snowflake.allow_unload needs a bucket.prefix to stay in")
+            raise ValueError(
+                "snowflake.allow_unload needs a bucket.prefix as its limit"
+            )
         return self
 
 
@@ -300,16 +312,16 @@ def _check_fields(options: FlowLogOptions, source: Source) -> None:
     for name in names:
         if name not in known:
             raise ValueError(
-                f"flow_logs.fields: `{name}` is no field of a {source.resource_type} "
-                "flow log (written with hyphens, as in LogFormat)"
+                f"flow_logs.fields: `{name}` is not a field of a "
+                f"{source.resource_type} flow log (write it with hyphens)"
             )
     if len(set(names)) != len(names):
-        raise ValueError("flow_logs.fields: a field stands twice")
+        raise ValueError("flow_logs.fields: a field is listed twice")
     for kind, tag_fields in flow_log_fields.TAG_FIELDS.items():
         keys = options.tag_keys.get(kind, ())
         for number, name in enumerate(tag_fields, 1):
             if (name in names) != (number <= len(keys)):
                 raise ValueError(
                     f"flow_logs: the field `{name}` and key {number} of tag_keys."
-                    f"{kind} go together: AWS wants both or neither"
+                    f"{kind} go together: give both or neither"
                 )

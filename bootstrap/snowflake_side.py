@@ -1,4 +1,4 @@
-"""The other half: what the steps ask of Snowflake, and answers given by hand."""
+"""The Snowflake side: what the steps need from it, and values given by hand."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Integration:
     """A storage integration, as DESC INTEGRATION shows it.
 
     Args:
-        role_arn: The role it assumes.
-        iam_user_arn: The user of AWS that assumes it, one for a Snowflake account.
-        external_id: What that user must name; never printed.
-        locations: The URLs it may read, or empty if that is not known here.
-        enabled: Whether it is.
+        role_arn: The role that Snowflake assumes.
+        iam_user_arn: Snowflake's user in AWS, which assumes the role.
+        external_id: The external id in the role's trust; never printed.
+        locations: The URLs that it may read; empty if unknown.
+        enabled: Whether it is enabled.
     """
 
     role_arn: str = ""
@@ -28,7 +28,7 @@ class Integration:
 
     @property
     def is_known(self) -> bool:
-        """Whether the trust can be written."""
+        """Whether user and external id are known, as the trust needs them."""
         return bool(self.iam_user_arn and self.external_id)
 
 
@@ -38,8 +38,8 @@ class Pipe:
 
     Args:
         name: Its full name.
-        notification_channel: The ARN it hears of files from; empty without events.
-        execution_state: ``RUNNING``, or what keeps it from that; empty if unknown.
+        notification_channel: The ARN that events come from; empty without events.
+        execution_state: ``RUNNING`` or another state; empty if unknown.
     """
 
     name: str = ""
@@ -48,11 +48,11 @@ class Pipe:
 
 
 class SnowflakeSide(Protocol):
-    """What the steps ask of Snowflake; read once, until ``forget``."""
+    """What the steps need from Snowflake."""
 
     @property
     def by_hand(self) -> bool:
-        """Whether values are given by hand, and another person runs the statements."""
+        """Whether another person runs the statements, and values are given by hand."""
 
     def integration(self) -> Integration | None:
         """Return the integration, or None while it does not exist."""
@@ -61,32 +61,29 @@ class SnowflakeSide(Protocol):
         """Return the pipe, or None while it does not exist."""
 
     def set_up(self, role_arn: str, locations: list[str], stage_url: str) -> None:
-        """Create or change the integration and what stands around it."""
+        """Create or change the integration and the objects around it."""
 
     def stage(self, topic_arn: str | None, auto_ingest: bool) -> None:
         """Create the landing table and the pipe."""
 
     def left(self, delete_data: bool) -> list[str]:
-        """Return what ``tear_down`` would drop now."""
+        """Return the statements that ``tear_down`` would run now."""
 
     def tear_down(self, delete_data: bool) -> None:
-        """Drop what set-up made; the landing table only with its data."""
+        """Drop what set-up made, and with ``delete_data`` the landing table."""
 
     def load(self) -> dict[str, Any] | None:
-        """Return what was loaded last, or None where that cannot be asked."""
+        """Return the newest loaded file, or None if it is unknown here."""
 
     def parameters(self) -> dict[str, Any] | None:
-        """Return the account's parameters, or None where that cannot be asked."""
-
-    def forget(self) -> None:
-        """Ask again the next time."""
+        """Return the account's parameters, or None if they are unknown here."""
 
 
 class ByHand:
-    """Values from the settings, for two administrators who are two people.
+    """Values from the settings, if another person administers Snowflake.
 
     Args:
-        settings: The checked settings.
+        settings: The validated settings.
     """
 
     by_hand = True
@@ -95,7 +92,7 @@ class ByHand:
         self._snowflake = settings.snowflake
 
     def integration(self) -> Integration | None:
-        """Return what was given."""
+        """Return the values in the settings."""
         given = self._snowflake
         if not given.iam_user_arn and not given.external_id:
             return None
@@ -104,30 +101,27 @@ class ByHand:
         )
 
     def pipe(self) -> Pipe | None:
-        """Return what was given."""
+        """Return the values in the settings."""
         channel = self._snowflake.notification_channel
         return Pipe(notification_channel=channel) if channel else None
 
     def set_up(self, role_arn: str, locations: list[str], stage_url: str) -> None:
-        """Do nothing: the other person does it."""
+        """Do nothing; the other person does it."""
 
     def stage(self, topic_arn: str | None, auto_ingest: bool) -> None:
-        """Do nothing: the other person does it."""
+        """Do nothing; the other person does it."""
 
     def left(self, delete_data: bool) -> list[str]:
-        """Return nothing: it cannot be asked from here."""
+        """Return an empty list, since it is unknown here."""
         return []
 
     def tear_down(self, delete_data: bool) -> None:
-        """Do nothing: the other person does it."""
+        """Do nothing; the other person does it."""
 
     def load(self) -> dict[str, Any] | None:
-        """Return None: it cannot be asked from here."""
+        """Return None, since it is unknown here."""
         return None
 
     def parameters(self) -> dict[str, Any] | None:
-        """Return None: it cannot be asked from here."""
+        """Return None, since it is unknown here."""
         return None
-
-    def forget(self) -> None:
-        """Do nothing."""

@@ -1,4 +1,4 @@
-"""The order of things: planning reads every step, applying walks them one by one."""
+"""The steps of `apply` and `destroy` in their order, and how they are run."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from bootstrap.errors import explain, explain_failure
 
 @dataclass(frozen=True)
 class Step:
-    """One part of the work: reads, and says what is to be done.
+    """One step: it reads what exists and lists the changes that are needed.
 
     Args:
-        title: What it is about, for progress and for errors.
-        read: Makes the list of changes; changes nothing.
-        planned: Whether ``plan`` shows it; a second look is only for ``apply``.
+        title: Its name in errors.
+        read: Returns the changes, without making them.
+        planned: Whether ``plan`` runs it; False for what only ``apply`` reads again.
     """
 
     title: str
@@ -45,7 +45,7 @@ APPLY = (
     Step("key policy", kms.plan_key_policy),
     Step("lifecycle rule", lifecycle.plan_lifecycle),
     Step("flow logs", flow_logs.plan_flow_logs),
-    # Creating a flow log may have changed the policy.
+    # AWS may change the policy when a flow log is created.
     Step("bucket policy, read again", bucket.plan_policy_again, planned=False),
     Step("storage integration", handshake.plan_integration),
     Step("role trust", role.plan_trust),
@@ -59,13 +59,13 @@ def destroy_steps(delete_data: bool, with_snowflake: bool) -> tuple[Step, ...]:
     """Return the steps of ``destroy``, in their order.
 
     Args:
-        delete_data: Whether what was delivered goes too.
-        with_snowflake: Whether pipe, stage and integration go too.
+        delete_data: Whether to delete delivered files and the landing table.
+        with_snowflake: Whether to drop what set-up made in Snowflake.
     """
     return (
         Step("data", lambda d: destroy.plan_data(d, delete_data)),
         Step("flow logs", flow_logs.plan_removal),
-        # Before the pipe goes: S3 checks every queue whenever it is written to.
+        # Before the pipe: S3 checks that every queue exists when it writes.
         Step("event notification", eventbridge.plan_switch_off),
         Step("topics", destroy.plan_topics),
         Step("rule", eventbridge.plan_rule_removal),
@@ -74,7 +74,7 @@ def destroy_steps(delete_data: bool, with_snowflake: bool) -> tuple[Step, ...]:
             "Snowflake",
             lambda d: destroy.plan_snowflake(d, with_snowflake, delete_data),
         ),
-        # Before the role: KMS would turn the principal of a missing role into an id.
+        # Before the role: KMS replaces the principal of a deleted role by an id.
         Step("key policy", lambda d: kms.plan_key_policy(d, remove=True)),
         Step("role", role.plan_removal),
         Step("lifecycle rule", lambda d: lifecycle.plan_lifecycle(d, remove=True)),
@@ -84,22 +84,22 @@ def destroy_steps(delete_data: bool, with_snowflake: bool) -> tuple[Step, ...]:
 
 
 def plan(d: Deployment, steps: Sequence[Step] = APPLY) -> list[Change]:
-    """Read everything and return what applying would do.
+    """Return the changes that the steps would make, without making them.
 
     Raises:
-        BootstrapError: Something cannot be read, or is in the way.
+        BootstrapError: A resource cannot be read, or is another owner's.
     """
     return [change for step in steps if step.planned for change in _guarded(d, step)]
 
 
 def apply(d: Deployment, steps: Sequence[Step] = APPLY) -> Iterator[Change]:
-    """Do it step by step, reading each step anew, and yield what was done.
+    """Run the steps in order, and yield each change after it is made.
 
-    An interruption anywhere leaves a state from which running it again goes on: what
-    exists is found by its tag, name or statement id.
+    After an interruption, the next run continues: it finds what exists by tag, name or
+    statement id.
 
     Raises:
-        BootstrapError: A call failed; it names the call and the resource.
+        BootstrapError: A call failed; the message names the call and the resource.
     """
     for step in steps:
         for change in _guarded(d, step):
@@ -120,6 +120,6 @@ def _guard(d: Deployment, what: str, call: Callable[[], object]) -> None:
     except ClientError as error:
         named = d.accounts.last_resource
         resource = f"{named} ({what})" if named else what
-        raise explain(error, resource) from error
+        raise explain(error, resource, d.accounts.last_place) from error
     except BotoCoreError as error:
         raise explain_failure(error, what) from error

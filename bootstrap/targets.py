@@ -1,4 +1,4 @@
-"""Which network resources a source chooses."""
+"""The network resources that a source selects."""
 
 from __future__ import annotations
 
@@ -10,45 +10,42 @@ from bootstrap.errors import BootstrapError
 if TYPE_CHECKING:
     from bootstrap.settings import Source
 
-# The paginated call, the key of its answer, the id in an item, the filter by owner.
+# The paginated call, the key of its answer, and the id in an item.
 DESCRIPTIONS = {
-    "vpc": ("describe_vpcs", "Vpcs", "VpcId", "owner-id"),
-    "subnet": ("describe_subnets", "Subnets", "SubnetId", "owner-id"),
+    "vpc": ("describe_vpcs", "Vpcs", "VpcId"),
+    "subnet": ("describe_subnets", "Subnets", "SubnetId"),
     "network-interface": (
         "describe_network_interfaces",
         "NetworkInterfaces",
         "NetworkInterfaceId",
-        "owner-id",
     ),
     "transit-gateway": (
         "describe_transit_gateways",
         "TransitGateways",
         "TransitGatewayId",
-        "owner-id",
     ),
 }
 
 
 def chosen_ids(account: Account, source: Source) -> list[str]:
-    """Return the ids a source chooses in the region of the clients, sorted.
+    """Return the sorted ids that a source selects in the region of the clients.
 
-    Ids given by hand are taken as they are; ``CreateFlowLogs`` says which of them do
-    not exist. Shared VPCs belong to another account and are left out.
+    Ids in the settings are not checked; ``CreateFlowLogs`` names those that do not
+    exist. VPCs that another account shares are left out.
 
     Raises:
-        BootstrapError: Tags, or ``all``, choose nothing: a typing error more often
-            than a wish.
+        BootstrapError: Tags or ``all`` select nothing, usually by a typing error.
     """
     if source.ids:
         return sorted(set(source.ids))
-    call, key, name, owner = DESCRIPTIONS[source.resource_type]
+    call, key, name = DESCRIPTIONS[source.resource_type]
     filters: list[dict[str, Any]] = [
         {"Name": f"tag:{tag}", "Values": [value]} for tag, value in source.tags.items()
     ]
-    filters.append({"Name": owner, "Values": [source.account_id]})
+    filters.append({"Name": "owner-id", "Values": [source.account_id]})
     client: Any = account.ec2
     pages = client.get_paginator(call).paginate(Filters=filters)
-    # A transit gateway that was deleted is shown for an hour more.
+    # AWS lists a deleted transit gateway for another hour.
     found = sorted(
         item[name]
         for page in pages
@@ -57,9 +54,9 @@ def chosen_ids(account: Account, source: Source) -> list[str]:
     )
     if not found:
         tags = ", ".join(f"{tag}={value}" for tag, value in source.tags.items())
-        how = f"with tags {tags}" if tags else "at all"
         raise BootstrapError(
-            f"account {source.account_id} has no {source.resource_type} {how} "
-            f"in {account.region}"
+            f"account {source.account_id} has no {source.resource_type} "
+            f"{f'with tags {tags} ' if tags else ''}in {account.region}: correct "
+            "the source's tags or regions"
         )
     return found

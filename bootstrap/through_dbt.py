@@ -1,4 +1,4 @@
-"""The other half through this project's own run-operations."""
+"""The Snowflake side, through this project's run-operations."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from bootstrap.errors import BootstrapError
 from bootstrap.settings import Settings
 from bootstrap.snowflake_side import Integration, Pipe
 
-# The names of the dbt side, in one place.
+# Operations and variables of the dbt project.
 DESCRIBE_INTEGRATION = "describe_integration"
 DESCRIBE_PIPE = "describe_pipe"
 DESCRIBE_LOAD = "describe_load"
@@ -35,19 +35,19 @@ class Dbt:
     """Values through ``dbt run-operation``.
 
     Args:
-        settings: The checked settings.
-        say: Shows dbt's own lines, as progress.
+        settings: The validated settings.
+        say: Shows dbt's output as progress.
     """
 
     by_hand = False
 
     def __init__(self, settings: Settings, say: Callable[[str], None]) -> None:
         self._dbt = settings.snowflake.dbt
-        # The one beside this Python first: its environment need not be activated.
+        # First the dbt beside this Python, so that nobody has to activate its .venv.
         places = [os.path.dirname(sys.executable), os.environ.get("PATH", "")]
         name = self._dbt.executable
         self._executable = shutil.which(name, path=os.pathsep.join(places)) or name
-        # The same in every call: dbt parses the project anew whenever they change.
+        # The same for all calls: dbt parses the project again when variables change.
         self._variables: dict[str, Any] = {
             INTEGRATION_VARIABLE: settings.snowflake.integration,
             AUTO_INGEST_VARIABLE: settings.events.route != "none",
@@ -84,7 +84,7 @@ class Dbt:
         )
 
     def set_up(self, role_arn: str, locations: list[str], stage_url: str) -> None:
-        """Create or change the integration and what stands around it."""
+        """Create or change the integration and the objects around it."""
         arguments = {
             "role_arn": role_arn,
             "locations": locations,
@@ -99,28 +99,24 @@ class Dbt:
         self._run(STAGE, variables={**variables, **topic})
 
     def left(self, delete_data: bool) -> list[str]:
-        """Return what ``tear_down`` would drop now."""
+        """Return the statements that ``tear_down`` would run now."""
         arguments = {"drop_landing_table": delete_data}
         return list(self._ask(DESCRIBE_TEARDOWN, arguments)["drops"])
 
     def tear_down(self, delete_data: bool) -> None:
-        """Drop what set-up made; the landing table only with its data."""
+        """Drop what set-up made, and with ``delete_data`` the landing table."""
         arguments: dict[str, Any] = {"drop_landing_table": delete_data}
-        # The operation wants the database's name.
+        # The operation takes the database's name as confirmation.
         confirm = self._ask(DESCRIBE_TEARDOWN, arguments)["confirm"]
         self._run(TEAR_DOWN, {"confirm": confirm, **arguments})
 
     def load(self) -> dict[str, Any] | None:
-        """Return what was loaded last, or None without such an operation."""
+        """Return the newest loaded file, or None if dbt cannot run the operation."""
         return self._ask_if_offered(DESCRIBE_LOAD)
 
     def parameters(self) -> dict[str, Any] | None:
-        """Return the account's parameters, or None without such an operation."""
+        """Return the account's parameters, or None if dbt cannot run the operation."""
         return self._ask_if_offered(DESCRIBE_ACCOUNT)
-
-    def forget(self) -> None:
-        """Ask again the next time."""
-        self._answers.clear()
 
     def _ask_if_offered(self, operation: str) -> dict[str, Any] | None:
         try:
@@ -146,10 +142,13 @@ class Dbt:
                 except ValueError:
                     continue
                 return answer
-        raise BootstrapError(f"dbt run-operation {operation} printed no line of JSON")
+        raise BootstrapError(
+            f"dbt run-operation {operation} printed no line of JSON: run it by hand in "
+            "this project to see why"
+        )
 
     def _clean(self, line: str) -> str:
-        """Return a line of dbt's without any external id we know of."""
+        """Return a line of dbt's output with external ids masked."""
         line = line.replace(self._secret, HIDDEN) if self._secret else line
         return HIDDEN if "external_id" in line.lower() else line
 
@@ -162,8 +161,8 @@ class Dbt:
         try:
             self._call("--no-use-colors", operation, arguments, variables or {})
         finally:
-            # It may have changed something even if it failed.
-            self.forget()
+            # Even a failed operation may have changed something.
+            self._answers.clear()
 
     def _call(
         self,
@@ -175,11 +174,11 @@ class Dbt:
         """Run an operation and return what it printed, line by line.
 
         Args:
-            flag: One of dbt's own.
+            flag: A flag of dbt's.
             operation: Its name.
             arguments: Its arguments.
-            variables: Variables beside those of every call; given, what is printed
-                is shown as it comes.
+            variables: More variables; if given, even empty, output is shown as it
+                comes.
         """
         command = [self._executable, flag, "run-operation", operation]
         command += ["--vars", json.dumps({**self._variables, **(variables or {})})]
@@ -197,8 +196,8 @@ class Dbt:
             )
         except FileNotFoundError:
             raise BootstrapError(
-                f"{self._dbt.executable} was not found: set snowflake.dbt.executable, "
-                "or snowflake.handshake: manual"
+                f"{self._dbt.executable} was not found: set snowflake.dbt.executable "
+                "to the path of dbt, or set snowflake.handshake: manual"
             ) from None
         too_late = threading.Event()
 
@@ -220,7 +219,10 @@ class Dbt:
         what = f"dbt run-operation {operation}"
         if too_late.is_set():
             seconds = self._dbt.timeout_seconds
-            raise BootstrapError(f"{what} took longer than {seconds} s")
+            raise BootstrapError(
+                f"{what} took longer than {seconds} s and was stopped: see its log, or "
+                "raise snowflake.dbt.timeout_seconds"
+            )
         if process.returncode != 0:
             lines = "\n  ".join(map(self._clean, printed[-12:]))
             raise BootstrapError(f"{what} failed:\n  {lines}")

@@ -1,4 +1,4 @@
-"""The topic between the bucket and the pipe: ours, or somebody's with our statement."""
+"""The topic that the pipe subscribes to: ours, or another owner's."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from bootstrap.routes import Route, choose
 
 
 def read_policy(d: Deployment, arn: str) -> str | None:
-    """Return a topic's policy as it is stored, or None without the topic."""
+    """Return the text of a topic's policy, or None if there is no topic."""
     answer = unless(
         "NotFound NotFoundException",
         lambda: d.home.sns.get_topic_attributes(TopicArn=arn)["Attributes"],
@@ -28,7 +28,7 @@ def read_policy(d: Deployment, arn: str) -> str | None:
 
 
 def is_ours(d: Deployment, arn: str) -> bool:
-    """Return whether an existing topic carries our tag."""
+    """Return whether an existing topic has our tag."""
     answer = d.home.sns.list_tags_for_resource(ResourceArn=arn)
     return d.names.owns(answer.get("Tags"))
 
@@ -37,7 +37,7 @@ def plan_topic(d: Deployment) -> list[Change]:
     """Compare the topic of the route, and its policy, with what the pipe needs.
 
     Raises:
-        Blocked: A topic with our name is not ours.
+        Blocked: Another owner's topic has our name, or the topic does not exist.
     """
     route = choose(d, notifications.read(d))
     if route.topic_arn is None:
@@ -48,10 +48,10 @@ def plan_topic(d: Deployment) -> list[Change]:
     missing = []
     if not any(s["Action"] == "sns:Subscribe" for s in wanted):
         missing = [
-            Change("wait", f"policy of topic {arn}", "Snowflake's user is unknown")
+            Change("wait", f"policy of topic {arn}", "Snowflake's user comes first")
         ]
     if part_of(arn, 4) != d.settings.bucket.account_id:
-        reason = "it is in another account: its owner must merge these statements"
+        reason = "in another account: its owner must merge these statements"
         return [
             Change("note", f"policy of topic {arn}", reason, None, wanted),
             *missing,
@@ -60,11 +60,17 @@ def plan_topic(d: Deployment) -> list[Change]:
     changes: list[Change] = []
     if text is None:
         if route.kind == "topic":
-            raise Blocked(f"topic {arn} does not exist, yet the bucket names it")
+            raise Blocked(
+                f"topic {arn} does not exist, although bucket "
+                f"{d.settings.bucket.name} notifies it: its owner must create it, or "
+                "remove the notification"
+            )
         changes.append(_creation(d, wanted))
     else:
         if route.kind == "eventbridge" and not is_ours(d, arn):
-            raise Blocked(f"topic {arn} exists and is not ours: change `name`")
+            raise Blocked(
+                f"topic {arn} exists and was not made by this deployment: change `name`"
+            )
         changes += _policy_change(d, arn, text, wanted)
     if route.kind == "eventbridge":
         changes += eventbridge.plan_rule(d)
@@ -72,7 +78,7 @@ def plan_topic(d: Deployment) -> list[Change]:
 
 
 def wanted_statements(d: Deployment, route: Route) -> list[documents.Document]:
-    """Return our statements for the topic's policy, as far as values are known."""
+    """Return our statements for the topic's policy whose values are known."""
     assert route.topic_arn is not None
     found = []
     if route.kind == "eventbridge":
@@ -88,7 +94,7 @@ def wanted_statements(d: Deployment, route: Route) -> list[documents.Document]:
 
 
 def plan_statement_removal(d: Deployment, arns: list[str]) -> list[Change]:
-    """Take our statements out of other people's topics; theirs stay."""
+    """Remove our statements from topics of others."""
     changes: list[Change] = []
     for arn in arns:
         text = read_policy(d, arn)
@@ -106,8 +112,8 @@ def plan_removal(d: Deployment) -> list[Change]:
         Change(
             "delete",
             f"topic {arn}",
-            "it is ours; a pipe that still subscribes stops hearing of files, and for "
-            "72 hours none can be made anew on it",
+            "this deployment made it; a pipe on it gets no more events, and for 72 "
+            "hours no new pipe can use it",
             apply=lambda: d.home.sns.delete_topic(TopicArn=arn),
         )
     ]
@@ -142,9 +148,9 @@ def _policy_change(
         Change(
             "update",
             f"policy of topic {arn}",
-            "Snowflake may subscribe; other statements stay"
+            "Snowflake may subscribe; other statements stay unchanged"
             if wanted
-            else "our statement goes; others stay",
+            else "remove our statement; others stay unchanged",
             current,
             desired,
             lambda: d.retry(

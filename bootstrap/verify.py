@@ -1,4 +1,4 @@
-"""Every link from the flow log to the loaded file: whole, broken, or not known."""
+"""Check every link from flow log to loaded file."""
 
 from __future__ import annotations
 
@@ -31,20 +31,20 @@ PARAMETERS = (
     "REQUIRE_STORAGE_INTEGRATION_FOR_STAGE_OPERATION",
     "PREVENT_UNLOAD_TO_INLINE_URL",
 )
-# A delivery takes about ten minutes; several times that without one is a fault.
+# AWS delivers about every ten minutes.
 LATE_MINUTES = 60
 APPLY = "run `python -m bootstrap apply`"
 
 
 @dataclass(frozen=True)
 class Link:
-    """One link of the chain.
+    """A link of the chain.
 
     Args:
-        name: What it connects.
-        state: ``ok``, ``broken``, or ``unknown`` where it cannot be asked.
-        detail: What was found.
-        todo: What to do about it; empty if nothing.
+        name: The resource that it checks.
+        state: ``ok``, ``broken``, or ``unknown`` if it cannot be read from here.
+        detail: The resource's state.
+        todo: The next step; empty if none.
     """
 
     name: str
@@ -54,15 +54,17 @@ class Link:
 
 
 def check(d: Deployment) -> Iterator[Link]:
-    """Yield every link, from the flow log to the newest loaded file; writes nothing.
+    """Yield every link, from flow log to newest loaded file; write nothing.
 
-    What cannot be read is a broken link too, and the next ones are still looked at.
+    A link that cannot be read is broken, and the check continues with the next.
     """
     for name, look in _looks(d):
         try:
             yield from look()
         except ClientError as error:
-            said = str(explain(error, d.accounts.last_resource or name))
+            accounts = d.accounts
+            resource = accounts.last_resource or name
+            said = str(explain(error, resource, accounts.last_place))
             yield Link(name, "broken", *_first_and_rest(said))
         except BotoCoreError as error:
             said = str(explain_failure(error, name))
@@ -124,7 +126,9 @@ def _bucket(d: Deployment) -> Link:
         return Link("bucket", "broken", missing, APPLY)
     if found is bucket.Bucket.OURS and bucket.plan_bucket(d):
         todo = "see `python -m bootstrap plan`, then run `apply`"
-        return Link("bucket", "broken", "its settings were changed", todo)
+        return Link(
+            "bucket", "broken", f"settings of {d.settings.bucket.name} changed", todo
+        )
     return Link("bucket", "ok", f"{d.settings.bucket.name} is {found.value}")
 
 
@@ -135,7 +139,7 @@ def _flow_logs(d: Deployment) -> Iterator[Link]:
         logs = flow_log_reading.watching(d, account, ids)
         missing = sorted(set(ids) - {log.resource_id for log in logs})
         if missing:
-            text = f"none on {', '.join(missing)}"
+            text = f"no flow log on {', '.join(missing)}"
             yield Link(where, "broken", text, APPLY)
         failed = [log for log in logs if log.status[0] == "FAILED"]
         for log in failed:
@@ -143,8 +147,9 @@ def _flow_logs(d: Deployment) -> Iterator[Link]:
                 where,
                 "broken",
                 f"{log.id} of {log.resource_id}: delivery failed: {log.status[1]}",
-                "`Access error`: the bucket's or the key's policy; `LogDestination "
-                "undeliverable`: the key must be named by its ARN. Run `apply`",
+                f"{APPLY}, which corrects the policies of bucket and key (`Access "
+                "error`); the bucket must name its key by ARN (`LogDestination "
+                "undeliverable`)",
             )
         if not missing and not failed:
             yield Link(where, "ok", f"{len(logs)} deliver to {d.place.destination}")
@@ -167,16 +172,15 @@ def _newest_file(d: Deployment) -> Link:
         return Link(
             name,
             "broken",
-            f"none of yesterday or today under {d.place.logs_prefix}",
-            "the first comes about ten minutes after a flow log is made and traffic "
-            "flows; later than that, look at the flow logs above",
+            f"no file of yesterday or today under {d.place.logs_prefix} in bucket "
+            f"{d.settings.bucket.name}",
+            "AWS delivers the first file about ten minutes after it creates a flow "
+            "log; later than that, check the flow logs above",
         )
     age = _minutes_since(newest["LastModified"])
     text = f"{newest['Key']}, {age} minutes old"
     if age > LATE_MINUTES:
-        return Link(
-            name, "broken", text, "look at the flow logs and the policies above"
-        )
+        return Link(name, "broken", text, "check the flow logs and the policies above")
     return Link(name, "ok", text)
 
 
@@ -202,7 +206,7 @@ def _events(d: Deployment) -> Iterator[Link]:
     route = routes.choose(d, configuration)
     name = f"events ({route.kind})"
     if route.kind == "none":
-        yield Link(name, "ok", "none; `notify` hands files to the pipe")
+        yield Link(name, "ok", "none; `notify` sends files to the pipe")
         return
     if route.kind in ("topic", "eventbridge"):
         yield _from_plan(d, name, topics.plan_topic)
@@ -212,15 +216,19 @@ def _events(d: Deployment) -> Iterator[Link]:
     mine = d.names.notification
     found = [r for r in notifications.rules(configuration) if r.id == mine]
     if not channel:
-        yield Link(name, "broken", "the pipe has no queue", "create the pipe first")
+        yield Link(name, "broken", "the pipe has no queue", APPLY)
     elif notifications.wanted_rule(d, channel) not in found:
-        text = f"the bucket sends to {found[0].arn if found else 'nobody'}"
-        todo = APPLY
-        yield Link(name, "broken", f"{text}, the pipe listens to {channel}", todo)
+        text = f"the bucket notifies {found[0].arn if found else 'no queue of ours'}"
+        yield Link(name, "broken", f"{text}, the pipe reads {channel}", APPLY)
     else:
-        yield Link(name, "ok", f"the bucket sends to {channel}")
+        yield Link(name, "ok", f"the bucket notifies {channel}")
     if eventbridge.read_rule(d, refuse_foreign=False) is not None:
-        yield Link(name, "unknown", "an EventBridge rule of ours is left over")
+        yield Link(
+            name,
+            "unknown",
+            f"our EventBridge rule {d.names.rule} is not needed any more",
+            "set events.route: auto to use it, or delete it",
+        )
 
 
 def _pipe(d: Deployment) -> Link:
@@ -228,11 +236,11 @@ def _pipe(d: Deployment) -> Link:
     if pipe is None:
         return Link("pipe", "broken", "it does not exist", APPLY)
     if not pipe.execution_state:
-        return Link("pipe", "unknown", "its state is not known from here")
+        return Link("pipe", "unknown", "its state cannot be read from here")
     if pipe.execution_state != "RUNNING":
         todo = {
-            "PAUSED": "alter pipe … set pipe_execution_paused = false",
-            "STALLED_STAGE_PERMISSION_ERROR": "the role, its trust and the integration",
+            "PAUSED": f"alter pipe {pipe.name} set pipe_execution_paused = false",
+            "STALLED_STAGE_PERMISSION_ERROR": "check role, trust and integration above",
             "STOPPED_STAGE_DROPPED": "the stage was replaced: recreate the pipe",
         }.get(pipe.execution_state, "see SYSTEM$PIPE_STATUS in Snowflake's reference")
         return Link("pipe", "broken", f"{pipe.name} is {pipe.execution_state}", todo)
@@ -246,11 +254,11 @@ def _loaded(d: Deployment) -> Link:
         return Link(name, "unknown", "see COPY_HISTORY of the landing table")
     newest, at = found.get("newest_file"), found.get("newest_loaded_at")
     todo = (
-        "`dbt run-operation pipe_status` says whether events arrive, `load_errors` "
+        "`dbt run-operation pipe_status` shows whether events arrive, `load_errors` "
         "which files failed"
     )
     if not newest or not at:
-        return Link(name, "broken", "none within 14 days", todo)
+        return Link(name, "broken", "no file within 14 days", todo)
     moment = datetime.fromisoformat(str(at))
     age = _minutes_since(moment if moment.tzinfo else moment.replace(tzinfo=UTC))
     text = f"{newest}, loaded {age} minutes ago"
@@ -264,11 +272,11 @@ def _minutes_since(moment: datetime) -> int:
 
 
 def _parameters(d: Deployment) -> Iterator[Link]:
-    """Report, and never set, the account's parameters that bear on unloading."""
+    """Report the account parameters for stages and unloading; set none."""
     found = d.snowflake.parameters()
     for name in PARAMETERS:
         if found is None:
-            text = f"ask by: show parameters like '{name}' in account"
+            text = f"ask with: show parameters like '{name}' in account"
             yield Link(f"parameter {name}", "unknown", text)
             continue
         value = str(found.get(name, found.get(name.lower(), "not set")))

@@ -1,4 +1,4 @@
-"""Fixtures: moto in this process, with AWS's own refusals laid over it."""
+"""Fixtures: moto in this process, with more of AWS's own refusals."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from moto import mock_aws
 from bootstrap.tests.faithful import Aws, faithful
 from bootstrap.tests.world import USER, World
 
-# moto reads a catalogue of machine images for every account otherwise.
+# Otherwise moto reads a catalogue of machine images for every account.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
 
@@ -31,8 +31,8 @@ def _no_real_account(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.fixture
 def aws() -> Iterator[Aws]:
-    """AWS: moto, as strict as the real one where it matters here."""
-    with mock_aws(), faithful() as found:
+    """AWS: moto with the rules of `faithful`."""
+    with faithful() as found, mock_aws():
         found.principals.add(USER)
         yield found
 
@@ -48,8 +48,8 @@ class FakeDbt:
     """A ``dbt`` on disk.
 
     Args:
-        executable: What to call.
-        state: What it answers from, and where it notes its calls.
+        executable: The script to call.
+        state: The file with its answers and its calls.
     """
 
     executable: Path
@@ -70,7 +70,7 @@ class FakeDbt:
 
 @pytest.fixture
 def dbt(tmp_path: Path) -> FakeDbt:
-    """A stand-in for the dbt side: nothing exists yet."""
+    """A stand-in for dbt, with an empty Snowflake account."""
     state, executable = tmp_path / "dbt.json", tmp_path / "dbt"
     empty: dict[str, Any] = {
         "integration": None,

@@ -1,7 +1,7 @@
-"""Evaluates an IAM policy for a request, as the IAM guide's evaluation logic says.
+"""Evaluates an IAM policy for a request, by the IAM guide's evaluation logic.
 
-Enough of it for the policies here: Allow and Deny, wildcards, and string conditions.
-A condition on a key the request does not carry is false (IAM guide, "Condition
+It covers the policies here: Allow and Deny, wildcards, and string conditions. A
+condition is false if the request does not have its key (IAM guide, "Condition
 operators").
 """
 
@@ -21,8 +21,8 @@ class Request:
     Args:
         action: Such as ``s3:GetObject``.
         resource: The ARN.
-        context: Condition keys and values it carries.
-        principal: Who asks; None leaves principals out, as in identity policies.
+        context: Its condition keys and values.
+        principal: The caller; None for identity policies.
     """
 
     action: str
@@ -32,7 +32,7 @@ class Request:
 
 
 def allows(policy: dict[str, Any], request: Request) -> bool:
-    """Return whether the policy allows it: one Allow, and no Deny."""
+    """Return whether the policy allows it: an Allow and no Deny matches."""
     effects = {s["Effect"] for s in statements(policy) if _matches(s, request)}
     return effects == {"Allow"}
 
@@ -41,7 +41,7 @@ def _matches(statement: dict[str, Any], request: Request) -> bool:
     known = {
         "Sid", "Effect", "Principal", "Action", "Resource", "Condition",
     }  # fmt: skip
-    assert set(statement) <= known, "an element this evaluator does not know"
+    assert set(statement) <= known, "an element that this evaluator does not support"
     return (
         _any_like(statement["Action"], request.action, ignore_case=True)
         and _any_like(statement.get("Resource", "*"), request.resource)

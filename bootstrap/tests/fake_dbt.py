@@ -1,6 +1,6 @@
-"""Stands in for ``dbt``: answers the run-operations from a file of JSON.
+"""A stand-in for ``dbt``: it answers run-operations from a JSON file.
 
-Run as ``python fake_dbt.py STATE …``; a wrapper script puts STATE there.
+Run as ``python fake_dbt.py STATE …``; a wrapper script adds STATE.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def main() -> int:
     elif operation in ("describe_integration", "describe_pipe"):
         kind = operation.removeprefix("describe_")
         name = "DB.LANDING.FLOW_LOGS" if kind == "pipe" else "VPC_FLOW_LOGS"
-        # Warnings may stand before the line of JSON.
+        # dbt may print warnings before the line of JSON.
         print("[WARNING]: something else {")
         print(json.dumps(state[kind] or {"name": name, "exists": False}))
     elif operation in state["answers"]:

@@ -1,4 +1,4 @@
-"""Removing: what is ours goes, data stays unless asked, theirs is not touched."""
+"""`destroy`: it removes what we made; data stays unless wanted, others' always."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ import pytest
 
 from bootstrap import steps
 from bootstrap.errors import BootstrapError
-from bootstrap.snowflake_side import ByHand
 from bootstrap.tests.world import (
     BUCKET,
     HOME,
     REGION,
     World,
+    apply,
     base_settings,
+    destroy,
     snapshot,
     their_bucket,
 )
@@ -40,31 +41,31 @@ def _file(world: World, name: str = "") -> str:
 
 def test_data_stays_unless_asked(world: World) -> None:
     d = world.deployment(base_settings())
-    list(steps.apply(d))
+    apply(d)
     key = _file(world)
     _put(world, key)
 
-    done = list(steps.apply(d, steps.destroy_steps(False, True)))
+    done = destroy(d, delete_data=False)
 
     assert _keys(world) == [key]
     assert (done[-1].verb, done[-1].pending) == ("note", False)
-    assert "it holds data and stays" in done[-1].reason
+    assert "--delete-data" in done[-1].reason
     assert world.aws.iam.list_roles()["Roles"] == []
     # Running apply again takes the kept bucket up.
-    list(steps.apply(d))
+    apply(d)
     assert _keys(world) == [key]
 
 
 def test_every_version_goes_when_asked(world: World) -> None:
     before = snapshot(world)
     d = world.deployment(base_settings())
-    list(steps.apply(d))
+    apply(d)
     key = _file(world)
     _put(world, key)
     _put(world, key)
     world.aws.s3.delete_object(Bucket=BUCKET, Key=key)
 
-    list(steps.apply(d, steps.destroy_steps(True, True)))
+    destroy(d)
 
     assert snapshot(world) == before
 
@@ -72,19 +73,19 @@ def test_every_version_goes_when_asked(world: World) -> None:
 def test_in_their_bucket_only_files_of_our_flow_logs_go(world: World) -> None:
     their_bucket(world)
     d = world.deployment(base_settings(create=False))
-    list(steps.apply(d))
+    apply(d)
     theirs = ["reports/1", f"{FOLDER}note.txt", _file(world, "fl-0123456789abcdef0")]
     for key in [*theirs, _file(world)]:
         _put(world, key)
 
-    list(steps.apply(d, steps.destroy_steps(True, True)))
+    destroy(d)
 
     assert _keys(world) == sorted(theirs)
 
 
-def test_a_file_that_comes_while_the_bucket_goes_is_said(world: World) -> None:
+def test_a_file_delivered_while_the_bucket_is_deleted_is_an_error(world: World) -> None:
     d = world.deployment(base_settings())
-    list(steps.apply(d))
+    apply(d)
 
     def late(**_: Any) -> None:
         d.home.s3.meta.events.unregister("before-call.s3.DeleteBucket", late)
@@ -93,14 +94,13 @@ def test_a_file_that_comes_while_the_bucket_goes_is_said(world: World) -> None:
     d.home.s3.meta.events.register("before-call.s3.DeleteBucket", late)
 
     with pytest.raises(BootstrapError, match="got new files meanwhile"):
-        list(steps.apply(d, steps.destroy_steps(True, True)))
-    list(steps.apply(d, steps.destroy_steps(True, True)))
+        destroy(d)
+    destroy(d)
 
     assert world.aws.s3.list_buckets()["Buckets"] == []
 
 
-def test_what_is_only_named_like_ours_stays(world: World) -> None:
-    """Same names without our tag: a role, a topic, a rule; and another deployment."""
+def test_resources_of_others_with_our_names_stay(world: World) -> None:
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
     world.aws.iam.create_role(
         RoleName="vpc-flow-logs-snowflake", AssumeRolePolicyDocument=trust
@@ -111,25 +111,22 @@ def test_what_is_only_named_like_ours_stays(world: World) -> None:
     )
     before = snapshot(world)
 
-    list(
-        steps.apply(world.deployment(base_settings()), steps.destroy_steps(True, True))
-    )
+    destroy(world.deployment(base_settings()))
 
     assert snapshot(world) == before
 
 
 def test_another_deployment_on_the_same_bucket_stays(world: World) -> None:
     their_bucket(world)
-    first = base_settings(create=False, prefix="one", expire_days=5)
-    first["name"] = "flows"
-    second = base_settings(create=False, prefix="two", expire_days=5)
-    second["name"] = "flows-two"
-    list(steps.apply(world.deployment(first)))
+    bucket: Any = {"create": False, "expire_days": 5}
+    first = base_settings({"name": "flows"}, prefix="one", **bucket)
+    second = base_settings({"name": "flows-two"}, prefix="two", **bucket)
+    apply(world.deployment(first))
     before = snapshot(world)
     world.snowflake.integration_ = world.snowflake.pipe_ = None
-    list(steps.apply(world.deployment(second)))
+    apply(world.deployment(second))
 
-    list(steps.apply(world.deployment(second), steps.destroy_steps(True, True)))
+    destroy(world.deployment(second))
 
     assert snapshot(world) == before
 
@@ -138,29 +135,26 @@ def test_files_that_s3_refuses_to_delete_are_an_error(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     d = world.deployment(base_settings())
-    list(steps.apply(d))
+    apply(d)
     _put(world, "a")
     error = {"Key": "a", "Code": "AccessDenied", "Message": "locked"}
 
     with monkeypatch.context() as patch, pytest.raises(BootstrapError) as caught:
         patch.setattr(d.home.s3, "delete_objects", lambda **_: {"Errors": [error]})
-        list(steps.apply(d, steps.destroy_steps(True, True)))
+        destroy(d)
 
-    assert "for 1 files, the first: a: AccessDenied: locked" in str(caught.value)
+    assert "the first: a: AccessDenied: locked" in str(caught.value)
     assert _keys(world) == ["a"]
 
 
-def test_the_other_administrator_is_told_to_tear_down(world: World) -> None:
-    document = base_settings()
-    document["snowflake"] = {"handshake": "manual"}
-    d = world.deployment(document)
-    d = world.deployment(document, snowflake=ByHand(d.settings))
-    list(steps.apply(d))
+def test_the_other_administrator_gets_the_command_to_tear_down(world: World) -> None:
+    d = world.deployment(base_settings({"snowflake": {"handshake": "manual"}}))
+    apply(d)
 
-    changes = list(steps.apply(d, steps.destroy_steps(True, True)))
+    changes = destroy(d)
 
     (note,) = [change for change in changes if not change.pending]
-    assert "its administrator runs: dbt run-operation teardown_snowflake" in note.reason
+    assert "dbt run-operation teardown_snowflake" in note.reason
     assert world.aws.s3.list_buckets()["Buckets"] == []
 
 

@@ -1,4 +1,4 @@
-"""Events: overlaps seen before S3 refuses them, and the ways around."""
+"""Events: which notifications overlap, and which route follows."""
 
 from __future__ import annotations
 
@@ -19,7 +19,9 @@ from bootstrap.tests.world import (
     REGION,
     USER,
     World,
+    apply,
     base_settings,
+    destroy,
     their_bucket,
 )
 
@@ -58,11 +60,11 @@ def _read(world: World) -> dict[str, Any]:
     return dict(answer)
 
 
-def test_ours_stands_beside_theirs_with_suffix_and_prefix(world: World) -> None:
+def test_ours_is_added_to_theirs_with_suffix_and_prefix(world: World) -> None:
     their_bucket(world)
     before = _read(world)
     d = world.deployment(base_settings(create=False))
-    list(steps.apply(d))
+    apply(d)
 
     after = _read(world)
     ours = after["QueueConfigurations"].pop()
@@ -73,10 +75,10 @@ def test_ours_stands_beside_theirs_with_suffix_and_prefix(world: World) -> None:
     assert "=" not in json.dumps(ours["Filter"])
 
 
-def test_a_topic_in_the_way_is_what_the_pipe_subscribes_to(world: World) -> None:
+def test_the_pipe_subscribes_to_a_topic_that_overlaps(world: World) -> None:
     topic = their_bucket(world, conflicting="topic")["topic"]
     before = _read(world)
-    list(steps.apply(world.deployment(base_settings(create=False))))
+    apply(world.deployment(base_settings(create=False)))
 
     policy = world.aws.sns.get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"]
     statement = json.loads(policy)["Statement"][-1]
@@ -89,13 +91,13 @@ def test_a_topic_in_the_way_is_what_the_pipe_subscribes_to(world: World) -> None
 
 
 @pytest.mark.parametrize("conflicting", ["queue", "function", "part of a topic"])
-def test_what_is_in_the_way_leads_to_eventbridge_which_destroy_takes_back(
+def test_other_overlaps_lead_to_eventbridge_which_destroy_removes(
     world: World, conflicting: str
 ) -> None:
     their_bucket(world, conflicting=conflicting)
     before = _read(world)
     d = world.deployment(base_settings(create=False))
-    list(steps.apply(d))
+    apply(d)
     during = _read(world)
     targets = world.aws.events.list_targets_by_rule(Rule="vpc-flow-logs-snowpipe")
     arn = f"arn:aws:sns:{REGION}:{HOME}:vpc-flow-logs-snowpipe"
@@ -105,14 +107,14 @@ def test_what_is_in_the_way_leads_to_eventbridge_which_destroy_takes_back(
     policy = world.aws.sns.get_topic_attributes(TopicArn=arn)["Attributes"]["Policy"]
     publish, subscribe = json.loads(policy)["Statement"]
 
-    # EventBridge fills in no condition keys: a condition would never hold.
+    # EventBridge sets no condition keys, so a condition would never be true.
     assert "Condition" not in publish
     assert publish["Principal"] == {"Service": "events.amazonaws.com"}
     assert subscribe["Principal"] == {"AWS": USER}
     assert [target["Arn"] for target in targets["Targets"]] == [arn]
     assert ("stage", (arn, True)) in world.snowflake.calls
 
-    list(steps.apply(d, steps.destroy_steps(False, True)))
+    destroy(d, delete_data=False)
 
     assert _read(world) == before
     assert world.aws.events.list_rules()["Rules"] == []
@@ -125,9 +127,9 @@ def test_eventbridge_that_was_on_already_stays_on(world: World) -> None:
         Bucket=BUCKET, NotificationConfiguration=configuration
     )
     d = world.deployment(base_settings(create=False))
-    list(steps.apply(d))
+    apply(d)
 
-    list(steps.apply(d, steps.destroy_steps(False, True)))
+    destroy(d, delete_data=False)
 
     assert _read(world) == configuration
 
@@ -135,14 +137,14 @@ def test_eventbridge_that_was_on_already_stays_on(world: World) -> None:
 def test_eventbridge_that_others_came_to_use_stays_on(world: World) -> None:
     their_bucket(world, conflicting="queue")
     d = world.deployment(base_settings(create=False))
-    list(steps.apply(d))
+    apply(d)
     pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [BUCKET]}}}
     world.aws.events.put_rule(Name="theirs", EventPattern=json.dumps(pattern))
 
-    done = list(steps.apply(d, steps.destroy_steps(False, True)))
+    done = destroy(d, delete_data=False)
 
     assert "EventBridgeConfiguration" in _read(world)
-    assert any("these rules need it: theirs" in change.reason for change in done)
+    assert any("these rules: theirs" in change.reason for change in done)
 
 
 @pytest.mark.parametrize("kind", ["queue", "function"])
@@ -151,8 +153,7 @@ def test_stopping_names_the_notification_and_what_its_owner_must_change(
     world: World, kind: str, events: dict[str, str]
 ) -> None:
     their_bucket(world, conflicting=kind)
-    document = base_settings(create=False)
-    document["events"] = events
+    document = base_settings({"events": events}, create=False)
 
     with pytest.raises(Blocked) as caught:
         steps.plan(world.deployment(document))
@@ -164,35 +165,33 @@ def test_stopping_names_the_notification_and_what_its_owner_must_change(
 
 def test_a_topic_may_be_named(world: World) -> None:
     topic = their_bucket(world, conflicting="topic")["topic"]
-    document = base_settings(create=False)
-    document["events"] = {"route": "topic", "topic_arn": topic}
-    list(steps.apply(world.deployment(document)))
+    events = {"route": "topic", "topic_arn": topic}
+    document = base_settings({"events": events}, create=False)
+    apply(world.deployment(document))
     assert ("stage", (topic, True)) in world.snowflake.calls
 
-    document["events"]["topic_arn"] = f"{topic}-2"
+    events["topic_arn"] = f"{topic}-2"
     with pytest.raises(Blocked, match="the topic's owner must add that notification"):
         steps.plan(world.deployment(document))
 
 
-def test_a_topic_that_hears_of_some_files_only_is_not_enough(world: World) -> None:
+def test_a_topic_that_gets_only_some_files_is_not_enough(world: World) -> None:
     their_bucket(world, conflicting="part of a topic")
-    document = base_settings(create=False)
-    document["events"] = {"route": "topic"}
+    document = base_settings({"events": {"route": "topic"}}, create=False)
 
     with pytest.raises(Blocked, match="the topic's owner must add that notification"):
         steps.plan(world.deployment(document))
 
 
-def test_eventbridge_may_be_chosen_where_nothing_is_in_the_way(world: World) -> None:
-    document = base_settings()
-    document["events"] = {"route": "eventbridge"}
-    list(steps.apply(world.deployment(document)))
+def test_eventbridge_may_be_chosen_without_an_overlap(world: World) -> None:
+    document = base_settings({"events": {"route": "eventbridge"}})
+    apply(world.deployment(document))
 
     assert _read(world) == {"EventBridgeConfiguration": {}}
     assert steps.plan(world.deployment(document)) == []
 
 
-def test_the_owner_of_a_topic_elsewhere_is_told_the_statement(world: World) -> None:
+def test_the_owner_of_a_topic_elsewhere_gets_the_statement(world: World) -> None:
     their_bucket(world, conflicting="topic")
     topic = f"arn:aws:sns:{REGION}:999900001111:theirs"
     configuration = _read(world)
@@ -202,7 +201,7 @@ def test_the_owner_of_a_topic_elsewhere_is_told_the_statement(world: World) -> N
         NotificationConfiguration=configuration,  # type: ignore[arg-type]
     )
     d = world.deployment(base_settings(create=False))
-    list(steps.apply(d))
+    apply(d)
 
     (note,) = steps.plan(d)
 
@@ -230,33 +229,33 @@ def test_a_destination_that_refuses_is_waited_for_and_then_named(
 
     with monkeypatch.context() as patch, pytest.raises(Blocked) as caught:
         patch.setattr(d.home.s3, "put_bucket_notification_configuration", refuse)
-        list(steps.apply(d))
+        apply(d)
 
     for words in (message, QUEUE, "`their-queue`", "`their-topic`", "s3.amazonaws.com"):
         assert words in str(caught.value)
     assert sum(world.slept) == 300
-    list(steps.apply(d))
+    apply(d)
     assert steps.plan(d) == []
 
 
-def test_a_pipe_on_another_topic_is_not_made_anew_silently(world: World) -> None:
+def test_a_pipe_on_another_topic_is_an_error(world: World) -> None:
     their_bucket(world, conflicting="topic")
     d = world.deployment(base_settings(create=False))
-    list(steps.apply(d))
+    apply(d)
     other = f"arn:aws:sns:{REGION}:{HOME}:other"
     world.snowflake.pipe_ = Pipe("DB.S.P", other, "RUNNING")
 
-    with pytest.raises(BootstrapError, match=f"listens to {other}"):
+    with pytest.raises(BootstrapError, match=f"subscribes to {other}"):
         steps.plan(d)
 
 
-def test_a_rule_of_our_name_that_is_not_ours_is_not_touched(world: World) -> None:
+def test_another_owners_rule_with_our_name_is_refused(world: World) -> None:
     their_bucket(world, conflicting="queue")
     world.aws.events.put_rule(
         Name="vpc-flow-logs-snowpipe", ScheduleExpression="rate(1 day)"
     )
 
-    with pytest.raises(Blocked, match="exists and is not ours"):
+    with pytest.raises(Blocked, match="was not made by this deployment"):
         steps.plan(world.deployment(base_settings(create=False)))
 
 
@@ -269,7 +268,7 @@ def test_a_target_that_eventbridge_refuses_is_an_error_although_the_answer_is_20
 
     with monkeypatch.context() as patch, pytest.raises(BootstrapError) as caught:
         patch.setattr(d.home.events, "put_targets", lambda **_: answer)
-        list(steps.apply(d))
+        apply(d)
 
     assert "EventBridge refused a target" in str(caught.value)
     assert "Concurrent" in str(caught.value)
@@ -278,7 +277,7 @@ def test_a_target_that_eventbridge_refuses_is_an_error_although_the_answer_is_20
 def test_a_rule_that_was_disabled_is_enabled_again(world: World) -> None:
     their_bucket(world, conflicting="queue")
     d = world.deployment(base_settings(create=False))
-    list(steps.apply(d))
+    apply(d)
     world.aws.events.disable_rule(Name="vpc-flow-logs-snowpipe")
 
     (change,) = steps.apply(d)
@@ -289,39 +288,35 @@ def test_a_rule_that_was_disabled_is_enabled_again(world: World) -> None:
 
 def test_the_pipes_queue_must_be_in_the_buckets_region(world: World) -> None:
     d = world.deployment(base_settings())
-    list(steps.apply(d))
+    apply(d)
     elsewhere = QUEUE.replace(REGION, "us-east-1")
     world.snowflake.pipe_ = Pipe("DB.S.P", elsewhere, "RUNNING")
 
-    with pytest.raises(BootstrapError, match="not in the bucket's region"):
+    with pytest.raises(BootstrapError, match="not in the region of bucket"):
         steps.plan(d)
 
 
 def test_a_pipe_with_a_new_queue_is_followed(world: World) -> None:
     d = world.deployment(base_settings())
-    list(steps.apply(d))
+    apply(d)
     world.snowflake.pipe_ = Pipe("DB.S.P", f"{QUEUE}-2", "RUNNING")
 
-    list(steps.apply(d))
+    apply(d)
 
     arns = [item["QueueArn"] for item in _read(world)["QueueConfigurations"]]
     assert arns == [f"{QUEUE}-2"]
 
 
-def test_a_notification_that_is_not_needed_any_more_goes(world: World) -> None:
-    list(steps.apply(world.deployment(base_settings())))
-    document = base_settings()
-    document["events"] = {"route": "none"}
+def test_a_notification_that_is_not_needed_any_more_is_removed(world: World) -> None:
+    apply(world.deployment(base_settings()))
 
-    list(steps.apply(world.deployment(document)))
+    apply(world.deployment(base_settings({"events": {"route": "none"}})))
 
     assert _read(world) == {}
 
 
 def test_without_events_the_pipe_is_made_for_rest(world: World) -> None:
-    document = base_settings()
-    document["events"] = {"route": "none"}
-    list(steps.apply(world.deployment(document)))
+    apply(world.deployment(base_settings({"events": {"route": "none"}})))
 
     assert ("stage", (None, False)) in world.snowflake.calls
     assert _read(world) == {}

@@ -1,28 +1,21 @@
-"""A fault at each AWS call in turn: refused before it, or dead right after it.
-
-The list of calls is recorded from an undisturbed run, and every test is one of them.
-"""
+"""A fault at each AWS call: AWS refuses it, or the program dies right after it."""
 
 from __future__ import annotations
 
-import functools
+import itertools
 import re
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Literal
 
 import pytest
-from moto import mock_aws
 from moto.ec2.models import ec2_backends
 
 from bootstrap import steps
 from bootstrap.errors import BootstrapError
-from bootstrap.tests.faithful import faithful
+from bootstrap.tests.faithful import Aws
 from bootstrap.tests.world import (
     REGION,
-    USER,
     Crash,
     World,
     base_settings,
@@ -32,28 +25,32 @@ from bootstrap.tests.world import (
 )
 
 OTHER = "210987654321"
+ROLE = f"arn:aws:iam::{OTHER}:role/admin"
 DESTROY = steps.destroy_steps(delete_data=True, with_snowflake=True)
+Order = Sequence[steps.Step]
+# Writes to the role are those of the account with a new bucket.
+NO_ROLE = "^(?!.*Role)"
 
 
 class Scenario:
-    """An account, what was in it before, and what an undisturbed run makes of it.
+    """An account and the settings for it.
 
     Args:
         world: The account.
         document: The settings.
         key_arn: The bucket's key, if it has one.
+        faults: The calls that are disturbed, as a regular expression.
     """
 
     def __init__(
-        self, world: World, document: dict[str, Any], key_arn: str | None = None
+        self,
+        world: World,
+        document: dict[str, Any],
+        key_arn: str | None = None,
+        faults: str = "",
     ) -> None:
-        self.world, self.key_arn = world, key_arn
+        self.world, self.key_arn, self.faults = world, key_arn, faults
         self.d = world.deployment(document)
-        self.before = self.look()
-        self.apply_calls = self.record(steps.APPLY)
-        self.after = self.look()
-        self.destroy_calls = self.record(DESTROY)
-        assert self.look() == self.before
 
     def look(self) -> dict[str, Any]:
         """Return the account's state, and Snowflake's."""
@@ -69,27 +66,45 @@ class Scenario:
         return found
 
     def start(self, **fault: int) -> None:
-        """Begin anew, as the program does: knowing nobody, and with a fault."""
+        """Start as a new process does, without clients from earlier runs."""
         self.world.accounts.forget()
         self.world.recorder.start(**fault)
 
-    def record(self, order: Any) -> list[str]:
+    def run(self, order: Order) -> list[str]:
         """Run undisturbed and return the calls."""
         self.start()
         list(steps.apply(self.d, order))
         return list(self.world.recorder.calls)
 
-    def disturb(self, order: Any, kind: str, number: int) -> None:
-        """Run until the fault."""
+    def plan(self, order: Order) -> list[str]:
+        """Plan undisturbed and return the calls."""
+        self.start()
+        steps.plan(self.d, order)
+        return list(self.world.recorder.calls)
+
+    def writes(self, calls: list[str]) -> list[int]:
+        """Return the numbers of the calls that change something."""
+        return [
+            number
+            for number, call in enumerate(calls)
+            if (writes([call]) or call == "AssumeRole") and re.search(self.faults, call)
+        ]
+
+    @contextmanager
+    def stopped(self, order: Order, kind: str, number: int) -> Iterator[None]:
+        """Run until a fault; errors in the block get a note with the fault."""
         expected: type[BaseException] = Crash if kind == "crash" else BootstrapError
         self.start(**{kind: number})
         with pytest.raises(expected):
             list(steps.apply(self.d, order))
-
-    def run(self, order: Any) -> None:
-        """Run undisturbed."""
-        self.start()
-        list(steps.apply(self.d, order))
+        calls = list(self.world.recorder.calls)
+        # Nothing is called after a fault.
+        assert len(calls) == number + 1
+        try:
+            yield
+        except BaseException as error:
+            error.add_note(f"{kind} at call {number}, {calls[-1]}")
+            raise
 
 
 def _new_bucket(world: World) -> Scenario:
@@ -101,19 +116,20 @@ def _new_bucket(world: World) -> Scenario:
 
 def _conflicting_queue(world: World) -> Scenario:
     their_bucket(world, conflicting="queue")
-    return Scenario(world, base_settings(create=False, expire_days=30))
+    document = base_settings(create=False, expire_days=30)
+    return Scenario(world, document, faults=NO_ROLE)
 
 
 def _conflicting_topic(world: World) -> Scenario:
     their_bucket(world, conflicting="topic")
-    return Scenario(world, base_settings(create=False))
+    return Scenario(world, base_settings(create=False), faults=NO_ROLE)
 
 
 def _assumed_role(world: World) -> Scenario:
     document = base_settings()
-    role = f"arn:aws:iam::{OTHER}:role/admin"
-    document["sources"][0] |= {"account_id": OTHER, "role_arn": role}
-    return Scenario(world, document)
+    document["sources"][0] |= {"account_id": OTHER, "role_arn": ROLE}
+    # Other calls do not use the role.
+    return Scenario(world, document, faults="AssumeRole|Caller|FlowLogs|Vpcs")
 
 
 MAKERS: dict[str, Callable[[World], Scenario]] = {
@@ -129,130 +145,73 @@ POLICIES: dict[str, Literal["overwritten", "appended to"]] = {
 }
 
 
-@contextmanager
-def _account(name: str) -> Iterator[Scenario]:
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        TemporaryDirectory() as folder,
-        mock_aws(),
-        faithful() as aws,
-    ):
-        patch.setenv("AWS_ACCESS_KEY_ID", "testing")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
-        aws.principals.add(USER)
-        # Creating a flow log may change the policy, in one of two ways.
-        aws.policy = POLICIES.get(name, "kept")
-        yield MAKERS[name](World(Path(folder)))
-
-
-class Accounts:
-    """Keeps one account open: every test leaves it as it was."""
-
-    def __init__(self) -> None:
-        self._name = ""
-        self._open = ExitStack()
-
-    def get(self, name: str) -> Scenario:
-        """Return the account of that name, as it was before anything of ours."""
-        if name != self._name:
-            self._open.close()
-            self._name = name
-            self._scenario = self._open.enter_context(_account(name))
-        return self._scenario
-
-    def close(self) -> None:
-        """Close the last one."""
-        self._open.close()
-
-
-@pytest.fixture(scope="module")
-def accounts() -> Iterator[Accounts]:
-    """The accounts of this file."""
-    found = Accounts()
-    yield found
-    found.close()
-
-
 @pytest.fixture
-def scenario(accounts: Accounts, name: str) -> Scenario:
-    """The account a test is about."""
-    return accounts.get(name)
+def scenario(world: World, aws: Aws, name: str) -> Scenario:
+    """The account that a test is about."""
+    # Creating a flow log may change the policy, in one of two ways.
+    aws.policy = POLICIES.get(name, "kept")
+    return MAKERS[name](world)
 
 
-@functools.cache
-def _recorded() -> dict[str, tuple[list[str], list[str]]]:
-    found = {}
-    for name in MAKERS:
-        with _account(name) as recorded:
-            found[name] = recorded.apply_calls, recorded.destroy_calls
-    return found
-
-
-def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Make one test of every call of an undisturbed run, recorded here.
-
-    A crash after a read is a crash before the next call, so crashes follow writes.
-    """
-    if "number" not in metafunc.fixturenames:
-        return
-    index = 0 if "test_apply" in metafunc.function.__name__ else 1
-    found = []
-    elsewhere: set[str] = set()
-    for name, recorded in _recorded().items():
-        seldom = name == "topic" or (index == 1 and name == "bridge")
-        for number, call in enumerate(recorded[index]):
-            both = writes([call]) or call == "AssumeRole"
-            kinds = ("refuse", "crash") if both else ("refuse",)
-            if not both and seldom and call in elsewhere:
-                continue  # These reads are those of the others.
-            if name == "role" and not re.search(
-                r"AssumeRole|Caller|FlowLogs|Vpcs", call
-            ):
-                continue  # These are not made through the role.
-            found += [
-                pytest.param(name, number, kind, id=f"{name}-{number}-{call}-{kind}")
-                for kind in kinds
-            ]
-        elsewhere |= set(recorded[index])
-    metafunc.parametrize(("name", "number", "kind"), found)
-
-
-def test_apply_goes_on_and_destroy_cleans_up_after_a_fault(
-    scenario: Scenario, number: int, kind: str
+@pytest.mark.parametrize("name", MAKERS)
+def test_a_run_that_stopped_at_a_write_is_finished_or_taken_back(
+    scenario: Scenario,
 ) -> None:
-    scenario.disturb(steps.APPLY, kind, number)
-    scenario.run(DESTROY)
-    assert scenario.look() == scenario.before
+    """Reads change nothing, so these are all the states that a fault can leave."""
+    before = scenario.look()
+    applying = scenario.writes(scenario.run(steps.APPLY))
+    after = scenario.look()
+    destroying = scenario.writes(scenario.run(DESTROY))
+    assert scenario.look() == before
+    assert len(applying) >= len(destroying) >= 2
 
-    scenario.disturb(steps.APPLY, kind, number)
-    scenario.run(steps.APPLY)
-    assert scenario.look() == scenario.after
+    for number, other in zip(applying, itertools.cycle(destroying), strict=False):
+        with scenario.stopped(steps.APPLY, "refuse", number):
+            scenario.run(DESTROY)
+            assert scenario.look() == before
+        with scenario.stopped(steps.APPLY, "crash", number):
+            scenario.run(steps.APPLY)
+            assert scenario.look() == after
+        with scenario.stopped(DESTROY, "refuse", other):
+            scenario.run(DESTROY)
+            assert scenario.look() == before
 
-    scenario.run(DESTROY)
+
+@pytest.mark.parametrize("name", ["new", "bridge", "role"])
+def test_a_read_that_is_refused_ends_the_plan(scenario: Scenario) -> None:
+    """A refusal never counts as a missing resource, before `apply` or after it."""
+    seen: set[tuple[str, str]] = set()
+    for _ in ("before", "after"):
+        for order in (steps.APPLY, DESTROY):
+            calls = scenario.plan(order)
+            assert writes(calls) == []
+            for number, pair in enumerate(itertools.pairwise(["", *calls])):
+                if pair in seen or not re.search(scenario.faults, calls[number]):
+                    continue
+                seen.add(pair)
+                scenario.start(refuse=number)
+                with pytest.raises(BootstrapError, match=calls[number]):
+                    steps.plan(scenario.d, order)
+                assert scenario.world.recorder.calls == calls[: number + 1]
+        scenario.run(steps.APPLY)
 
 
-def test_destroy_goes_on_after_a_fault(
-    scenario: Scenario, number: int, kind: str
+@pytest.mark.parametrize("name", ["role"])
+@pytest.mark.parametrize(
+    ("call", "words"),
+    [
+        ("AssumeRole", f"AssumeRole on {ROLE} (flow logs) failed in {REGION}."),
+        ("AssumeRole", "The caller needs sts:AssumeRole"),
+        ("DescribeVpcs", f"DescribeVpcs on flow logs failed in {REGION} as {ROLE}."),
+        ("DescribeVpcs", "The caller needs ec2:DescribeVpcs"),
+    ],
+)
+def test_a_refusal_is_named_with_place_and_missing_permission(
+    scenario: Scenario, call: str, words: str
 ) -> None:
-    scenario.run(steps.APPLY)
-    scenario.disturb(DESTROY, kind, number)
-
-    scenario.run(DESTROY)
-
-    assert scenario.look() == scenario.before
-
-
-def test_a_role_that_refuses_is_named_with_the_missing_permission(
-    accounts: Accounts,
-) -> None:
-    scenario = accounts.get("role")
-    number = scenario.apply_calls.index("AssumeRole")
-    scenario.start(refuse=number)
+    scenario.start(refuse=scenario.plan(steps.APPLY).index(call))
 
     with pytest.raises(BootstrapError) as caught:
-        list(steps.apply(scenario.d))
-    scenario.run(DESTROY)
+        steps.plan(scenario.d)
 
-    said = str(caught.value)
-    assert f"AssumeRole on arn:aws:iam::{OTHER}:role/admin" in said
-    assert "The caller needs sts:AssumeRole" in said
+    assert words in str(caught.value)

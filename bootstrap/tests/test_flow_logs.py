@@ -1,4 +1,4 @@
-"""Flow logs: chosen, created in batches, recognised, and never changed in place."""
+"""Flow logs: resources, batches, recognition and drift."""
 
 from __future__ import annotations
 
@@ -27,7 +27,9 @@ from bootstrap.tests.world import (
     HOME,
     REGION,
     World,
+    apply,
     base_settings,
+    destroy,
     snapshot,
 )
 
@@ -43,21 +45,19 @@ def _logs(world: World, region: str = REGION) -> list[Any]:
 
 
 def _with_source(**source: Any) -> dict[str, Any]:
-    document = base_settings()
-    document["sources"] = [{"account_id": HOME, "regions": [REGION], **source}]
-    return document
+    source = {"account_id": HOME, "regions": [REGION], **source}
+    return base_settings({"sources": [source]})
 
 
 def test_every_vpc_gets_one_with_all_its_options(world: World) -> None:
     world.aws.ec2.create_vpc(CidrBlock="10.1.0.0/16")
-    document = base_settings()
-    document["flow_logs"] = {
+    options = {
         "hive_compatible_partitions": True,
         "hourly_partitions": True,
         "aggregation_seconds": 60,
         "fields": "extended",
     }
-    list(steps.apply(world.deployment(document)))
+    apply(world.deployment(base_settings({"flow_logs": options})))
 
     found = _logs(world)
     assert sorted(log["ResourceId"] for log in found) == world.vpcs()
@@ -78,7 +78,7 @@ def test_every_vpc_gets_one_with_all_its_options(world: World) -> None:
 @pytest.mark.parametrize(
     "resource_type", ["vpc", "subnet", "network-interface", "transit-gateway"]
 )
-def test_resources_are_chosen_by_tag(world: World, resource_type: str) -> None:
+def test_resources_are_selected_by_tag(world: World, resource_type: str) -> None:
     ec2 = world.aws.ec2
     wanted: list[str] = []
     for value in ("wanted", "not"):
@@ -97,13 +97,13 @@ def test_resources_are_chosen_by_tag(world: World, resource_type: str) -> None:
         ec2.create_tags(Resources=[made], Tags=[{"Key": "logs", "Value": value}])
         wanted += [made] if value == "wanted" else []
     document = _with_source(tags={"logs": "wanted"}, resource_type=resource_type)
-    list(steps.apply(world.deployment(document)))
+    apply(world.deployment(document))
 
     assert [log["ResourceId"] for log in _logs(world)] == wanted
     assert steps.plan(world.deployment(document)) == []
 
 
-def test_a_transit_gateway_that_was_deleted_is_not_chosen(world: World) -> None:
+def test_a_deleted_transit_gateway_is_not_selected(world: World) -> None:
     gateways = [
         world.aws.ec2.create_transit_gateway()["TransitGateway"]["TransitGatewayId"]
         for _ in range(2)
@@ -113,12 +113,12 @@ def test_a_transit_gateway_that_was_deleted_is_not_chosen(world: World) -> None:
     ec2_backends[HOME][REGION].transit_gateways[gateways[0]].state = "deleted"
     source = {"tags": {"logs": "wanted"}, "resource_type": "transit-gateway"}
 
-    list(steps.apply(world.deployment(_with_source(**source))))
+    apply(world.deployment(_with_source(**source)))
 
     assert [log["ResourceId"] for log in _logs(world)] == gateways[1:]
 
 
-def test_tags_that_choose_nothing_are_an_error(world: World) -> None:
+def test_tags_that_select_nothing_are_an_error(world: World) -> None:
     with pytest.raises(BootstrapError, match="has no vpc with tags"):
         steps.plan(world.deployment(_with_source(tags={"a": "b"})))
 
@@ -130,9 +130,9 @@ def test_refused_resources_are_errors_although_the_answer_is_200(
     aws.fails[vpc] = "400"
 
     with pytest.raises(BootstrapError) as caught:
-        list(steps.apply(world.deployment(base_settings())))
+        apply(world.deployment(base_settings()))
 
-    assert f"{vpc}: 400: as the test wants it" in str(caught.value)
+    assert f"{vpc}: 400: as the test sets it" in str(caught.value)
 
 
 def test_refused_deletions_are_errors_too() -> None:
@@ -141,13 +141,12 @@ def test_refused_deletions_are_errors_too() -> None:
     }
 
     with pytest.raises(BootstrapError, match="fl-1: Unavailable"):
-        flow_logs.raise_unsuccessful(answer, "DeleteFlowLogs", ignore="x")
+        flow_logs.raise_unsuccessful(answer, "DeleteFlowLogs", "here", ignore="x")
 
 
-def test_the_request_is_one_that_the_service_model_takes(world: World) -> None:
-    document = _with_source(ids=[f"tgw-{n:03}" for n in range(30)])
-    document["sources"][0]["resource_type"] = "transit-gateway"
-    d = world.deployment(document)
+def test_the_request_fits_the_service_model(world: World) -> None:
+    ids = [f"tgw-{n:03}" for n in range(30)]
+    d = world.deployment(_with_source(ids=ids, resource_type="transit-gateway"))
     ec2: Any = d.home.ec2
     with Stubber(ec2) as stub:
         stub.add_response("describe_flow_logs", {"FlowLogs": []})
@@ -185,44 +184,43 @@ def _foreign(world: World, destination: str = DESTINATION) -> None:
     )
 
 
-def test_drift_is_shown_and_left_until_told(world: World) -> None:
+def test_drift_is_shown_and_left_without_the_flag(world: World) -> None:
     d = world.deployment(base_settings())
-    list(steps.apply(d))
+    apply(d)
     before = snapshot(world)["flow logs"]
-    document = base_settings()
-    document["flow_logs"] = {"traffic_type": "REJECT"}
+    document = base_settings({"flow_logs": {"traffic_type": "REJECT"}})
 
     (change,) = steps.plan(world.deployment(document))
-    list(steps.apply(world.deployment(document)))
+    apply(world.deployment(document))
 
     assert (change.verb, change.pending) == ("note", False)
     assert "--replace-flow-logs" in change.reason
     assert '+  "TrafficType": "REJECT"' in "\n".join(change.as_lines())
     assert snapshot(world)["flow logs"] == before
 
-    list(steps.apply(world.deployment(document, replace_flow_logs=True)))
+    apply(world.deployment(document, replace_flow_logs=True))
 
     assert [log["TrafficType"] for log in _logs(world)] == ["REJECT"]
 
 
-def test_one_of_somebody_elses_to_the_same_place_is_recognised_and_kept(
+def test_another_owners_flow_log_to_our_prefix_is_recognised_and_kept(
     world: World,
 ) -> None:
     d = world.deployment(base_settings())
-    list(steps.apply(d))
+    apply(d)
     ids = [log["FlowLogId"] for log in _logs(world)]
     world.aws.ec2.delete_flow_logs(FlowLogIds=ids)
     _foreign(world)
 
     d = world.deployment(base_settings(), replace_flow_logs=True)
     changes = steps.plan(d)
-    list(steps.apply(d))
+    apply(d)
 
     assert [change.verb for change in changes] == ["note"]
-    assert "it is not ours" in changes[0].reason
+    assert "another owner" in changes[0].reason
     assert [log["TrafficType"] for log in _logs(world)] == ["REJECT"]
 
-    list(steps.apply(d, steps.destroy_steps(True, True)))
+    destroy(d)
     assert len(_logs(world)) == 1
 
 
@@ -237,13 +235,12 @@ def test_accounts_and_regions_are_reached_through_roles(world: World) -> None:
         aws_secret_access_key=keys["SecretAccessKey"],
         aws_session_token=keys["SessionToken"],
     )
-    document = base_settings()
-    document["sources"] = [
+    sources = [
         {"account_id": HOME, "regions": [REGION, "us-east-1"], "all": True},
         {"account_id": OTHER, "role_arn": role, "regions": ["us-east-1"], "all": True},
     ]
-    d = world.deployment(document)
-    list(steps.apply(d))
+    d = world.deployment(base_settings({"sources": sources}))
+    apply(d)
 
     theirs: Any = there.describe_flow_logs()["FlowLogs"]
     assert len(_logs(world)) == len(_logs(world, "us-east-1")) == len(theirs) == 1
@@ -251,23 +248,24 @@ def test_accounts_and_regions_are_reached_through_roles(world: World) -> None:
     assert theirs[0]["ResourceId"] == vpc
     assert steps.plan(d) == []
 
-    list(steps.apply(d, steps.destroy_steps(True, True)))
+    destroy(d)
     assert there.describe_flow_logs()["FlowLogs"] == []
     assert _logs(world, "us-east-1") == []
 
 
 def test_credentials_of_another_account_are_refused(world: World) -> None:
-    document = base_settings()
-    document["sources"][0]["account_id"] = OTHER
+    document = _with_source(account_id=OTHER, all=True)
 
-    with pytest.raises(BootstrapError, match=f"act in account {HOME}, not in {OTHER}"):
+    with pytest.raises(BootstrapError, match=f"for account {HOME}, not for {OTHER}"):
         steps.plan(world.deployment(document))
 
 
-def test_a_flow_log_on_what_is_not_chosen_any_more_is_told(world: World) -> None:
+def test_a_flow_log_that_no_source_selects_any_more_is_noted(
+    world: World,
+) -> None:
     first = world.vpcs()[0]
     second: str = world.aws.ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
-    list(steps.apply(world.deployment(_with_source(ids=[first, second]))))
+    apply(world.deployment(_with_source(ids=[first, second])))
 
     (change,) = steps.plan(world.deployment(_with_source(ids=[first])))
 
@@ -275,16 +273,15 @@ def test_a_flow_log_on_what_is_not_chosen_any_more_is_told(world: World) -> None
     assert second in change.resource
 
 
-def test_what_another_source_chooses_is_chosen(world: World) -> None:
+def test_a_resource_may_be_selected_by_another_source(world: World) -> None:
     ids = [*world.vpcs()]
     for number in (1, 2):
         made = world.aws.ec2.create_vpc(CidrBlock=f"10.{number}.0.0/16")
         ids.append(str(made["Vpc"]["VpcId"]))
-    document = base_settings()
-    one = document["sources"][0]
-    del one["all"]
+    document = _with_source()
+    (one,) = document["sources"]
     document["sources"] = [{**one, "ids": [i]} for i in ids]
-    list(steps.apply(world.deployment(document)))
+    apply(world.deployment(document))
     assert steps.plan(world.deployment(document)) == []
 
     document["sources"].pop()
@@ -296,12 +293,10 @@ def test_what_another_source_chooses_is_chosen(world: World) -> None:
 def test_a_source_in_another_partition_is_refused(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    document = base_settings()
-    document["sources"][0]["regions"] = ["us-gov-west-1"]
-    d = world.deployment(document)
+    d = world.deployment(_with_source(regions=["us-gov-west-1"], all=True))
     monkeypatch.setitem(d.home.__dict__, "arn", f"arn:aws:iam::{HOME}:user/x")
 
-    with pytest.raises(BootstrapError, match="one file for each partition"):
+    with pytest.raises(BootstrapError, match="for each partition"):
         list(d.sources())
 
 
@@ -313,7 +308,7 @@ def test_the_formats_are_those_of_the_guide() -> None:
 
 
 def test_the_fields_are_those_that_the_models_read() -> None:
-    """Macros and this program name the same fields, each in its own spelling."""
+    """Macros write the same fields with underscores."""
     macros = ROOT / "macros" / "flow_log_fields.sql"
     template = jinja2.Environment(extensions=["jinja2.ext.do"]).from_string(
         macros.read_text("utf-8") + "{{ flow_log_fields() }}"
@@ -326,10 +321,10 @@ def test_the_fields_are_those_that_the_models_read() -> None:
 
 
 def test_fields_of_tags_are_made_with_their_keys(world: World) -> None:
-    document = base_settings()
     keys = {"instance": ["team", "cost"], "auto-scaling-group": ["fleet"]}
-    document["flow_logs"] = {"fields": "extended", "tag_keys": keys}
-    list(steps.apply(world.deployment(document)))
+    options = {"fields": "extended", "tag_keys": keys}
+    document = base_settings({"flow_logs": options})
+    apply(world.deployment(document))
 
     (log,) = _logs(world)
     assert log["LogFormat"].endswith("${instance-tag} ${instance-tag-2} ${asg-tag}")

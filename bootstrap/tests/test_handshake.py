@@ -1,4 +1,4 @@
-"""The handshake: through dbt in one go, or by hand between two people."""
+"""The handshake with Snowflake: through dbt, or by hand between two people."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from bootstrap import steps
 from bootstrap.deployment import Deployment
 from bootstrap.errors import BootstrapError
 from bootstrap.hand_over import hand_over
-from bootstrap.snowflake_side import ByHand
 from bootstrap.tests.conftest import FakeDbt
 from bootstrap.tests.world import (
     EXTERNAL_ID,
@@ -21,35 +20,35 @@ from bootstrap.tests.world import (
     USER,
     Crash,
     World,
+    apply,
     base_settings,
+    destroy,
     snapshot,
     their_bucket,
 )
-from bootstrap.through_dbt import Dbt
 
 ROLE_ARN = f"arn:aws:iam::{HOME}:role/vpc-flow-logs-snowflake"
 
 
 def _through_dbt(world: World, dbt: FakeDbt, **more: Any) -> Deployment:
-    document = base_settings(**more)
-    document["snowflake"] = {
-        "dbt": {"executable": str(dbt.executable)},
-        "setup_role": "FLOW_LOG_ADMIN",
-    }
-    d = world.deployment(document)
-    return world.deployment(document, snowflake=Dbt(d.settings, world.said.append))
+    settings = {"executable": str(dbt.executable), **more}
+    snowflake = {"dbt": settings, "setup_role": "FLOW_LOG_ADMIN"}
+    return world.deployment(base_settings({"snowflake": snowflake}))
 
 
-def _by_hand(world: World, **snowflake: Any) -> Deployment:
-    document = base_settings()
-    document["snowflake"] = {"handshake": "manual", **snowflake}
-    d = world.deployment(document)
-    return world.deployment(document, snowflake=ByHand(d.settings))
+def _by_hand(
+    world: World, more: dict[str, Any] | None = None, **snowflake: Any
+) -> Deployment:
+    snowflake["handshake"] = "manual"
+    return world.deployment(base_settings({"snowflake": snowflake, **(more or {})}))
+
+
+FROM_SNOWFLAKE: dict[str, Any] = {"iam_user_arn": USER, "external_id": EXTERNAL_ID}
 
 
 def test_apply_does_the_whole_chain_in_order(world: World, dbt: FakeDbt) -> None:
     d = _through_dbt(world, dbt)
-    list(steps.apply(d))
+    apply(d)
 
     assert dbt.operations() == [
         "describe_integration",
@@ -67,7 +66,7 @@ def test_apply_does_the_whole_chain_in_order(world: World, dbt: FakeDbt) -> None
         "locations": [d.place.location],
         "stage_url": d.place.location,
     }
-    # One set of variables in all calls, or dbt would parse the project every time.
+    # dbt parses the project again when variables change.
     variables = {w[w.index("--vars") + 1] for w in dbt.read()["calls"]}
     assert [json.loads(text) for text in variables] == [
         {
@@ -85,13 +84,13 @@ def test_a_location_somebody_added_to_the_integration_stays(
     world: World, dbt: FakeDbt
 ) -> None:
     d = _through_dbt(world, dbt)
-    list(steps.apply(d))
+    apply(d)
     integration = dbt.read()["integration"]
     integration["storage_allowed_locations"] = ["s3://theirs/"]
     dbt.change(integration=integration)
-    d.snowflake.forget()
+    d = _through_dbt(world, dbt)
 
-    list(steps.apply(d))
+    apply(d)
 
     setup = [w for w in dbt.read()["calls"] if "setup_snowflake" in w][-1]
     arguments = json.loads(setup[setup.index("--args") + 1])
@@ -103,11 +102,11 @@ def test_a_set_up_that_stopped_after_the_integration_is_finished(
     world: World, dbt: FakeDbt
 ) -> None:
     d = _through_dbt(world, dbt)
-    list(steps.apply(d))
+    apply(d)
     dbt.change(pipe=None)
-    d.snowflake.forget()
+    d = _through_dbt(world, dbt)
 
-    list(steps.apply(d))
+    apply(d)
 
     assert dbt.operations().count("setup_snowflake") == 2
     assert steps.plan(d) == []
@@ -117,13 +116,13 @@ def test_tearing_down_drops_what_is_left_of_the_set_up(
     world: World, dbt: FakeDbt
 ) -> None:
     d = _through_dbt(world, dbt)
-    list(steps.apply(d))
+    apply(d)
     dbt.change(integration=None, pipe=None, others=["drop warehouse w"])
-    d.snowflake.forget()
-    destroy = steps.destroy_steps(True, True)
+    d = _through_dbt(world, dbt)
+    order = steps.destroy_steps(True, True)
 
-    (change,) = [c for c in steps.plan(d, destroy) if c.verb == "run"]
-    list(steps.apply(d, destroy))
+    (change,) = [c for c in steps.plan(d, order) if c.verb == "run"]
+    destroy(d)
 
     assert change.before == ["drop warehouse w"]
     teardown = next(w for w in dbt.read()["calls"] if "teardown_snowflake" in w)
@@ -132,35 +131,35 @@ def test_tearing_down_drops_what_is_left_of_the_set_up(
         "drop_landing_table": True,
     }
     assert json.loads(teardown[teardown.index("--vars") + 1])["setup_role"]
-    assert steps.plan(d, destroy) == []
+    assert steps.plan(d, order) == []
 
 
-def test_staging_is_tried_again_while_the_role_cannot_be_assumed(
+def test_staging_is_repeated_until_the_role_can_be_assumed(
     world: World, dbt: FakeDbt
 ) -> None:
     dbt.change(fails={"stage_external_sources": 2}, error="Error assuming AWS_ROLE")
-    list(steps.apply(_through_dbt(world, dbt)))
+    apply(_through_dbt(world, dbt))
 
     assert dbt.operations().count("stage_external_sources") == 3
     assert world.slept == [5.0, 10.0]
     assert any("cannot assume the role yet" in line for line in world.said)
 
 
-def test_any_other_failure_of_dbt_is_an_error_with_its_words(
+def test_any_other_failure_of_dbt_is_an_error_with_its_message(
     world: World, dbt: FakeDbt
 ) -> None:
     dbt.change(fails={"stage_external_sources": 9}, error="SQL compilation error")
 
     with pytest.raises(BootstrapError, match="SQL compilation error"):
-        list(steps.apply(_through_dbt(world, dbt)))
+        apply(_through_dbt(world, dbt))
     assert dbt.operations().count("stage_external_sources") == 1
 
 
-def test_an_external_id_in_the_words_of_dbt_is_masked(
+def test_an_external_id_in_the_output_of_dbt_is_masked(
     world: World, dbt: FakeDbt
 ) -> None:
     d = _through_dbt(world, dbt)
-    list(steps.apply(d))
+    apply(d)
     assert d.snowflake.integration() is not None
     dbt.change(fails={"stage_external_sources": 9}, error=f"because of {EXTERNAL_ID}")
 
@@ -173,7 +172,7 @@ def test_an_external_id_in_the_words_of_dbt_is_masked(
 
 @pytest.mark.parametrize("operation", ["set_up", "stage", "tear_down"])
 @pytest.mark.parametrize("after", [False, True])
-def test_a_crash_around_snowflake_is_gone_on_from(
+def test_after_a_crash_around_snowflake_the_next_run_continues(
     world: World, monkeypatch: pytest.MonkeyPatch, operation: str, after: bool
 ) -> None:
     before = snapshot(world)
@@ -185,44 +184,36 @@ def test_a_crash_around_snowflake_is_gone_on_from(
             real(*given)
         raise Crash(operation)
 
-    destroy = steps.destroy_steps(True, True)
     with monkeypatch.context() as patch, pytest.raises(Crash):
         patch.setattr(world.snowflake, operation, crash)
-        list(steps.apply(d))
-        list(steps.apply(d, destroy))
+        apply(d)
+        destroy(d)
 
-    list(steps.apply(d))
+    apply(d)
     assert steps.plan(d) == []
-    list(steps.apply(d, destroy))
+    destroy(d)
     assert snapshot(world) == before
     assert world.snowflake.integration_ is None
 
 
-def test_a_dbt_that_hangs_is_ended(world: World, dbt: FakeDbt) -> None:
+def test_a_dbt_that_hangs_is_stopped(world: World, dbt: FakeDbt) -> None:
     dbt.executable.write_text("#!/bin/sh\nexec sleep 60\n", "utf-8")
-    document = base_settings()
-    document["snowflake"] = {
-        "dbt": {"executable": str(dbt.executable), "timeout_seconds": 1}
-    }
-    side = Dbt(world.deployment(document).settings, world.said.append)
+    d = _through_dbt(world, dbt, timeout_seconds=1)
 
     with pytest.raises(BootstrapError, match="describe_pipe took longer than 1 s"):
-        side.pipe()
+        d.snowflake.pipe()
 
 
-def test_a_missing_dbt_is_said(world: World) -> None:
-    document = base_settings()
-    document["snowflake"] = {"dbt": {"executable": "no-such-dbt"}}
-    d = world.deployment(document)
-    side = Dbt(d.settings, world.said.append)
+def test_a_missing_dbt_is_an_error(world: World, dbt: FakeDbt) -> None:
+    d = _through_dbt(world, dbt, executable="no-such-dbt")
 
     with pytest.raises(BootstrapError, match=r"snowflake\.dbt\.executable"):
-        side.integration()
+        d.snowflake.integration()
 
 
 def test_two_people_exchange_two_texts(world: World) -> None:
     first = _by_hand(world)
-    list(steps.apply(first))
+    apply(first)
     text = hand_over(first)
 
     for words in (
@@ -236,15 +227,14 @@ def test_two_people_exchange_two_texts(world: World) -> None:
     ):
         assert words in text
 
-    second = _by_hand(world, iam_user_arn=USER, external_id=EXTERNAL_ID)
-    list(steps.apply(second))
+    second = _by_hand(world, **FROM_SNOWFLAKE)
+    apply(second)
     text = hand_over(second)
     assert "dbt run-operation stage_external_sources" in text
     assert "snowflake.notification_channel" in text
 
-    values = {"iam_user_arn": USER, "external_id": EXTERNAL_ID}
-    third = _by_hand(world, **values, notification_channel=QUEUE)
-    list(steps.apply(third))
+    third = _by_hand(world, **FROM_SNOWFLAKE, notification_channel=QUEUE)
+    apply(third)
     assert hand_over(third) == ""
     assert steps.plan(third) == []
 
@@ -259,31 +249,23 @@ def test_a_chosen_external_id_is_shown_in_the_hand_over_only(world: World) -> No
     )
     text = hand_over(d)
     assert "storage_aws_external_id = 'it''s-mine'" in text
-    # The run-operation alone would let Snowflake make another one.
-    assert "beforehand, to set this external id" in text
+    # The run-operation alone would let Snowflake generate another one.
+    assert "first, to set this external id" in text
     assert "it's-mine" not in repr(d.settings)
 
 
 def test_the_hand_over_names_the_topic_the_pipe_must_use(world: World) -> None:
     topic = their_bucket(world, conflicting="topic")["topic"]
-    document = base_settings(create=False)
-    values = {"iam_user_arn": USER, "external_id": EXTERNAL_ID}
-    document["snowflake"] = {"handshake": "manual", **values}
-    d = world.deployment(document)
-    d = world.deployment(document, snowflake=ByHand(d.settings))
-    list(steps.apply(d))
+    snowflake = {"handshake": "manual", **FROM_SNOWFLAKE}
+    d = world.deployment(base_settings({"snowflake": snowflake}, create=False))
+    apply(d)
 
     assert f'"snowpipe_sns_topic":"{topic}"' in hand_over(d)
 
 
 def test_without_events_the_hand_over_is_to_stage_once(world: World) -> None:
-    document = base_settings()
-    values = {"iam_user_arn": USER, "external_id": EXTERNAL_ID}
-    document["snowflake"] = {"handshake": "manual", **values}
-    document["events"] = {"route": "none"}
-    d = world.deployment(document)
-    d = world.deployment(document, snowflake=ByHand(d.settings))
-    list(steps.apply(d))
+    d = _by_hand(world, {"events": {"route": "none"}}, **FROM_SNOWFLAKE)
+    apply(d)
     text = hand_over(d)
 
     assert '"snowpipe_auto_ingest":false' in text
@@ -295,7 +277,7 @@ def test_a_user_of_another_partition_is_refused(world: World) -> None:
     gov = USER.replace("arn:aws:", "arn:aws-us-gov:")
     d = _by_hand(world, iam_user_arn=gov, external_id=EXTERNAL_ID)
 
-    with pytest.raises(BootstrapError, match="a Snowflake account there is needed"):
+    with pytest.raises(BootstrapError, match="use a Snowflake account in aws"):
         steps.plan(d)
 
 
@@ -325,8 +307,7 @@ def test_a_foreign_snowflake_account_is_refused(
     snowflake: str | None,
     refused: bool,
 ) -> None:
-    document = base_settings(region=region)
-    document["snowflake"] = {"region": snowflake}
+    document = base_settings({"snowflake": {"region": snowflake}}, region=region)
     d = world.deployment(document)
     arn = f"arn:{partition}:sts::{HOME}:assumed-role/x/y"
     monkeypatch.setitem(d.home.__dict__, "arn", arn)
@@ -335,7 +316,7 @@ def test_a_foreign_snowflake_account_is_refused(
         d.check_snowflake_region()
         return
     with pytest.raises(
-        BootstrapError, match=r"same region there|give snowflake\.region"
+        BootstrapError, match=r"in the same region|set snowflake\.region"
     ):
         d.check_snowflake_region()
 
@@ -360,8 +341,7 @@ def test_the_whole_chain_works_in_the_other_partitions(
         "notification_channel": queue,
     }
     d = world.deployment(document)
-    d = world.deployment(document, snowflake=ByHand(d.settings))
-    list(steps.apply(d))
+    apply(d)
 
     policy = d.home.s3.get_bucket_policy(Bucket=d.settings.bucket.name)["Policy"]
     assert d.place.location.startswith(f"{scheme}://")

@@ -1,4 +1,4 @@
-"""Handing files over by REST: bounded, resumable, safe to schedule."""
+"""`notify`: bounded, resumable, safe to schedule."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ class Taker:
     def __call__(self, files: list[tuple[str, int]]) -> None:
         if self.fail_at == len(self.batches):
             self.fail_at = None
-            raise BootstrapError("Snowpipe did not take the files")
+            raise BootstrapError("Snowpipe refused the files")
         self.batches.append(files)
 
     def paths(self) -> list[str]:
@@ -62,8 +62,7 @@ def taker() -> Taker:
 
 
 def _deployment(world: World, **more: Any) -> Deployment:
-    document = base_settings()
-    document["notify"] = _notify(**more)
+    document = base_settings({"notify": _notify(**more)})
     if BUCKET not in s3_backends[HOME]["aws"].buckets:
         where: Any = {"LocationConstraint": REGION}
         world.aws.s3.create_bucket(Bucket=BUCKET, CreateBucketConfiguration=where)
@@ -82,7 +81,7 @@ def _deliver(number: int, day: datetime = NOW, hive: bool = False) -> str:
     return key.removeprefix("vpc/")
 
 
-def test_new_files_are_handed_over_once_with_paths_below_the_stage(
+def test_new_files_are_sent_once_with_paths_below_the_stage(
     world: World, taker: Taker
 ) -> None:
     d = _deployment(world)
@@ -98,7 +97,7 @@ def test_new_files_are_handed_over_once_with_paths_below_the_stage(
     assert taker.batches[0][0][1] == 5
 
 
-def test_a_run_is_bounded_and_the_next_goes_on(world: World, taker: Taker) -> None:
+def test_a_run_is_bounded_and_the_next_continues(world: World, taker: Taker) -> None:
     d = _deployment(world, max_files=2)
     paths = [_deliver(n) for n in range(5)]
 
@@ -122,7 +121,7 @@ def test_a_request_has_at_most_five_thousand_files(
     assert [len(batch) for batch in taker.batches] == [2, 2, 1]
 
 
-def test_what_was_taken_before_a_failure_is_not_handed_over_again(
+def test_batches_before_a_failure_are_not_sent_again(
     world: World, taker: Taker, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bootstrap.notify.REQUEST_FILES", 2)
@@ -137,11 +136,11 @@ def test_what_was_taken_before_a_failure_is_not_handed_over_again(
     assert taker.paths() == paths
 
 
-def test_a_second_run_beside_the_first_refuses(world: World, taker: Taker) -> None:
+def test_a_second_run_at_the_same_time_is_an_error(world: World, taker: Taker) -> None:
     d = _deployment(world)
     lock = d.settings.state_dir / "vpc-flow-logs.lock"
 
-    with only_one(lock), pytest.raises(BootstrapError, match="another run holds"):
+    with only_one(lock), pytest.raises(BootstrapError, match="another run is active"):
         notify(d, taker)
     assert notify(d, taker) == Result(0, False)
 
@@ -154,7 +153,7 @@ def test_files_older_than_the_look_back_are_left(world: World, taker: Taker) -> 
     assert notify(d, taker, later) == Result(0, False)
 
 
-def test_the_ledger_stays_small_and_offers_nothing_twice(
+def test_the_ledger_stays_small_and_nothing_is_sent_twice(
     world: World, taker: Taker
 ) -> None:
     d = _deployment(world, lookback_days=2)
@@ -220,7 +219,7 @@ class Handler(BaseHTTPRequestHandler):
         )
 
     def log_message(self, format: str, *args: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture(scope="module")
@@ -271,7 +270,7 @@ def _snowpipe(stand_in: StandIn, path: Path, world: World, **more: Any) -> Snowp
     return Snowpipe(wanted, world.said.append, world.slept.append)
 
 
-def test_the_library_hands_files_over_with_a_signed_token(
+def test_the_library_sends_files_with_a_signed_token(
     world: World, snowpipe: Snowpipe, stand_in: StandIn
 ) -> None:
     paths = [_deliver(n) for n in range(2) if _deployment(world)]
@@ -282,7 +281,7 @@ def test_the_library_hands_files_over_with_a_signed_token(
     assert len(set(stand_in.request_ids)) == 1
 
 
-def test_the_command_hands_over_and_prints_what_it_did(
+def test_the_command_sends_files_and_prints_the_result(
     world: World,
     stand_in: StandIn,
     key: rsa.RSAPrivateKey,
@@ -310,18 +309,18 @@ def test_the_command_hands_over_and_prints_what_it_did(
         {"handed_over": 0, "left": False},
     ]
     assert stand_in.files == [{"path": path, "size": 5}]
-    # Beside the file, wherever a scheduler starts the program.
+    # Relative to the file, whatever folder the program starts in.
     assert (tmp_path / ".bootstrap" / "vpc-flow-logs.sqlite").exists()
     _deliver(2)
     with pytest.raises(SystemExit) as end:
         main(["notify", "--config", str(config), "--set", "notify.user=nobody"])
     assert end.value.code == 1
     said = capsys.readouterr().err
-    assert "error: Snowpipe did not take the files" in said
+    assert "error: Snowpipe refused the files" in said
     assert "PRIVATE KEY" not in said
 
 
-def test_a_busy_snowpipe_is_waited_for(
+def test_a_busy_snowpipe_gets_the_request_again(
     world: World, snowpipe: Snowpipe, stand_in: StandIn
 ) -> None:
     stand_in.statuses = [429, 429]
@@ -332,16 +331,16 @@ def test_a_busy_snowpipe_is_waited_for(
     assert len(stand_in.files) == 1
 
 
-def test_a_busy_snowpipe_is_left_in_the_end(
+def test_a_snowpipe_that_stays_busy_is_an_error(
     world: World, snowpipe: Snowpipe, stand_in: StandIn
 ) -> None:
     stand_in.statuses = [429] * 9
 
-    with pytest.raises(BootstrapError, match="the next run goes on from here"):
+    with pytest.raises(BootstrapError, match="The next run continues"):
         snowpipe([("a", 1)])
 
 
-def test_a_fault_that_passes_is_tried_again_by_the_library(
+def test_the_library_repeats_a_request_after_a_temporary_fault(
     snowpipe: Snowpipe, stand_in: StandIn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stand_in.statuses = [503]
@@ -360,7 +359,7 @@ def test_another_key_is_refused_with_what_to_check(
     with pytest.raises(BootstrapError) as caught:
         _snowpipe(stand_in, other, world)([("a", 1)])
 
-    assert "the key does not belong to user loader" in str(caught.value)
+    assert "the key of user loader" in str(caught.value)
     assert "PRIVATE KEY" not in str(caught.value)
 
 
@@ -369,7 +368,7 @@ def test_a_missing_pipe_is_named(
 ) -> None:
     path = _write(tmp_path / "key.pem", key)
 
-    with pytest.raises(BootstrapError, match=r"pipe DB\.S\.OTHER does not exist"):
+    with pytest.raises(BootstrapError, match=r"pipe DB\.S\.OTHER exists"):
         _snowpipe(stand_in, path, world, pipe="DB.S.OTHER")([("a", 1)])
 
 

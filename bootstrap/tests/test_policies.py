@@ -1,4 +1,4 @@
-"""The policies, judged by what they allow and not by their text."""
+"""The policies: an evaluator decides what they allow."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ ALLOWED = [
     _list("vpc"),
     _list("vpc/"),
     _list("vpc/AWSLogs/"),
-    # Snowflake asks where the bucket is without any prefix.
+    # Snowflake's request for the bucket's region has no prefix.
     Request("s3:GetBucketLocation", ARN),
 ]
 WRITES = [
@@ -101,7 +101,7 @@ def test_unloading_adds_nothing_else(request_: Request) -> None:
     assert not allows(role_policy(PLACE, KEY, allow_unload=True), request_)
 
 
-def test_the_key_may_be_used_only_where_there_is_one() -> None:
+def test_the_role_may_use_only_the_buckets_key() -> None:
     decrypt, data_key = Request("kms:Decrypt", KEY), Request("kms:GenerateDataKey", KEY)
 
     assert not allows(role_policy(PLACE), decrypt)
@@ -229,7 +229,7 @@ THEIRS: dict[str, Any] = {
 
 
 def _written(value: Any, draw: Callable[[], str]) -> str:
-    """Return JSON text with any blanks between its tokens."""
+    """Return JSON text with random blanks between its tokens."""
     if isinstance(value, dict):
         pairs = [
             f"{draw()}{json.dumps(key)}{draw()}:{draw()}{_written(below, draw)}{draw()}"
@@ -244,7 +244,7 @@ def _written(value: Any, draw: Callable[[], str]) -> str:
 
 @settings(max_examples=100, deadline=None)
 @given(st.data())
-def test_taking_ours_out_gives_back_their_bytes(data: st.DataObject) -> None:
+def test_removing_ours_restores_their_bytes(data: st.DataObject) -> None:
     blanks = st.sampled_from(["", "", " ", "\n", "\r\n  ", "\t"])
 
     def draw() -> str:
@@ -265,7 +265,7 @@ def test_taking_ours_out_gives_back_their_bytes(data: st.DataObject) -> None:
     merged = documents.merge(json.loads(text), ours, NAMES.sids)
     merged_text = documents.render_like(text, merged)
     assert json.loads(merged_text) == merged
-    # Its owner may change it while ours is in it, and another account may join.
+    # Its owner may change it meanwhile, and the settings get another account.
     more = documents.merge(
         {**merged, "Statement": [*merged["Statement"], later]},
         delivery_statements(NAMES, PLACE, [(HOME, "eu-west-1"), (OTHER, "eu-west-1")]),
@@ -285,7 +285,7 @@ def test_taking_ours_out_gives_back_their_bytes(data: st.DataObject) -> None:
 @pytest.mark.parametrize(
     "text", [None, "{}", '{"Statement": [ ]}', '{"Statement": {"Sid": "theirs"}}']
 )
-def test_a_text_without_a_list_of_statements_is_written_anew(text: str | None) -> None:
+def test_a_text_without_a_list_of_statements_is_replaced(text: str | None) -> None:
     ours = delivery_statements(NAMES, PLACE, [(HOME, "eu-west-1")])
     merged = documents.merge(json.loads(text) if text else None, ours, NAMES.sids)
 
@@ -300,7 +300,7 @@ def test_merging_twice_changes_nothing_and_keeps_the_order() -> None:
     assert documents.merge(once, ours, NAMES.sids) == once
 
 
-def test_a_statement_that_aws_rewrote_is_still_the_same() -> None:
+def test_a_statement_that_aws_rewrote_is_the_same() -> None:
     one = {"Sid": "a", "Action": ["s3:GetObject"], "Principal": {"AWS": ["y", "x"]}}
     other = {"Sid": "a", "Action": "s3:GetObject", "Principal": {"AWS": ["x", "y"]}}
 
@@ -308,6 +308,6 @@ def test_a_statement_that_aws_rewrote_is_still_the_same() -> None:
     assert not documents.same_statement(one, {**other, "Action": "s3:PutObject"})
 
 
-def test_names_of_two_deployments_never_meet() -> None:
+def test_two_deployments_never_share_a_statement_id() -> None:
     assert not Names("vpc").sids & Names("vpc-flow").sids
     assert Names("vpc-flow").sid(naming.DELIVERY_WRITE) == "VpcFlowDeliveryWrite"

@@ -1,4 +1,4 @@
-"""The settings file: what is refused, and in which words."""
+"""The settings file: which keys and values are refused, with which message."""
 
 from __future__ import annotations
 
@@ -93,17 +93,17 @@ WRONG = [
         "flow_logs.fields: Input should be 'default' or 'extended' (given: 'extendd')",
     ),
     (_changed(bucket={"prefix": "a/AWSLogs/b"}), "AWS adds `AWSLogs` itself"),
-    (_changed(bucket={"prefix": "day=1"}), "work in event filters"),
+    (_changed(bucket={"prefix": "day=1"}), "bucket.prefix: a prefix has letters"),
     (_changed(bucket={"encryption": {"type": "sse-kms"}}), "key_arn is needed"),
     (
         _changed(bucket={"encryption": {"type": "sse-kms", "key_arn": "1234-abcd"}}),
         "bucket.encryption.key_arn:",
     ),
     (_changed(sources=[]), "sources:"),
-    (_changed(sources=[{**SOURCE}]), "give exactly one of ids, tags, all: true"),
+    (_changed(sources=[{**SOURCE}]), "exactly one of ids, tags and all"),
     (
         _changed(sources=[{**SOURCE, "all": True, "ids": ["vpc-1"]}]),
-        "give exactly one of ids, tags, all: true",
+        "exactly one of ids, tags and all",
     ),
     (
         _changed(sources=[{**SOURCE, "all": True, "resource_type": "subnet"}]),
@@ -113,8 +113,8 @@ WRONG = [
         _changed(sources=[{**SOURCE, "all": True, "rgions": []}]),
         "did you mean `regions`",
     ),
-    (_changed(flow_logs={"fields": ["srcadr"]}), "`srcadr` is no field of a vpc"),
-    (_changed(flow_logs={"fields": ["start", "start"]}), "a field stands twice"),
+    (_changed(flow_logs={"fields": ["srcadr"]}), "`srcadr` is not a field of a vpc"),
+    (_changed(flow_logs={"fields": ["start", "start"]}), "a field is listed twice"),
     (
         _changed(flow_logs={"fields": ["instance-tag"]}),
         "the field `instance-tag` and key 1 of tag_keys.instance go together",
@@ -130,15 +130,18 @@ WRONG = [
         ),
         "flow_logs.tag_keys.instance",
     ),
-    (_changed(flow_logs={"fields": ["tgw-id"]}), "`tgw-id` is no field of a vpc"),
+    (_changed(flow_logs={"fields": ["tgw-id"]}), "`tgw-id` is not a field of a vpc"),
     (_changed(flow_logs={"aggregation_seconds": 300}), "flow_logs.aggregation_seconds"),
     (_changed(snowflake={"handshake": "mail"}), "snowflake.handshake"),
-    (_changed(bucket={"prefix": ""}, snowflake={"allow_unload": True}), "to stay in"),
+    (
+        _changed(bucket={"prefix": ""}, snowflake={"allow_unload": True}),
+        "needs a bucket.prefix",
+    ),
     (
         _changed(
             events={"route": "queue", "topic_arn": f"arn:aws:sns:{REGION}:{HOME}:t"}
         ),
-        "topic_arn goes with route: topic",
+        "topic_arn needs route: topic",
     ),
     (_changed(name="Prod"), "name:"),
     (_changed(snowflake={"external_id": "abc"}), "set handshake: manual"),
@@ -163,14 +166,13 @@ def test_all_problems_are_named_at_once(tmp_path: Path) -> None:
         assert words in str(caught.value)
 
 
-def test_a_list_of_wrong_items_is_not_called_empty_too(tmp_path: Path) -> None:
+def test_a_list_of_wrong_items_is_not_reported_as_empty(tmp_path: Path) -> None:
     with pytest.raises(BootstrapError) as caught:
         _load(tmp_path, _changed(sources=[{**SOURCE, "account_id": 1}]))
 
     problems = str(caught.value).splitlines()[1:]
-    assert problems == [
-        "  sources[0].account_id: quote it, or YAML reads a number and drops zeros"
-    ]
+    assert len(problems) == 1
+    assert "sources[0].account_id: quote it" in problems[0]
 
 
 @pytest.mark.parametrize("override", ["sources=[{", "=x", "bucket.=x", "bucket.name"])
@@ -178,7 +180,7 @@ def test_an_override_that_cannot_be_read_is_named(
     tmp_path: Path, override: str
 ) -> None:
     with pytest.raises(
-        BootstrapError, match=r"^--set (sources: \[\{ is no YAML|.*key=)"
+        BootstrapError, match=r"^--set (sources: \[\{ is not YAML|.*KEY=)"
     ):
         _load(tmp_path, base_settings(), override)
 
@@ -202,15 +204,15 @@ def test_a_wrong_external_id_is_not_repeated(tmp_path: Path) -> None:
     assert "given" not in str(caught.value)
 
 
-def test_a_file_that_is_no_yaml_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_not_yaml_is_refused(tmp_path: Path) -> None:
     path = tmp_path / "bootstrap.yml"
     path.write_text("bucket: [", encoding="utf-8")
 
-    with pytest.raises(BootstrapError, match="is no YAML"):
+    with pytest.raises(BootstrapError, match="is not YAML"):
         load(path)
 
 
-def test_every_field_of_the_format_may_stand_in_a_list() -> None:
+def test_every_field_of_the_format_may_be_listed() -> None:
     keys = dict.fromkeys(TAG_FIELDS, ("one", "two"))
     vpcs = {"fields": sorted(KNOWN_VPC), "tag_keys": keys}
     gateways = {"fields": sorted(KNOWN_TRANSIT_GATEWAY)}
@@ -223,7 +225,7 @@ def test_every_field_of_the_format_may_stand_in_a_list() -> None:
     assert Settings.model_validate(_changed(sources=sources))
 
 
-def test_transit_gateways_take_a_minute_and_no_other_interval() -> None:
+def test_transit_gateways_always_have_a_minute() -> None:
     source = {**SOURCE, "resource_type": "transit-gateway", "ids": ["tgw-1"]}
     settings = Settings.model_validate(_changed(sources=[source]))
 
@@ -246,7 +248,7 @@ def _keys(model: type[BaseModel], before: str = "") -> list[str]:
     return found
 
 
-def test_every_key_stands_in_the_guide() -> None:
+def test_the_guide_describes_every_key() -> None:
     text = (ROOT / "docs" / "bootstrap.md").read_text("utf-8")
     table = [line.split("|")[1] for line in text.splitlines() if line.startswith("| `")]
     documented = set()

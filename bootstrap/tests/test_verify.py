@@ -1,4 +1,4 @@
-"""Verifying: every link broken in turn, and the report says which."""
+"""`verify`: each link broken in turn, and the report names it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pytest
 from moto.ec2.models import ec2_backends
 from moto.s3.models import s3_backends
 
-from bootstrap import steps, verify
+from bootstrap import verify
 from bootstrap.deployment import Deployment
 from bootstrap.snowflake_side import Pipe
 from bootstrap.tests.world import (
@@ -20,6 +20,7 @@ from bootstrap.tests.world import (
     QUEUE,
     REGION,
     World,
+    apply,
     base_settings,
     their_bucket,
     writes,
@@ -28,11 +29,11 @@ from bootstrap.tests.world import (
 
 @pytest.fixture
 def d(world: World) -> Deployment:
-    """A deployment of which every link is whole."""
+    """A deployment without a broken link."""
     key = world.aws.kms.create_key()["KeyMetadata"]["Arn"]
     encryption = {"type": "sse-kms", "key_arn": key}
     found = world.deployment(base_settings(encryption=encryption, expire_days=9))
-    list(steps.apply(found))
+    apply(found)
     folder = f"vpc/AWSLogs/{HOME}/vpcflowlogs/{REGION}/{datetime.now(UTC):%Y/%m/%d}"
     s3_backends[HOME]["aws"].put_object(BUCKET, f"{folder}/a.log.parquet", b"x")
     world.snowflake.load_ = {
@@ -119,21 +120,25 @@ def _unversioned(world: World) -> None:
 
 BREAKS: list[tuple[Callable[[World], object], str, str]] = [
     (_flow_log_fails, f"flow logs of {HOME} {REGION}", "Access error"),
-    (_no_flow_log, f"flow logs of {HOME} {REGION}", "none on vpc-"),
+    (_no_flow_log, f"flow logs of {HOME} {REGION}", "no flow log on vpc-"),
     (_no_policy, "bucket policy", "policy of bucket"),
-    (_no_file, "newest delivered file", "none of yesterday or today"),
-    (_no_notification, "events (queue)", "sends to nobody"),
-    (_other_queue, "events (queue)", "the pipe listens to"),
+    (_no_file, "newest delivered file", "no file of yesterday or today"),
+    (_no_notification, "events (queue)", "notifies no queue"),
+    (_other_queue, "events (queue)", "the pipe reads"),
     (_paused, "pipe", "PAUSED"),
     (_role_policy, "role", "vpc-flow-logs-access"),
     (_lifecycle, "lifecycle rule", "vpc-flow-logs-expiry"),
-    (_unversioned, "bucket", "its settings were changed"),
+    (_unversioned, "bucket", f"settings of {BUCKET}"),
     (lambda w: _integration(w, enabled=False), "storage integration", "not enabled"),
     (lambda w: _integration(w, locations=()), "storage integration", "may not read"),
     (lambda w: _integration(w, role_arn="x"), "storage integration", "it assumes x"),
     (lambda w: _integration(w, external_id="x"), "role trust", "trust of role"),
     (lambda w: setattr(w.snowflake, "pipe_", None), "pipe", "does not exist"),
-    (lambda w: setattr(w.snowflake, "load_", {}), "newest loaded file", "none within"),
+    (
+        lambda w: setattr(w.snowflake, "load_", {}),
+        "newest loaded file",
+        "no file within",
+    ),
     (_loaded_long_ago, "newest loaded file", "a, loaded 120 minutes ago"),
 ]
 
@@ -156,7 +161,7 @@ def test_a_broken_link_is_named_with_what_to_do(
     assert link.todo
 
 
-def test_a_link_that_cannot_be_read_is_broken_and_the_others_are_looked_at(
+def test_a_link_that_cannot_be_read_is_broken_and_the_others_are_checked(
     world: World, d: Deployment
 ) -> None:
     world.recorder.start()
@@ -172,9 +177,7 @@ def test_a_link_that_cannot_be_read_is_broken_and_the_others_are_looked_at(
     assert "s3:GetBucketPolicy" in broken.todo
 
 
-def test_what_cannot_be_asked_is_unknown_and_not_ok(
-    world: World, d: Deployment
-) -> None:
+def test_what_cannot_be_read_is_unknown_and_not_ok(world: World, d: Deployment) -> None:
     world.snowflake.load_ = world.snowflake.parameters_ = None
 
     unknown = [link.name for link in verify.check(d) if link.state == "unknown"]
@@ -186,18 +189,19 @@ def test_what_cannot_be_asked_is_unknown_and_not_ok(
 
 
 @pytest.mark.parametrize("conflicting", ["topic", "queue"])
-def test_the_ways_around_are_verified_too(world: World, conflicting: str) -> None:
+def test_topic_and_eventbridge_are_verified_too(world: World, conflicting: str) -> None:
     their_bucket(world, conflicting=conflicting)
     d = world.deployment(base_settings(create=False))
-    list(steps.apply(d))
+    apply(d)
     name = "events (topic)" if conflicting == "topic" else "events (eventbridge)"
     states = {link.name: link.state for link in verify.check(d)}
     assert states[name] == "ok"
 
-    topic = world.aws.sns.list_topics()["Topics"][0]["TopicArn"]
-    for found in world.aws.sns.list_topics()["Topics"]:
-        if ("theirs" in found["TopicArn"]) == (conflicting == "topic"):
-            topic = found["TopicArn"]
+    (topic,) = [
+        found["TopicArn"]
+        for found in world.aws.sns.list_topics()["Topics"]
+        if ("theirs" in found["TopicArn"]) == (conflicting == "topic")
+    ]
     world.aws.sns.set_topic_attributes(
         TopicArn=topic,
         AttributeName="Policy",

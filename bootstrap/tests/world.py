@@ -1,4 +1,4 @@
-"""Accounts for the tests: somebody else's things, a Snowflake, and a way to compare."""
+"""An AWS account for tests: resources of others, Snowflake, and a snapshot."""
 
 from __future__ import annotations
 
@@ -10,14 +10,15 @@ from pathlib import Path
 from typing import Any
 
 import boto3
-import botocore.session
 from botocore.exceptions import ClientError
-from botocore.loaders import Loader
 
+from bootstrap import steps
 from bootstrap.aws import Account, Accounts
+from bootstrap.changes import Change
 from bootstrap.deployment import Deployment
 from bootstrap.settings import Settings
-from bootstrap.snowflake_side import Integration, Pipe
+from bootstrap.snowflake_side import ByHand, Integration, Pipe, SnowflakeSide
+from bootstrap.through_dbt import Dbt
 
 HOME = "123456789012"
 REGION = "eu-west-1"
@@ -29,9 +30,9 @@ QUEUE = f"arn:aws:sqs:{REGION}:999988887777:sf-snowpipe-AIDA-abc"
 
 @dataclass
 class Snowflake:
-    """The other side, in memory: what the run-operations do, without dbt."""
+    """The Snowflake side in memory, with the effects of the run-operations."""
 
-    by_hand: bool = False
+    by_hand = False
     integration_: Integration | None = None
     pipe_: Pipe | None = None
     load_: dict[str, Any] | None = None
@@ -66,19 +67,16 @@ class Snowflake:
     def parameters(self) -> dict[str, Any] | None:
         return self.parameters_
 
-    def forget(self) -> None:
-        return None
-
 
 class Crash(BaseException):
-    """The program dies: nothing may catch it."""
+    """The program dies; no handler may catch it."""
 
 
 class Recorder:
-    """Notes every call of a session, and lets one of them fail.
+    """Records every call of a session, and makes one of them fail.
 
     Args:
-        session: Whose calls.
+        session: The session.
     """
 
     def __init__(self, session: boto3.Session) -> None:
@@ -90,12 +88,12 @@ class Recorder:
         self.listen(session)
 
     def listen(self, session: boto3.Session) -> None:
-        """Note the calls of one more session."""
+        """Record the calls of another session."""
         session.events.register("before-call.*.*", self._before)
         session.events.register("after-call.*.*", self._after)
 
     def start(self, refuse: int | None = None, crash: int | None = None) -> None:
-        """Begin to count anew; calls are counted from 0."""
+        """Start again; the first call has number 0."""
         self.calls, self.services, self._count = [], [], 0
         self.refuse_at, self.crash_at = refuse, crash
 
@@ -107,7 +105,7 @@ class Recorder:
             return None
         answer = type("Answer", (), {"status_code": 403, "headers": {}})()
         return answer, {
-            "Error": {"Code": "AccessDenied", "Message": "as the test wants it"},
+            "Error": {"Code": "AccessDenied", "Message": "as the test sets it"},
             "ResponseMetadata": {"HTTPStatusCode": 403},
         }
 
@@ -125,11 +123,11 @@ def writes(calls: list[str]) -> list[str]:
 
 
 class RecordedAccounts(Accounts):
-    """Accounts whose calls are noted through assumed roles, too.
+    """Accounts whose calls are recorded, also through assumed roles.
 
     Args:
-        session: The caller's own.
-        recorder: Notes them.
+        session: The caller's session.
+        recorder: Records the calls.
     """
 
     def __init__(self, session: boto3.Session, recorder: Recorder) -> None:
@@ -144,7 +142,7 @@ class RecordedAccounts(Accounts):
         return session
 
     def forget(self) -> None:
-        """Know nobody, as a program that starts; the caller's clients stay."""
+        """Start as a new process does, but keep the caller's clients."""
         self._sessions = {None: self._session}
         self._accounts = {
             key: account for key, account in self._accounts.items() if not key[0]
@@ -154,27 +152,19 @@ class RecordedAccounts(Accounts):
 
 
 class Clients:
-    """A session and its clients, which are dear to make.
+    """A session and its clients, which take long to make."""
 
-    Reading the service models is most of it: once is enough for all sessions.
-    """
-
-    loader = Loader()
     shared: Clients | None = None
 
     def __init__(self) -> None:
-        core = botocore.session.Session()
-        core.register_component("data_loader", self.loader)
-        self.session = boto3.Session(
-            "testing", "testing", botocore_session=core, region_name=REGION
-        )
+        self.session = boto3.Session("testing", "testing", region_name=REGION)
         self.recorder = Recorder(self.session)
         self.accounts = RecordedAccounts(self.session, self.recorder)
         self.aws = Account(self.session, REGION)
 
     @classmethod
     def clean(cls) -> Clients:
-        """Return the shared ones, which remember nobody and note nothing yet."""
+        """Return the shared ones, without accounts or recorded calls."""
         found = cls.shared = cls.shared or cls()
         found.recorder.start()
         found.accounts.forget()
@@ -182,11 +172,11 @@ class Clients:
 
 
 class World:
-    """One AWS account with a caller's credentials, and what is asked of it.
+    """An AWS account with the caller's credentials.
 
     Args:
-        folder: For state that outlives a run.
-        own_clients: Whether clients are made anew, as for another end point.
+        folder: The folder for ``state_dir``.
+        own_clients: Whether to create new clients, as for another end point.
     """
 
     def __init__(self, folder: Path, own_clients: bool = False) -> None:
@@ -199,15 +189,15 @@ class World:
         self.slept: list[float] = []
 
     def deployment(self, document: dict[str, Any], **more: Any) -> Deployment:
-        """Return a deployment over this account."""
+        """Return a deployment in this account; the settings choose Snowflake's side."""
         settings = Settings.model_validate({"state_dir": self.folder, **document})
+        side: SnowflakeSide = self.snowflake
+        if settings.snowflake.handshake == "manual":
+            side = ByHand(settings)
+        elif settings.snowflake.dbt.executable != "dbt":
+            side = Dbt(settings, self.said.append)
         return Deployment(
-            settings,
-            self.accounts,
-            more.pop("snowflake", self.snowflake),
-            self.said.append,
-            self.slept.append,
-            **more,
+            settings, self.accounts, side, self.said.append, self.slept.append, **more
         )
 
     def vpcs(self, region: str = REGION) -> list[str]:
@@ -216,8 +206,15 @@ class World:
         return sorted(v["VpcId"] for v in ec2.describe_vpcs()["Vpcs"])
 
 
-def base_settings(**bucket: Any) -> dict[str, Any]:
-    """Return the smallest settings: a new bucket, and every VPC of one region."""
+def base_settings(
+    more: dict[str, Any] | None = None, /, **bucket: Any
+) -> dict[str, Any]:
+    """Return the smallest settings: a new bucket, and every VPC of one region.
+
+    Args:
+        more: More sections of the file, or others.
+        bucket: More keys of the bucket, or others.
+    """
     return {
         "bucket": {
             "name": BUCKET,
@@ -227,17 +224,28 @@ def base_settings(**bucket: Any) -> dict[str, Any]:
             **bucket,
         },
         "sources": [{"account_id": HOME, "regions": [REGION], "all": True}],
+        **(more or {}),
     }
 
 
+def apply(d: Deployment) -> list[Change]:
+    """Apply and return the changes that were made."""
+    return list(steps.apply(d))
+
+
+def destroy(d: Deployment, delete_data: bool = True) -> list[Change]:
+    """Destroy, with Snowflake's side, and return the changes that were made."""
+    return list(steps.apply(d, steps.destroy_steps(delete_data, with_snowflake=True)))
+
+
 def their_bucket(world: World, conflicting: str | None = None) -> dict[str, str]:
-    """Make a bucket with somebody else's policy, rules and notifications.
+    """Create another owner's bucket with policy, rules and notifications.
 
     Args:
         world: The account.
-        conflicting: ``queue``, ``topic`` or ``function``: that notification then takes
-            every new object, which overlaps with ours; ``part of a topic`` takes
-            those of one account.
+        conflicting: ``queue``, ``topic`` or ``function``: that notification then
+            overlaps with ours, since it gets every new object; ``part of a topic``
+            gets those of one account.
     """
     s3, sns = world.aws.s3, world.aws.sns
     sqs: Any = world.session.client("sqs", region_name=REGION)
@@ -262,7 +270,7 @@ def their_bucket(world: World, conflicting: str | None = None) -> dict[str, str]
             },
         ],
     }
-    # In a way of their own, of which every byte must come back.
+    # Every byte of this style must be restored.
     text = f"{json.dumps(policy, indent=3, separators=(',', ' : '))}\n"
     s3.put_bucket_policy(Bucket=BUCKET, Policy=text)
     rules: Any = [
@@ -317,7 +325,7 @@ def their_bucket(world: World, conflicting: str | None = None) -> dict[str, str]
 
 
 def snapshot(world: World, key_arn: str | None = None) -> dict[str, Any]:
-    """Return everything the program could have touched, without what is random."""
+    """Return everything that the program can change, without random ids."""
     s3, iam, ec2 = world.aws.s3, world.aws.iam, world.aws.ec2
     sns, events = world.aws.sns, world.aws.events
     found: dict[str, Any] = {"buckets": {}}
