@@ -48,7 +48,8 @@ def list_what_can_be_asked() -> None:
     console.print("\nMarts:")
     show.print_list(((t.name, t.title) for t in models.values() if t.is_mart), console)
     others = ", ".join(name for name, table in models.items() if not table.is_mart)
-    console.print(f"\nOther tables: {others}")
+    console.print()
+    show.print_text(f"Other tables: {others}", console)
     console.print("\nAsk one by its name: python -m vpcflow ask admin_exposure")
 
 

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import sys
+import textwrap
 from collections.abc import Iterable, Sequence
 from datetime import date, datetime
 from decimal import Decimal
@@ -84,7 +85,13 @@ def print_table(rows: Rows, to: Console, first: Sequence[str] = ()) -> None:
         more = len(hidden) - NAMED_COLUMNS
         names = ", ".join(hidden[:NAMED_COLUMNS])
         names += f" and {more} more" if more > 0 else ""
-        to.print(f"Not shown (--columns chooses): {names}")
+        print_text(f"Not shown (--columns chooses): {names}", to)
+
+
+def print_text(sentence: str, to: Console) -> None:
+    """Print a sentence in lines that fit."""
+    for line in textwrap.wrap(sentence, to.width, break_on_hyphens=False):
+        print(line)
 
 
 def choose_columns(rows: Rows, width: int, first: Sequence[str] = ()) -> list[str]:
