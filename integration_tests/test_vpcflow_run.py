@@ -18,7 +18,7 @@ import pytest
 import sample_logs
 
 from .conftest import AS_OF, END_DATE, ROOT, Project
-from .vpcflow_process import Ended, Vpcflow
+from .vpcflow_process import Ended, Vpcflow, copy_project
 
 DAY = timedelta(days=1)
 FEW_RECORDS = 500
@@ -255,10 +255,7 @@ def test_a_read_only_checkout_runs_for_another_user(
     """As in a container: the project belongs to root, the run is somebody else's."""
     folder = tmp_path_factory.mktemp("readonly")
     checkout, writable = folder / "project", folder / "writable"
-    ignored = (".*", "logs", "target", "*.duckdb*", "sample_data", "tests")
-    shutil.copytree(ROOT, checkout, ignore=shutil.ignore_patterns(*ignored))
-    (checkout / "tests").mkdir()
-    shutil.copy(ROOT / "profiles.yml.example", checkout / "profiles.yml")
+    copy_project(checkout)
     shutil.copytree(few_files, folder / "logs")
     for path in [checkout, *checkout.rglob("*")]:
         if not path.is_symlink():

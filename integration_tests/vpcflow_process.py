@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 import time
 from collections.abc import Mapping, Sequence
@@ -10,6 +11,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 from .processes import FORKSERVER, ROOT
+
+
+def copy_project(to: Path) -> Path:
+    """Copy the project as `make setup` leaves a fresh clone, without `.venv`."""
+    ignored = (".*", "logs", "target", "*.duckdb*", "sample_data", "__pycache__")
+    shutil.copytree(ROOT, to, ignore=shutil.ignore_patterns(*ignored))
+    shutil.copy(ROOT / "profiles.yml.example", to / "profiles.yml")
+    return to
 
 
 class Ended(NamedTuple):

@@ -1,19 +1,17 @@
-"""`vpcflow demo`: sample logs up to yesterday, loaded, built and asked."""
+"""`vpcflow demo`: sample logs up to now, loaded, built and asked."""
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import sys
 import time
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 
 from rich.console import Console
 
 from sample_logs import generate
-from sample_logs.target import TRUTH_FILE
 
 from . import tables as show
 from .ask import Ask, answer
@@ -27,7 +25,7 @@ TARGET = Where(target="local")
 
 
 class DemoError(Exception):
-    """A step failed; the message says which and why."""
+    """The demo can't go on; the message says why."""
 
 
 #: A mart, the columns of it that fit a screen, and how many rows, by the question.
@@ -70,22 +68,28 @@ def show_demo(verbose: bool) -> int:
         "VPC_FLOW_DUCKDB_PATH": str(database),
     }
     console = show.console()
-    others = _other_locations(database)
-    if others:
-        print(
-            f"{database} holds flow logs from {', '.join(others)}, and the demo would"
-            " mix its sample into them. Set VPC_FLOW_DUCKDB_PATH to another file.",
-            file=sys.stderr,
+    try:
+        is_of_a_sample = _holds_a_sample(database)
+        now = datetime.now(UTC)
+        sample = generate(
+            Path(LOCATION), end_date=now.date(), until=now, overwrite=True
         )
+    except (DemoError, OSError) as failure:
+        print(failure, file=sys.stderr)
         return 1
-    # The last whole day: no record is later than now, and every hour shows the same.
-    end = datetime.now(UTC).date() - timedelta(days=1)
-    _write_sample(end, database, console)
+    console.print(
+        f"Sample: {sample['records']:,} records of a week in {sample['files']} files,"
+        f" in {LOCATION}"
+    )
+    if is_of_a_sample:
+        # Its files are gone: the new sample has others.
+        for path in (database, database.with_name(database.name + ".wal")):
+            path.unlink(missing_ok=True)
     log = Path(os.environ.get("DBT_LOG_PATH") or "logs") / "demo.log"
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
         with log.open("w") as file, Progress(file, verbose) as progress:
-            _load_and_build(end, progress, console)
+            _load_and_build(progress, console)
     except DemoError as failure:
         print(f"{failure}\ndbt's log: {log}", file=sys.stderr)
         return 1
@@ -97,43 +101,35 @@ def show_demo(verbose: bool) -> int:
     return 0
 
 
-def _other_locations(database: Path) -> list[str]:
-    """Return the locations other than the sample's that the database has files of."""
+def _holds_a_sample(database: Path) -> bool:
+    """Return whether a sample was loaded into the database, and nothing else.
+
+    Raises:
+        DemoError: other flow logs were.
+        QueryError: the database can't be opened.
+    """
     if not database.exists():
-        return []
-    try:
-        with open_tables(TARGET, print) as tables:
+        return False
+    with open_tables(TARGET, print) as tables:
+        try:
             rows = tables.query("select distinct location from landing.load_history")
-    except QueryError:
-        return []
-    return [location for (location,) in rows.rows if location != LOCATION]
+        except QueryError:
+            return False
+    locations = {location for (location,) in rows.rows}
+    if others := locations - {LOCATION}:
+        raise DemoError(
+            f"{database} holds flow logs from {', '.join(sorted(others))}, and the demo"
+            " would mix its sample into them. Set VPC_FLOW_DUCKDB_PATH to another file."
+        )
+    return bool(locations)
 
 
-def _write_sample(end: date, database: Path, console: Console) -> None:
-    """Write the sample unless there is one that ends on that day."""
-    file = Path(LOCATION) / TRUTH_FILE
-    truth = json.loads(file.read_text()) if file.exists() else {}
-    if truth.get("as_of") != end.isoformat():
-        truth = generate(Path(LOCATION), end_date=end, overwrite=file.exists())
-        # What was loaded from the files that the new sample replaces.
-        for path in (database, database.with_name(database.name + ".wal")):
-            path.unlink(missing_ok=True)
-    console.print(
-        f"Sample: {truth['records']:,} records in {truth['files']} files, the week to"
-        f" {end}, in {LOCATION}"
-    )
-
-
-def _load_and_build(end: date, progress: Progress, console: Console) -> None:
+def _load_and_build(progress: Progress, console: Console) -> None:
     """Run dbt, and print a line for each step.
 
     Raises:
         DemoError: dbt failed.
     """
-    # A flow log of the sample gets a file every few hours, where AWS writes one every
-    # few minutes: no file counts as late before a day has passed.
-    variables = {"as_of": end.isoformat(), "late_after_minutes": 1440}
-    options = [*TARGET.dbt_options(), "--vars", json.dumps(variables)]
     loaded = Loaded()
 
     def hear(line: Line) -> None:
@@ -141,7 +137,7 @@ def _load_and_build(end: date, progress: Progress, console: Console) -> None:
         loaded = read_loaded(line.text) or loaded
         progress.hear(line)
 
-    dbt = Dbt(options, hear)
+    dbt = Dbt(TARGET.dbt_options(), hear)
 
     def run(step: str, *words: str) -> tuple[Result, str]:
         progress.begin(step)
@@ -171,14 +167,11 @@ def _show_answers(console: Console) -> None:
 
 
 def _show_what_comes_next(database: Path, console: Console) -> None:
-    python = shutil.which("python")
-    if python is None or not Path(python).samefile(sys.executable):
-        python = os.path.relpath(sys.executable)
-    else:
+    python, found = os.path.relpath(sys.executable), shutil.which("python")
+    if found and Path(found).samefile(sys.executable):
         python = "python"
-    console.print(
-        f"\nThe answers are tables in {database}. Ask more:\n"
-        f"  {python} -m vpcflow ask                    # lists the questions\n"
-        f"  {python} -m vpcflow ask new_exposure\n"
-        f'  {python} -m vpcflow ask admin_exposure --where "port = 3389"'
-    )
+    ask = f"  {python} -m vpcflow ask"
+    console.print(f"\nThe answers are tables in {database}. Ask more:")
+    console.print(f"{ask}                 # lists the questions")
+    console.print(f"{ask} new_exposure")
+    console.print(f'{ask} admin_exposure --where "port = 3389"')
