@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -249,31 +250,49 @@ def test_a_hook_that_fails_is_reported_and_changes_nothing(
     assert ended.err == "--on-failure: exit code 3\n"
 
 
-def test_a_read_only_checkout_runs_for_another_user(
-    built: Project, few_files: Path, tmp_path_factory: pytest.TempPathFactory
+def test_the_container_s_lines_run_in_a_read_only_checkout(
+    few_files: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
-    """As in a container: the project belongs to root, the run is somebody else's."""
-    folder = tmp_path_factory.mktemp("readonly")
-    checkout, writable = folder / "project", folder / "writable"
+    """No image is built here: the Dockerfile's words run without it, as another user.
+
+    `make setup` installs what its first lines install.
+    """
+    folder = tmp_path_factory.mktemp("container")
+    checkout, data = folder / "project", folder / "data"
     copy_project(checkout)
     shutil.copytree(few_files, folder / "logs")
+    text = (ROOT / "Dockerfile").read_text()
+    install = "--no-deps --require-hashes"
+    assert f"{install} -r requirements.txt" in text
+    assert install in (ROOT / "Makefile").read_text()
+    (copy,) = re.findall("^RUN (cp .*)$", text, re.M)
+    (checkout / "profiles.yml").unlink()
+    subprocess.run(copy.split(), cwd=checkout, check=True)
+    environment = {
+        name: value.replace("/data", str(data))
+        for name, value in re.findall("^ENV (.*?)=(.*)$", text, re.M)
+    }
+    python, *words = (
+        word
+        for line in re.findall(r"^(?:ENTRYPOINT|CMD) (.*)$", text, re.M)
+        for word in json.loads(line)
+    )
+    command = [str(ROOT / f".venv/bin/{python}"), *words]
     for path in [checkout, *checkout.rglob("*")]:
         if not path.is_symlink():
             path.chmod(0o555 if path.is_dir() else 0o444)
-    writable.mkdir()
-    command = [str(ROOT / ".venv/bin/python"), "-m", "vpcflow", "run"]
+    data.mkdir()
     if os.getuid() == 0:
         command = [*as_another_user(), *command]
+
     ended = subprocess.run(
-        [*command, "--select", "+unknown_fields", "--target", "local"],
+        [*command, "--select", "+unknown_fields"],
         cwd=checkout,
         env={
             "PATH": "/usr/bin:/bin",
-            "HOME": str(writable),
-            "DBT_TARGET_PATH": str(writable / "target"),
-            "DBT_LOG_PATH": str(writable / "logs"),
-            "VPC_FLOW_DUCKDB_PATH": str(writable / "flow.duckdb"),
+            "HOME": str(data),
             "VPC_FLOW_LOGS_LOCATION": str(folder / "logs"),
+            **environment,
         },
         capture_output=True,
         text=True,
@@ -283,7 +302,7 @@ def test_a_read_only_checkout_runs_for_another_user(
     assert ended.stderr == ""
     line = json.loads(ended.stdout)
     assert (ended.returncode, line["records"]) == (0, FEW_RECORDS), line
-    assert Path(line["log"]).parent == writable / "logs/job"
+    assert Path(line["log"]).parent == data / "logs/job"
 
 
 def as_another_user() -> list[str]:

@@ -18,7 +18,7 @@ from .ask import Ask, answer
 from .built_tables import QueryError, Where, open_tables
 from .dbt_commands import Dbt, Line, Result, close_duckdb
 from .progress import Progress
-from .scheduled_run import BUILD, STAGE, Loaded, read_loaded
+from .scheduled_run import BUILD, PARSE, STAGE, Loaded, read_loaded
 
 LOCATION = "sample_data/"
 TARGET = Where(target="local")
@@ -147,7 +147,7 @@ def _load_and_build(progress: Progress, console: Console) -> None:
             raise DemoError(f"{step} failed: {result.message}")
         return result, f"{time.monotonic() - begun:.0f} s"
 
-    run("Parse", "parse")
+    run("Parse", *PARSE)
     _, seconds = run("Load", *STAGE)
     console.print(
         f"Load: {loaded.files} new files, {loaded.records:,} records in {seconds}"

@@ -25,6 +25,8 @@ from .run_folder import TIME, AtWorkError, RunFolder
 SKIPPED = 75
 HOOK_TIMEOUT = 300
 
+# `source freshness` and `build` write the manifest's JSON, which takes a while.
+PARSE = ("parse", "--no-write-json")
 STAGE = ("run-operation", "vpc_flow_logs.stage_external_sources")
 FRESHNESS = ("source", "freshness")
 BUILD = ("build", "--exclude-resource-type", "unit_test")
@@ -181,7 +183,7 @@ class Run:
     def all(self) -> None:
         """Run the steps; one that fails does not keep the next from running."""
         with suppress(KeyboardInterrupt), self._interruptible():
-            if self._step("parse", "parse").exit_code:
+            if self._step("parse", *PARSE).exit_code:
                 return
             with self._counting():
                 with _as_role(self._job.loader_role):
