@@ -4,7 +4,7 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
-PYTHON_CODE := plugins sample_logs bootstrap integration_tests bench
+PYTHON_CODE := plugins sample_logs vpcflow bootstrap integration_tests bench
 
 .PHONY: help setup setup-dev demo test test-long lint bench docs requirements
 .DEFAULT_GOAL := help
@@ -12,8 +12,8 @@ PYTHON_CODE := plugins sample_logs bootstrap integration_tests bench
 help: ## Show what can be made.
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-14s %s\n", $$1, $$2}'
 
-demo: setup ## Load sample logs that end today, build, and print the answers.
-	@$(BIN)/python -m sample_logs.demo
+demo: setup ## Load sample logs, build, and print the answers.
+	@$(BIN)/python -m vpcflow demo
 
 test: setup-dev lint ## Everything that CI checks.
 	@$(BIN)/python -m pytest -q -m "not long" --numprocesses 3 --dist loadfile --no-loadscope-reorder

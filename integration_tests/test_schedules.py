@@ -1,8 +1,7 @@
-"""Schedules that can be copied: the cron script run for real, the others validated."""
+"""Schedules for others than cron: dbt Cloud's and Snowflake's, by their own tools."""
 
 from __future__ import annotations
 
-import fcntl
 import json
 import os
 import re
@@ -11,7 +10,6 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,105 +20,11 @@ from click.testing import CliRunner
 from dbt.cli.flags import args_to_context
 from dbt_jobs_as_code.main import cli
 
-import sample_logs
-
-from .conftest import END_DATE, ROOT, Project
+from .conftest import ROOT
 
 SCHEDULES = ROOT / "schedules"
-DAY = 86_400
 #: Needs another version of click than dbt-core, so it is in no requirements file.
 SNOWFLAKE_CLI = "snowflake-cli==3.30.0"
-
-
-@pytest.fixture
-def project(new_project: Callable[..., Project], tmp_path: Path) -> Project:
-    folder = tmp_path / "logs"
-    sample_logs.generate(folder, end_date=END_DATE, days=1, records=500)
-    return new_project(folder)
-
-
-def run_job(project: Project, logs: Path) -> tuple[int, str]:
-    """Run the script as cron does: from elsewhere, with nearly no environment."""
-    run = subprocess.run(
-        [
-            str(SCHEDULES / "cron_job.sh"),
-            *("--target", "local", "--vars", f"{{as_of: {END_DATE}}}"),
-        ],
-        cwd="/",
-        env={
-            "PATH": "/usr/bin:/bin",
-            "HOME": os.environ.get("HOME", "/"),
-            "DBT_PROFILES_DIR": str(project.target),
-            "DBT_TARGET_PATH": str(project.target),
-            "DBT_LOG_PATH": str(project.target / "logs"),
-            "VPC_FLOW_DUCKDB_PATH": str(project.database),
-            "VPC_FLOW_LOGS_LOCATION": str(project.location),
-            "VPC_FLOW_JOB_LOGS": str(logs),
-        },
-        capture_output=True,
-        text=True,
-        timeout=600,
-        check=False,
-    )
-    assert run.stderr == ""
-    return run.returncode, run.stdout
-
-
-def test_the_cron_job_runs_again_and_again(project: Project, tmp_path: Path) -> None:
-    """Twice, then while another run is at work, then where nothing can be loaded."""
-    logs = tmp_path / "job"
-    logs.mkdir()
-    for days, name in ((31, "old.log"), (29, "recent.log"), (99, "other.txt")):
-        (logs / name).touch()
-        then = (logs / name).stat().st_mtime - days * DAY
-        os.utime(logs / name, (then, then))
-
-    now = datetime.now(UTC)
-    old, recent = (
-        f"{now - timedelta(days=days):%Y-%m-%dT%H:%M:%SZ} ok in 9 s: planted\n"
-        for days in (31, 29)
-    )
-    (logs / "summary.txt").write_text(old + recent)
-
-    first, second = (run_job(project, logs) for _ in range(2))
-    records = project.query("select count(*) from flow_records")
-    assert records == [(500,)]
-    for code, printed in (first, second):
-        assert code == 0, printed
-        assert re.fullmatch(
-            r"\S+Z ok in \d+ s: stage=0 freshness=0 build=0;"
-            r" PASS=\d+ WARN=\d+ ERROR=0 SKIP=0 \S+ \S+; \S+\.log\n",
-            printed,
-        ), printed
-    log = Path(first[1].split("; ")[-1].strip()).read_text()
-    for command in (
-        "run-operation stage_external_sources",
-        "source freshness",
-        "build",
-    ):
-        assert f"$ dbt {command} --target local" in log
-    assert "Nothing new" in Path(second[1].split("; ")[-1].strip()).read_text()
-    kept = {path.name for path in logs.iterdir()}
-    assert "old.log" not in kept
-    assert {"recent.log", "other.txt", "lock", "summary.txt"} <= kept
-    assert len(kept) == 6
-
-    with (logs / "lock").open() as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        code, printed = run_job(project, logs)
-    assert code == 75
-    assert printed.endswith("skipped: another run is still at work\n")
-    assert {path.name for path in logs.iterdir()} == kept
-
-    # What there is is built and tested nonetheless.
-    project.location = tmp_path / "gone"
-    code, printed = run_job(project, logs)
-    assert code == 1
-    assert "failed in" in printed
-    assert "stage=1 freshness=0 build=0; PASS=" in printed
-    assert (logs / "summary.txt").read_text() == (
-        recent + first[1] + second[1] + printed
-    )
 
 
 def steps() -> list[str]:

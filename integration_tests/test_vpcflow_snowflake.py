@@ -1,0 +1,118 @@
+"""`vpcflow run` and `vpcflow ask` on Snowflake's stand-in, on one built database."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from .conftest import AS_OF, ROOT
+from .snowflake_project import Bucket, KeyPair, SnowflakeProject, records_of
+from .test_vpcflow_ask import asker
+from .vpcflow_process import Ended, Vpcflow
+
+LOADER, TRANSFORMER = "RUN_LOADER", "RUN_TRANSFORMER"
+
+
+class Account:
+    """A bucket, a user with a key, and a profile in a folder of its own."""
+
+    def __init__(self, bucket: Bucket, folder: Path) -> None:
+        self.bucket, self.folder = bucket, folder
+        self.stand_in = bucket.project.stand_in
+        key = KeyPair(folder, "scheduler")
+        self.stand_in.rows(
+            f"create user scheduler type = service rsa_public_key = '{key.letters}'; "
+            + "; ".join(
+                f"create role {role}; grant role {role} to user scheduler"
+                for role in (LOADER, TRANSFORMER)
+            )
+        )
+        example = yaml.safe_load((ROOT / "profiles.yml.example").read_text())
+        example["vpc_flow_logs"]["outputs"]["snowflake"] |= {
+            "host": "127.0.0.1",
+            "port": self.stand_in.port,
+            "protocol": "http",
+        }
+        (folder / "profiles.yml").write_text(yaml.safe_dump(example))
+        self.environment = os.environ | {
+            "DBT_PROFILES_DIR": str(folder),
+            "DBT_TARGET_PATH": str(folder / "target"),
+            "DBT_LOG_PATH": str(folder / "logs"),
+            "VPC_FLOW_JOB_LOADER_ROLE": LOADER,
+            "SNOWFLAKE_ACCOUNT": "standin",
+            "SNOWFLAKE_USER": "scheduler",
+            "SNOWFLAKE_PRIVATE_KEY_PATH": key.file,
+            "SNOWFLAKE_ROLE": TRANSFORMER,
+            "SNOWFLAKE_WAREHOUSE": "flow_wh",
+            "SNOWFLAKE_DATABASE": "flow",
+            "SNOWFLAKE_SCHEMA": "analytics",
+        }
+
+    def run(self, *select: str) -> Ended:
+        words = ["run", "--target", "snowflake", "--vars", json.dumps(AS_OF)]
+        words += [word for name in select for word in ("--select", name)]
+        return Vpcflow(words, self.environment, self.folder).end()
+
+
+@pytest.fixture(scope="module")
+def account(
+    snowflake: SnowflakeProject, small: Path, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Account]:
+    yield Account(Bucket(snowflake, small), tmp_path_factory.mktemp("account"))
+    snowflake.stand_in.rows("drop user scheduler")
+
+
+def test_runs_load_as_one_role_and_build_as_another(account: Account) -> None:
+    """An empty bucket is a failure; then some files; then one more."""
+    first = account.run("stg_vpc_flow__flow_logs")
+    line = json.loads(first.out)
+    assert (first.code, line["files"], line["records"]) == (1, 0, 0)
+    assert line["reason"].startswith("Snowpipe has loaded no file")
+
+    *most, last = account.bucket.files
+    account.bucket.announce(*most)
+    account.stand_in.clear_log()
+    line = json.loads(account.run("+admin_exposure", "+admin_attempts", "+int_health__files").out)
+    assert line["outcome"] == "ok", line
+    assert (line["files"], line["records"]) == (len(most), records_of(*most))
+    roles: dict[str, set[Any]] = {"show pipes": set(), "merge into": set()}
+    for entry in account.stand_in.log():
+        for statement, seen in roles.items():
+            if entry["text"].strip().startswith(statement):
+                seen.add(entry["role"])
+    assert roles == {"show pipes": {LOADER}, "merge into": {TRANSFORMER}}
+
+    account.bucket.announce(last)
+    line = json.loads(account.run("+int_health__files").out)
+    assert (line["files"], line["records"]) == (1, records_of(last))
+
+
+def test_a_question_is_answered_from_the_built_tables(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """After the test before this one; a query that takes too long is cancelled."""
+    ask = asker(account.environment, monkeypatch)
+    words = ("--target", "snowflake")
+    account.stand_in.clear_log()
+    rows = json.loads(ask("admin_exposure", "--json", *words).stdout)
+    ((expected,),) = account.bucket.project.query("select count(*) from admin_exposure")
+    assert len(rows) == expected > 5
+    assert {"internal_addr", "evidence", "last_seen_at"} <= rows[0].keys()
+    assert ask("scanners", *words, "--where", "hosts > 0").stderr == ""
+    (timeouts,) = {
+        text
+        for text in account.stand_in.statements()
+        if "statement_timeout_in_seconds" in text
+    }
+    assert timeouts.endswith("= 300")
+
+    refused = ask("--sql", "select nobody from admin_exposure", *words, exit_code=1)
+    assert "The query failed" in refused.stderr
+    gone = {"SNOWFLAKE_PRIVATE_KEY_PATH": "/none.p8"}
+    assert ask("scanners", *words, exit_code=1, **gone).stderr.startswith("Error: ")

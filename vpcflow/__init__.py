@@ -1,0 +1,1 @@
+"""`python -m vpcflow`: load and build on a schedule, answer questions, show a demo."""

@@ -1,0 +1,178 @@
+"""The command line."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import click
+
+PROJECT = Path(__file__).parent.parent
+
+
+def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Add the options that say which target to use."""
+    for option in (
+        click.option("--target", "-t", help="target in profiles.yml"),
+        click.option("--profile", help="profile in profiles.yml"),
+        click.option("--profiles-dir", help="folder of profiles.yml"),
+    ):
+        command = option(command)
+    return command
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def cli() -> None:
+    """Load and build VPC Flow Logs, and answer questions about them.
+
+    The commands run in the project's folder, or in DBT_PROJECT_DIR: relative paths
+    count from there.
+    """
+    os.chdir(os.environ.get("DBT_PROJECT_DIR", PROJECT))
+
+
+@cli.command(context_settings={"ignore_unknown_options": True})
+@click.option("--select", "-s", multiple=True, help="what to build; default: all")
+@click.option("--exclude", multiple=True, help="what not to build")
+@click.option("--verbose", is_flag=True, help="print dbt's lines as well, to stderr")
+@target_options
+@click.option(
+    "--logs",
+    type=click.Path(file_okay=False, path_type=Path),
+    envvar="VPC_FLOW_JOB_LOGS",
+    show_envvar=True,
+    help="folder of the logs; default: job below dbt's log folder",
+)
+@click.option(
+    "--log-days",
+    type=click.IntRange(1),
+    default=30,
+    show_default=True,
+    envvar="VPC_FLOW_JOB_LOG_DAYS",
+    show_envvar=True,
+    help="days that the log and the line of a run are kept",
+)
+@click.option(
+    "--loader-role",
+    envvar="VPC_FLOW_JOB_LOADER_ROLE",
+    show_envvar=True,
+    help="on Snowflake, the role that loads; default: the profile's",
+)
+@click.option(
+    "--on-failure",
+    metavar="COMMAND",
+    envvar="VPC_FLOW_JOB_ON_FAILURE",
+    show_envvar=True,
+    help="shell command that gets the JSON of a run that failed or was killed on stdin",
+)
+@click.argument("dbt_options", nargs=-1, type=click.UNPROCESSED)
+def run(
+    verbose: bool,
+    target: str | None,
+    profile: str | None,
+    profiles_dir: str | None,
+    logs: Path | None,
+    **job: Any,
+) -> None:
+    """Load new files, check freshness, build and test: once, as a schedule does.
+
+    Further options, such as --vars or --threads, go to dbt. Unit tests and the tests
+    tagged audit do not run. A step that fails does not keep the next from running.
+    Prints one JSON object to stdout.
+
+    \b
+    Exit codes:
+      0    all is well; there may be warnings
+      1    something failed, or the location has no file
+      2    dbt could not run a command
+      75   another run is at work; nothing was done
+      130  interrupted (143: by SIGTERM)
+    """
+    from .built_tables import Where
+    from .scheduled_run import Job, run_once
+
+    folder = logs or Path(os.environ.get("DBT_LOG_PATH") or "logs") / "job"
+    where = Where(target, profile, profiles_dir)
+    sys.exit(run_once(Job(where=where, folder=folder, **job), verbose))
+
+
+@cli.command()
+@click.argument("name", required=False)
+@click.option("--sql", help="a query of your own instead of a name")
+@click.option("--where", help='condition on the rows, such as "port = 22"')
+@click.option("--columns", help="columns to show, with commas between")
+@click.option(
+    "--limit",
+    type=click.IntRange(0),
+    help="rows; default 20, or all in --csv and --json",
+)
+@click.option("--csv", "form", flag_value="csv", help="print CSV")
+@click.option("--json", "form", flag_value="json", help="print JSON")
+@click.option(
+    "--timeout",
+    type=click.FloatRange(0),
+    default=300,
+    show_default=True,
+    help="seconds for a DuckDB file in use, or a statement on Snowflake",
+)
+@target_options
+def ask(
+    name: str | None,
+    sql: str | None,
+    where: str | None,
+    columns: str | None,
+    limit: int | None,
+    form: str | None,
+    timeout: float,
+    **target: Any,
+) -> None:
+    """Answer a question, or show a table, from what was built.
+
+    NAME is a question of docs/cookbook.md or a table; without it, all are listed.
+    While another command writes to the DuckDB file, a copy of its last commit is read.
+
+    \b
+    Exit codes:
+      0   answered, even if with no rows
+      1   the query failed, or the tables can't be reached
+      2   no such question, table, column or option
+      75  the DuckDB file was in use for longer than --timeout
+    """
+    from .ask import Ask, answer, list_what_can_be_asked
+    from .built_tables import Where
+
+    if name is None and sql is None:
+        list_what_can_be_asked()
+        return
+    if name and sql:
+        raise click.UsageError("Give a name or --sql, not both.")
+    if sql and where:
+        raise click.UsageError("Write the condition into the query of --sql.")
+    if limit is None:
+        limit = 0 if form else 20
+    names = [word.strip() for word in (columns or "").split(",") if word.strip()]
+    asked = Ask(name, sql, where, names, limit, form or "table")
+    answer(asked, Where(**target, timeout=timeout))
+
+
+@cli.command()
+@click.option("--verbose", is_flag=True, help="print dbt's lines as well, to stderr")
+def demo(verbose: bool) -> None:
+    """Load sample logs, build, and show the answers.
+
+    \b
+    Exit codes:
+      0  the answers are shown
+      1  something failed, or the database holds other logs than the sample
+    """
+    from .demo import show_demo
+
+    sys.exit(show_demo(verbose))
+
+
+def main() -> None:
+    """Run the command line."""
+    cli(prog_name="python -m vpcflow")

@@ -1,0 +1,312 @@
+"""`vpcflow run`: load, check freshness, build and test, in one process."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FrameType
+from typing import Any, NamedTuple
+
+from .built_tables import QueryError, Tables, Where, open_tables
+from .dbt_commands import FAILED, Dbt, Line, Result
+from .progress import Progress
+from .run_folder import TIME, AtWorkError, RunFolder
+
+SKIPPED = 75
+HOOK_TIMEOUT = 300
+
+# `source freshness` and `build` write the manifest's JSON, which takes a while.
+PARSE = ("parse", "--no-write-json")
+STAGE = ("run-operation", "vpc_flow_logs.stage_external_sources")
+FRESHNESS = ("source", "freshness")
+BUILD = ("build", "--exclude-resource-type", "unit_test")
+
+#: The last line of the loader in plugins/flow_log_loader.
+LOADED = re.compile(
+    r"(?:Nothing new in )?(?P<found>[\d,]+) files under (?P<location>.+): "
+    r"(?:(?P<files>[\d,]+) loaded \((?P<records>[\d,]+) records\), )?[\d,]+ already"
+)
+
+
+class Loaded(NamedTuple):
+    """What was loaded; None if the run could not see it.
+
+    `found` is how many files there are, loaded now or before; `why_none` is what to
+    look at if there are none.
+    """
+
+    found: int | None = None
+    files: int | None = None
+    records: int | None = None
+    why_none: str = ""
+
+
+def read_loaded(line: str) -> Loaded | None:
+    """Read the loader's last line; return None for every other line."""
+    read = LOADED.match(line)
+    if read is None:
+        return None
+    found, files, records = (
+        int((read[name] or "0").replace(",", ""))
+        for name in ("found", "files", "records")
+    )
+    why_none = f"no file is under {read['location']}: check VPC_FLOW_LOGS_LOCATION"
+    return Loaded(found, files, records, why_none)
+
+
+@dataclass(frozen=True)
+class Job:
+    """What to run; the command's help describes each option.
+
+    `log_days` is in days. `dbt_options` go to every command of dbt.
+    """
+
+    where: Where
+    folder: Path
+    log_days: int = 30
+    select: Sequence[str] = ()
+    exclude: Sequence[str] = ()
+    dbt_options: Sequence[str] = ()
+    loader_role: str | None = None
+    on_failure: str | None = None
+
+    def build_options(self) -> list[str]:
+        """Return the options of `dbt build`."""
+        options = [word for name in self.select for word in ("--select", name)]
+        options += [word for name in self.exclude for word in ("--exclude", name)]
+        if self.exclude and not self.select:
+            # With options dbt leaves out its default selector, which excludes these.
+            options += ["--exclude", "tag:audit"]
+        return options
+
+
+def run_once(job: Job, verbose: bool) -> int:
+    """Do one scheduled run and print its JSON object.
+
+    Args:
+        job: What to run.
+        verbose: Whether to print dbt's lines to stderr.
+
+    Returns:
+        The exit code, as the command's help lists it.
+    """
+    folder = RunFolder(job.folder, job.log_days)
+    begun, log = f"{datetime.now(UTC):{TIME}}", folder.new_log()
+    try:
+        with folder.locked(
+            {"time": begun, "pid": os.getpid(), "log": str(log)}
+        ) as lost:
+            if lost:
+                _report_killed(lost, folder, job.on_failure)
+            with log.open("w") as file, Progress(file, verbose) as progress:
+                run = Run(job, progress)
+                run.all()
+            line: dict[str, Any] = {"time": begun, **run.report(), "log": str(log)}
+            folder.append(line)
+    except AtWorkError as failure:
+        at_work = failure.run
+        reason = "another run is at work"
+        if at_work:
+            reason += f" since {at_work['time']}, PID {at_work['pid']}"
+        skipped = {"time": begun, "outcome": "skipped", "reason": reason}
+        folder.append(skipped)
+        print(json.dumps(skipped))
+        return SKIPPED
+    print(json.dumps(line), flush=True)
+    if line["outcome"] != "ok":
+        _call_hook(job.on_failure, line)
+    return run.exit_code
+
+
+def _report_killed(run: dict[str, Any], folder: RunFolder, hook: str | None) -> None:
+    """Write the line of a run that could not write its own, and call the hook."""
+    line = {
+        "time": run["time"],
+        "outcome": "killed",
+        "reason": "the process ended before the run did, by SIGKILL for example, for"
+        " want of memory, or when the machine stopped",
+        "log": run["log"],
+    }
+    folder.append(line)
+    print(f"The run of {run['time']} was killed: see {run['log']}", file=sys.stderr)
+    _call_hook(hook, line)
+
+
+def _call_hook(hook: str | None, line: dict[str, Any]) -> None:
+    """Give the line to the hook's shell command; say if that fails."""
+    if not hook:
+        return
+    try:
+        ended = subprocess.run(
+            hook,
+            shell=True,
+            input=json.dumps(line),
+            text=True,
+            stdout=sys.stderr,
+            timeout=HOOK_TIMEOUT,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        print(f"--on-failure: no end after {HOOK_TIMEOUT} s", file=sys.stderr)
+        return
+    if ended.returncode:
+        print(f"--on-failure: exit code {ended.returncode}", file=sys.stderr)
+
+
+class Run:
+    """The steps of a run, and what came of them.
+
+    Args:
+        job: What to run.
+        progress: Takes dbt's lines.
+    """
+
+    def __init__(self, job: Job, progress: Progress) -> None:
+        self._job = job
+        self._progress = progress
+        self._begun = time.monotonic()
+        self._dbt = Dbt([*job.where.dbt_options(), *job.dbt_options], self._hear)
+        self._results: dict[str, Result] = {}
+        self._loaded = Loaded()
+        self._signal = 0
+
+    def all(self) -> None:
+        """Run the steps; one that fails does not keep the next from running."""
+        with suppress(KeyboardInterrupt), self._interruptible():
+            if self._step("parse", *PARSE).exit_code:
+                return
+            with self._counting():
+                with _as_role(self._job.loader_role):
+                    self._step("stage", *STAGE)
+                self._step("freshness", *FRESHNESS)
+                self._step("build", *BUILD, *self._job.build_options())
+
+    @property
+    def exit_code(self) -> int:
+        """The worst of the steps'; 1 if there are no files, 128 + N after signal N."""
+        if self._signal:
+            return 128 + self._signal
+        worst = max(result.exit_code for result in self._results.values())
+        return max(worst, 1 if self._loaded.found == 0 else 0)
+
+    def report(self) -> dict[str, Any]:
+        """Return the content of the JSON object."""
+        reasons = [
+            f"{step}: {result.message}"
+            for step, result in self._results.items()
+            if result.exit_code
+        ]
+        if self._loaded.found == 0:
+            reasons.insert(0, self._loaded.why_none)
+        if self._signal:
+            reasons = [f"interrupted by {signal.Signals(self._signal).name}"]
+        failed = [
+            name
+            for step, result in self._results.items()
+            if result.exit_code
+            for name in result.named(*FAILED) or [step]
+        ]
+        build = self._results.get("build", Result(0))
+        return {
+            "outcome": "failed" if self.exit_code else "ok",
+            "reason": "; ".join(reasons) or None,
+            "files": self._loaded.files,
+            "records": self._loaded.records,
+            "seconds": round(time.monotonic() - self._begun, 1),
+            "steps": {step: r.exit_code for step, r in self._results.items()},
+            "models": build.count("model", "success"),
+            "tests": {
+                status: build.count("test", status)
+                for status in ("pass", "warn", "fail", "error", "skipped")
+            },
+            "failed": failed,
+            "warned": [
+                name
+                for result in self._results.values()
+                for name in result.named("warn")
+            ],
+        }
+
+    def _step(self, name: str, *words: str) -> Result:
+        """Run a step.
+
+        Raises:
+            KeyboardInterrupt: dbt was interrupted.
+        """
+        self._progress.begin(name)
+        self._progress.hear(Line(f"$ dbt {' '.join(words)}", "info", None, None))
+        result = self._results[name] = self._dbt.run(*words)
+        if result.is_interrupted:
+            self._signal = self._signal or signal.SIGINT
+            raise KeyboardInterrupt
+        return result
+
+    def _hear(self, line: Line) -> None:
+        self._progress.hear(line)
+        self._loaded = read_loaded(line.text) or self._loaded
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        """On Snowflake, count what the models hold before the block and after it."""
+        if self._dbt.adapter != "snowflake":
+            yield
+            return
+        with open_tables(self._job.where, print) as tables:
+            relation = self._dbt.relation("int_health__files")
+            before = _count(tables, relation)
+            yield
+            after = _count(tables, relation)
+        self._loaded = Loaded(
+            found=after[0],
+            files=after[0] - before[0],
+            records=after[1] - before[1],
+            why_none="Snowpipe has loaded no file: try dbt run-operation pipe_status",
+        )
+
+    @contextmanager
+    def _interruptible(self) -> Iterator[None]:
+        """Let SIGTERM end a run as Ctrl-C does, so that it reports."""
+
+        def interrupt(number: int, _: FrameType | None) -> None:
+            self._signal = number
+            raise KeyboardInterrupt
+
+        before = signal.signal(signal.SIGTERM, interrupt)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+def _count(tables: Tables, relation: str) -> tuple[int, int]:
+    """Return the files and the records that the models hold; none before a build."""
+    try:
+        rows = tables.query(f"select count(*), sum(records) from {relation}").rows
+    except QueryError:
+        return 0, 0
+    return int(rows[0][0]), int(rows[0][1] or 0)
+
+
+@contextmanager
+def _as_role(role: str | None) -> Iterator[None]:
+    """Let the profile name another role until the block ends; None changes nothing."""
+    name = "SNOWFLAKE_ROLE"
+    before = os.environ.get(name)
+    if role:
+        os.environ[name] = role
+    try:
+        yield
+    finally:
+        os.environ.pop(name, None)
+        if before is not None:
+            os.environ[name] = before
