@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import shutil
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,6 +26,8 @@ ROOT = Path(__file__).parent.parent
 PUBLISHED_DATA = ROOT.parent / "shared" / "data"
 END_DATE = date(2026, 3, 31)
 AS_OF = {"as_of": END_DATE.isoformat()}
+#: They check code, not data, and run with the labelled cases.
+WITHOUT_UNIT_TESTS = ("--exclude-resource-types", "unit_test")
 
 
 @dataclass
@@ -36,6 +39,12 @@ class Project:
     target: Path
     environment: dict[str, str] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, folder: Path, location: Path | str, **environment: str) -> Project:
+        """Return a project whose database, profile and target are in a folder."""
+        shutil.copy(ROOT / "profiles.yml.example", folder / "profiles.yml")
+        return cls(folder / "flow.duckdb", location, folder, environment)
+
     def variables(self) -> dict[str, str]:
         """The environment variables that make a dbt command one of this project."""
         return {
@@ -45,6 +54,11 @@ class Project:
             "VPC_FLOW_DUCKDB_PATH": str(self.database),
             "VPC_FLOW_LOGS_LOCATION": str(self.location),
         } | self.environment
+
+    def copy(self, folder: Path) -> Project:
+        """Return the same project on a copy of its database, to be changed."""
+        shutil.copy(self.database, folder / self.database.name)
+        return replace(self, database=folder / self.database.name)
 
     def dbt(self, *words: str, exit_code: int = 0, **variables: Any) -> str:
         """Run a dbt command as a user does; return what it printed."""
@@ -81,19 +95,41 @@ def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Proje
     """Makes projects; each has a database, a profile and a target folder of its own."""
 
     def make(location: Path | str, **environment: str) -> Project:
-        scratch = tmp_path_factory.mktemp("project")
-        shutil.copy(ROOT / "profiles.yml.example", scratch / "profiles.yml")
-        return Project(scratch / "flow.duckdb", location, scratch, environment)
+        return Project.of(tmp_path_factory.mktemp("project"), location, **environment)
 
     return make
 
 
 @pytest.fixture(scope="session")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Sample logs of a week, and beside them the truth about every mart."""
-    folder = tmp_path_factory.mktemp("sample")
-    sample_logs.generate(folder, end_date=END_DATE, records=20_000)
+def made_once(
+    tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> Callable[[str, Callable[[Path], object]], Path]:
+    """Fills a folder for all of pytest's processes; the first one that asks does it."""
+    root = tmp_path_factory.getbasetemp()
+    if hasattr(request.config, "workerinput"):
+        root = root.parent
+
+    def folder(name: str, fill: Callable[[Path], object]) -> Path:
+        path, done = root / name, root / f"{name}.done"
+        with (root / f"{name}.lock").open("w") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not done.exists():
+                shutil.rmtree(path, ignore_errors=True)
+                path.mkdir()
+                fill(path)
+                done.touch()
+        return path
+
     return folder
+
+
+@pytest.fixture(scope="session")
+def sample(made_once: Callable[..., Path]) -> Path:
+    """Sample logs of a week, and beside them the truth about every mart."""
+    return made_once(
+        "sample",
+        lambda path: sample_logs.generate(path, end_date=END_DATE, records=20_000),
+    )
 
 
 @pytest.fixture(scope="session")
@@ -103,12 +139,27 @@ def truth(sample: Path) -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def built(new_project: Callable[..., Project], sample: Path) -> Project:
-    """The sample, staged and built once; tests only read it."""
-    project = new_project(sample)
-    project.stage()
-    project.dbt("build", as_of=END_DATE.isoformat())
-    return project
+def built(
+    made_once: Callable[..., Path],
+    sample: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Project:
+    """The sample, staged, built and tested once; tests only read it."""
+
+    def build(folder: Path) -> None:
+        project = Project.of(folder, sample)
+        project.stage()
+        project.dbt("build", *WITHOUT_UNIT_TESTS, **AS_OF)
+
+    folder = tmp_path_factory.mktemp("built")
+    shutil.copytree(made_once("built", build), folder, dirs_exist_ok=True)
+    return Project.of(folder, sample)
+
+
+@pytest.fixture
+def copied(built: Project, tmp_path: Path) -> Project:
+    """The built project on a database that a test may change."""
+    return built.copy(tmp_path)
 
 
 @pytest.fixture(scope="session")

@@ -1,7 +1,7 @@
 """dbt and its loader in processes that a test may kill, or let run side by side.
 
-Each is a process of its own, forked from one that has imported dbt already: importing
-it anew would take most of the time of a command.
+Each is a process of its own, forked from one that has imported dbt and parsed the
+project already: both would take most of the time of a command.
 """
 
 from __future__ import annotations
@@ -23,13 +23,7 @@ ROOT = Path(__file__).parent.parent
 
 FORKSERVER = multiprocessing.get_context("forkserver")
 FORKSERVER.set_forkserver_preload(
-    [
-        "dbt.cli.main",
-        "dbt.adapters.duckdb",
-        "dbt.adapters.snowflake",
-        "boto3",
-        "integration_tests.processes",
-    ]
+    ["integration_tests.processes", "integration_tests.preloaded"]
 )
 
 
@@ -129,11 +123,14 @@ def _run(
     from dbt.adapters.duckdb.connections import DuckDBConnectionManager
     from dbt.cli.main import cli
 
+    from .preloaded import manifest_for
+
     # dbt looks here for options that it has deprecated, and would find pytest's.
     sys.argv = ["dbt", "--no-use-colors", *words]
     try:
         # What the command `dbt` calls; it ends with the command's exit code.
-        cli(sys.argv[1:], prog_name="dbt")
+        manifest = manifest_for(words, environment)
+        cli(sys.argv[1:], prog_name="dbt", obj={"manifest": manifest})
     finally:
         # What dbt leaves to the end of the interpreter, which this process has not.
         DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]

@@ -1,17 +1,17 @@
-"""The labelled cases on DuckDB, and what the original queries make of them."""
+"""The labelled cases, the unit tests and the data tests on DuckDB, in one build."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 import duckdb
 import pytest
 
 from .cases import AS_OF, Case, Row, cases, readable
-from .conftest import ROOT, Project
+from .conftest import Project
 from .test_addresses import scope_of
 
 CASES = cases()
@@ -50,7 +50,7 @@ def project(
         case.write(folder)
     project = new_project(folder)
     project.stage()
-    project.dbt("run", as_of=AS_OF.isoformat())
+    project.dbt("build", as_of=AS_OF.isoformat())
     return project
 
 
@@ -71,12 +71,13 @@ def rows_of(project: Project) -> Callable[[str], list[Row]]:
     return rows
 
 
-def test_coverage_counts_what_the_cases_hide(project: Project) -> None:
+def test_coverage_counts_what_the_cases_hide(project: Project, tmp_path: Path) -> None:
     """From the cases' records, in Python; the window reaches back from today."""
     models = ["eni_health", "failed_files", "admin_exposure_coverage"]
     days = (datetime.now(UTC).date() - AS_OF).days + 30
-    project.dbt("run", "--select", *models, lookback_days=days)
-    (coverage,) = project.rows("admin_exposure_coverage", "as_of")
+    copied = project.copy(tmp_path)
+    copied.dbt("run", "--select", *models, lookback_days=days)
+    (coverage,) = copied.rows("admin_exposure_coverage", "as_of")
     records = [r for case in CASES for file in case.files.values() for r in file]
     in_time = [r for r in records if 1_356_998_400 <= r.get("start", 0) < 2**31]
     assert coverage["records"] == sum("tgw_id" not in r for r in in_time)
@@ -133,69 +134,6 @@ def hops(record: Row) -> int:
         end not in (None, real)
         for end, real in zip(ends, real_ends(record), strict=True)
     )
-
-
-ORIGINALS = {
-    "administrative_ports": ["internal_addr", "external_addr", "port"],
-    "talkers_by_destination": ["dstaddr", "total_bytes"],
-    "talkers_by_source": ["srcaddr", "total_bytes"],
-    "talkers_by_interface": ["interface_id", "total_bytes"],
-}
-TITLES = ("exposed", "bytes to", "bytes from", "bytes at")
-TALKERS = (
-    "select talker, sum({}) from int_traffic__daily_endpoint_bytes"
-    " where talker_type = '{}' group by all"
-)
-OURS = {
-    "administrative_ports": "select distinct internal_addr, external_addr, port"
-    " from admin_exposure",
-    "talkers_by_destination": TALKERS.format("bytes_deduplicated", "destination"),
-    "talkers_by_source": TALKERS.format("bytes_deduplicated", "source"),
-    "talkers_by_interface": TALKERS.format("bytes", "interface"),
-}
-DOCUMENT = ROOT / "docs/cases.md"
-HEAD = """# What the original queries answer, case by case
-
-The questions as they are usually put stand in [`analyses/`](../analyses): who exchanged
-accepted traffic on SSH or RDP ports, and which destinations, sources and interfaces
-had most bytes. Each case below is a small flow log with a labelled answer
-(`integration_tests/cases/`). Beside each other: what the original query answers on the
-same files, and what this project answers: `admin_exposure`, the deduplicated bytes of
-addresses, and the bytes of interfaces. A test writes this document and compares it.
-"""
-
-
-def test_the_document_shows_what_the_original_queries_answer(project: Project) -> None:
-    """`UPDATE_GOLDEN=1` writes it for a new review."""
-    project.dbt("compile", "--select", "path:analyses", as_of=AS_OF.isoformat())
-    answers: dict[str, dict[str, list[tuple[Any, ...]]]] = {"theirs": {}, "ours": {}}
-    for analysis, columns in ORIGINALS.items():
-        folder = project.target / "compiled/vpc_flow_logs/analyses"
-        query = (folder / f"{analysis}.sql").read_text().replace("limit 10", "")
-        answers["theirs"][analysis] = project.query(
-            f"select {', '.join(columns)} from ({query}) order by all"
-        )
-        answers["ours"][analysis] = project.query(f"{OURS[analysis]} order by all")
-    text = HEAD
-    for case in CASES:
-        text += f"\n## {case.name}\n\n{case.reason}\n\n"
-        text += "| | original query | this project |\n|---|---|---|\n"
-        for title, analysis in zip(TITLES, ORIGINALS, strict=True):
-            cells = [
-                [row for row in answers[whose][analysis] if row[0] in case.words()]
-                for whose in ("theirs", "ours")
-            ]
-            shown = ("<br>".join(map(as_text, cell)) or "none" for cell in cells)
-            text += f"| {title} | {' | '.join(shown)} |\n"
-    if os.environ.get("UPDATE_GOLDEN"):
-        DOCUMENT.write_text(text)
-    assert text == DOCUMENT.read_text()
-
-
-def as_text(row: tuple[Any, ...]) -> str:
-    if len(row) == 2:
-        return f"{row[0]}: {row[1]}"
-    return f"{row[0]} port {row[2]}, by {row[1]}"
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)

@@ -1,4 +1,4 @@
-"""Health as data: what was planted is reported, exactly, and told by tests."""
+"""Health as data: models and tests report exactly the incidents of the sample."""
 
 from __future__ import annotations
 
@@ -79,9 +79,8 @@ def project(
 
 @pytest.fixture
 def copied(project: Project, tmp_path: Path) -> Project:
-    """The built project, to be changed."""
-    shutil.copy(project.database, tmp_path / "flow.duckdb")
-    return Project(tmp_path / "flow.duckdb", project.location, project.target)
+    """The project on a database that a test may change."""
+    return project.copy(tmp_path)
 
 
 def assert_planted(query: Query, truth: dict[str, Rows]) -> None:
@@ -297,22 +296,26 @@ def test_source_freshness_tells_late_from_broken(
 
 
 def test_late_warns_and_broken_fails(copied: Project) -> None:
-    """Each test tells its own trouble, with the severity that the table promises."""
-    health = ("build", "--select", "path:models/marts/operations", "tag:health")
-    printed = copied.dbt(*health, **AS_OF)
+    """Each test finds its own trouble, with the severity that the table promises."""
+    selected = ("path:models/marts/operations", "tag:health")
+    printed = copied.dbt("test", "--select", *selected, **AS_OF)
     assert "WARN 1 assert_no_new_delivery_gaps" in printed
     assert "WARN 3 assert_no_file_failed" in printed
     assert "PASS flow_logs_are_not_late" in printed
     assert "PASS assert_files_still_arrive" in printed
     assert "PASS few_records_are_skipdata" in printed
 
-    printed = copied.dbt(*health, as_of="2026-04-01", skipdata_warn_share=0.0001)
+    late = {"as_of": "2026-04-01", "skipdata_warn_share": 0.0001}
+    printed = copied.dbt("build", "--select", *selected, **late)
     assert "WARN 7 flow_logs_are_not_late" in printed
     assert "WARN 2 few_records_are_skipdata" in printed
 
     # All files were loaded before now, so no hours ago is too long ago.
     printed = copied.dbt(
-        *health, exit_code=1, lookback_days=10_000, stopped_after_hours=0
+        *("test", "--select", "assert_files_still_arrive"),
+        exit_code=1,
+        lookback_days=10_000,
+        stopped_after_hours=0,
     )
     assert "FAIL 1 assert_files_still_arrive" in printed
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -32,11 +33,10 @@ Query = Callable[[str], list[tuple[Any, ...]]]
 
 
 @pytest.fixture
-def copied(built: Project, sample: Path, tmp_path: Path) -> Project:
-    """A built project that a test may change, and a folder for more files."""
-    shutil.copy(built.database, tmp_path / "flow.duckdb")
+def project(copied: Project, sample: Path, tmp_path: Path) -> Project:
+    """The built project and a folder of its own for more files."""
     shutil.copytree(sample / "AWSLogs", tmp_path / "logs" / "AWSLogs")
-    return Project(tmp_path / "flow.duckdb", tmp_path / "logs", built.target)
+    return replace(copied, location=tmp_path / "logs")
 
 
 def days_of(query: Query, relation: str, column: str) -> dict[date, int]:
@@ -63,34 +63,34 @@ def rollups(query: Query) -> dict[str, list[tuple[Any, ...]]]:
 
 
 def test_trimming_removes_whole_days_and_no_answer(
-    copied: Project, tmp_path: Path
+    project: Project, tmp_path: Path
 ) -> None:
-    copied.dbt("run", "--select", "path:models/marts", **WINDOW)
-    marts = {mart: copied.rows(mart, by) for mart, by in MARTS.items()}
-    landed = days_of(copied.query, "landing.flow_logs", '"start"')
-    before = rollups(copied.query)
+    project.dbt("run", "--select", "path:models/marts", **WINDOW)
+    marts = {mart: project.rows(mart, by) for mart, by in MARTS.items()}
+    landed = days_of(project.query, "landing.flow_logs", '"start"')
+    before = rollups(project.query)
     old = sum(count for day, count in landed.items() if day < LANDING_FROM)
     assert old
     assert min(landed) < ROLLUPS_FROM
 
     # Without a word of consent it only says what it would do.
-    printed = copied.dbt("run-operation", "trim_history", **WINDOW, **RETENTION)
+    printed = project.dbt("run-operation", "trim_history", **WINDOW, **RETENTION)
     assert f'"flow_logs": {old} rows before {LANDING_FROM} would be removed' in printed
     assert "Nothing was removed" in printed
-    assert days_of(copied.query, "landing.flow_logs", '"start"') == landed
+    assert days_of(project.query, "landing.flow_logs", '"start"') == landed
 
-    copied.dbt("run-operation", "trim_history", *CONFIRMED, **WINDOW, **RETENTION)
-    assert days_of(copied.query, "landing.flow_logs", '"start"') == {
+    project.dbt("run-operation", "trim_history", *CONFIRMED, **WINDOW, **RETENTION)
+    assert days_of(project.query, "landing.flow_logs", '"start"') == {
         day: count for day, count in landed.items() if day >= LANDING_FROM
     }
     trimmed = {
         rollup: [row for row in rows if row[0] >= ROLLUPS_FROM]
         for rollup, rows in before.items()
     }
-    assert rollups(copied.query) == trimmed
+    assert rollups(project.query) == trimmed
 
     # Trimmed files are not loaded again.
-    assert "Nothing new" in copied.stage()
+    assert "Nothing new" in project.stage()
 
     # A file that comes late, of a trimmed day and a kept one: the trimmed day's sums
     # know more than what came late, and stay.
@@ -107,12 +107,12 @@ def test_trimming_removes_whole_days_and_no_answer(
         bytes=[7, 11],
         start=noons,
     )
-    assert "1 loaded" in copied.stage()
-    printed = copied.dbt("run", **WINDOW)
+    assert "1 loaded" in project.stage()
+    printed = project.dbt("run", **WINDOW)
     left_alone = f"leaves trimmed days as they are: {LANDING_FROM - timedelta(days=1)}"
     for reads_records in ROLLUPS[1:4]:
         assert f"{reads_records} {left_alone}" in printed
-    after = rollups(copied.query)
+    after = rollups(project.query)
     new = {
         rollup: sorted(set(rows) - set(trimmed[rollup]))
         for rollup, rows in after.items()
@@ -132,21 +132,21 @@ def test_trimming_removes_whole_days_and_no_answer(
 
     # Without that file, the marts are what they were.
     for mart, order_by in MARTS.items():
-        assert copied.rows(mart, order_by) == marts[mart], mart
+        assert project.rows(mart, order_by) == marts[mart], mart
 
 
-def test_a_retention_shorter_than_the_window_is_an_error(copied: Project) -> None:
+def test_a_retention_shorter_than_the_window_is_an_error(project: Project) -> None:
     for name, words, exit_code in (
         ("landing_retention_days", ("run", "--select", "admin_exposure"), 2),
         ("rollup_retention_days", ("run-operation", "trim_history", *CONFIRMED), 1),
     ):
         settings: dict[str, Any] = {name: 29, "as_of": END_DATE.isoformat()}
-        printed = copied.dbt(*words, exit_code=exit_code, **settings)
+        printed = project.dbt(*words, exit_code=exit_code, **settings)
         assert f"{name} is 29, below lookback_days, which is 30" in printed
 
 
-def test_without_a_retention_all_is_kept(copied: Project) -> None:
-    printed = copied.dbt("run-operation", "trim_history", *CONFIRMED)
+def test_without_a_retention_all_is_kept(project: Project) -> None:
+    printed = project.dbt("run-operation", "trim_history", *CONFIRMED)
     assert "all is kept" in printed
 
 

@@ -10,7 +10,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from .conftest import END_DATE, ROOT, Project
+from .conftest import AS_OF, ROOT, Project
 from .test_addresses import scope_of
 
 MARTS = {
@@ -254,16 +254,14 @@ def test_new_files_change_the_answers_as_a_full_build_would(
             target.parent.mkdir(parents=True, exist_ok=True)
             shutil.copy(file, target)
         printed = project.stage()
-        project.dbt("run", as_of=END_DATE.isoformat())
+        project.dbt("run", **AS_OF)
     assert f"Nothing new in {len(files)} files" in printed
     assert_marts_equal(project, truth)
 
 
-def test_the_window_is_whole_utc_days(built: Project, tmp_path: Path) -> None:
-    """`as_of` at a month's start and no look-back: that day's records and no others."""
-    copy = Project(tmp_path / "flow.duckdb", built.location, built.target)
-    shutil.copy(built.database, copy.database)
-    copy.dbt(
+def test_the_window_is_whole_utc_days(copied: Project) -> None:
+    """`as_of` at a month's end and one day of look-back: two days and no others."""
+    copied.dbt(
         "run",
         "--select",
         "top_talkers_by_source",
@@ -271,8 +269,8 @@ def test_the_window_is_whole_utc_days(built: Project, tmp_path: Path) -> None:
         lookback_days=1,
         top_n=1_000_000,
     )
-    marts = copy.query("select srcaddr, total_bytes from top_talkers_by_source")
-    plain = copy.query(
+    marts = copied.query("select srcaddr, total_bytes from top_talkers_by_source")
+    plain = copied.query(
         "select srcaddr, sum(bytes) from flow_records"
         " where action = 'ACCEPT' and srcaddr is not null and bytes is not null"
         " and started_at >= timestamp '2026-03-28'"
@@ -291,16 +289,14 @@ def test_the_original_questions_run_as_they_are(built: Project) -> None:
         assert built.query((compiled / question).read_text()), question
 
 
-def test_a_broken_model_fails_the_comparison(
-    built: Project, truth: dict[str, Any], tmp_path: Path
+def test_a_wrong_mart_fails_the_comparison(
+    copied: Project, truth: dict[str, Any]
 ) -> None:
     """The comparison itself can fail: one byte more, and it does."""
-    copy = Project(tmp_path / "flow.duckdb", built.location, built.target)
-    shutil.copy(built.database, copy.database)
-    with duckdb.connect(str(copy.database)) as connection:
+    with duckdb.connect(str(copied.database)) as connection:
         connection.execute(
             "update top_talkers_by_source set total_bytes = total_bytes + 1"
             " where rank = 10"
         )
     with pytest.raises(AssertionError, match="top_talkers_by_source"):
-        assert_marts_equal(copy, truth)
+        assert_marts_equal(copied, truth)

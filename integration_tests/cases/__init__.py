@@ -12,6 +12,7 @@ logged, and `expect` the rows of models that speak of it, with the columns that 
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -98,16 +99,19 @@ class Case:
 
 def cases() -> list[Case]:
     """All cases, in the order of the files."""
-    return [_case(number, text) for number, text in enumerate(_texts(), start=1)]
+    return [_case(number, text) for number, text in numbered_texts()]
 
 
-def _texts() -> Iterator[str]:
-    for path in sorted(Path(__file__).parent.glob("*.yml")):
-        yield from re.split(r"^(?=- case:)", path.read_text(), flags=re.M)[1:]
+def numbered_texts() -> Iterator[tuple[int, str]]:
+    """The text of each case, with its number in place of `<n>`."""
+    texts = (path.read_text() for path in sorted(Path(__file__).parent.glob("*.yml")))
+    split = (re.split(r"^(?=- case:)", text, flags=re.M)[1:] for text in texts)
+    for number, text in enumerate(itertools.chain(*split), start=1):
+        yield number, text.replace("<n>", str(number))
 
 
 def _case(number: int, text: str) -> Case:
-    (raw,) = yaml.safe_load(text.replace("<n>", str(number)))
+    (raw,) = yaml.safe_load(text)
     if "files" in raw:
         files = {
             FILE_NAME.format(flow_log): [_record(line) for line in lines]

@@ -1,0 +1,83 @@
+"""What every forked dbt command starts with: dbt imported, the project parsed.
+
+`processes` loads this module into the process that it forks commands from.
+"""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import boto3  # noqa: F401
+import dbt.adapters.snowflake
+import dbt.task.build
+import dbt.task.docs.generate
+import dbt.task.freshness
+import dbt.task.run_operation
+import dbt.task.show  # noqa: F401
+import yaml
+from dbt.cli.main import dbtRunner
+from dbt.contracts.graph.manifest import Manifest
+
+ROOT = Path(__file__).parent.parent
+
+#: The variables whose values dbt reads while it parses.
+READ_BY_PARSING = {
+    name
+    for path in [*ROOT.glob("models/**/*.yml"), *ROOT.glob("models/**/*.sql")]
+    for line in path.read_text().splitlines()
+    if path.suffix == ".yml" or "config(" in line
+    for name in re.findall(r"var\('(\w+)'", line)
+}
+
+
+def parse() -> Manifest | None:
+    """Parse for the local target, as if the files were in no folder yet.
+
+    Returns:
+        None if the project does not parse. The commands parse it again and print why.
+    """
+    scratch = Path(tempfile.mkdtemp())
+    shutil.copy(ROOT / "profiles.yml.example", scratch / "profiles.yml")
+    places = [
+        *("--project-dir", str(ROOT), "--profiles-dir", str(scratch)),
+        *("--target-path", str(scratch), "--log-path", str(scratch)),
+    ]
+    os.environ["VPC_FLOW_DUCKDB_PATH"] = "flow.duckdb"
+    result = dbtRunner().invoke(["--quiet", "parse", "--target", "local", *places])
+    shutil.rmtree(scratch)
+    return result.result if isinstance(result.result, Manifest) else None
+
+
+def manifest_for(
+    words: Sequence[str], environment: Mapping[str, str]
+) -> Manifest | None:
+    """Return what a command would parse, or None where it must parse itself.
+
+    Args:
+        words: The command and its options.
+        environment: The command's environment.
+    """
+    given = words[words.index("--vars") + 1] if "--vars" in words else "{}"
+    if (
+        not MANIFEST
+        or {"parse", "docs", "--target", "--no-partial-parse"} & set(words)
+        or READ_BY_PARSING & set(yaml.safe_load(given))
+        or Path(environment["VPC_FLOW_DUCKDB_PATH"]).name != "flow.duckdb"
+    ):
+        return None
+    for source in MANIFEST.sources.values():
+        if source.external:
+            source.external.location = environment["VPC_FLOW_LOGS_LOCATION"]
+    return MANIFEST
+
+
+MANIFEST = parse()
+# The commands share this memory, and need not search it for garbage.
+gc.collect()
+gc.freeze()
