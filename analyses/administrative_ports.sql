@@ -2,6 +2,8 @@
    on SSH or RDP ports? Compare it with the mart `admin_exposure`: this one also counts
    traffic between two private addresses, a NAT gateway that took 3389 as its own port,
    and other protocols than TCP and UDP. #}
+{{ config(enabled=project_name == 'vpc_flow_logs') }}
+
 with
 
 records as (
@@ -11,7 +13,7 @@ records as (
         dstaddr,
         srcport,
         dstport
-    from {{ ref('stg_vpc_flow__flow_logs') }}
+    from {{ ref('vpc_flow_logs', 'stg_vpc_flow__flow_logs') }}
     where action = 'ACCEPT'
 
 ),
@@ -23,7 +25,7 @@ replies as (
         dstaddr as external_addr,
         srcport as port
     from records
-    where srcport in (22, 3389) and {{ ipv4_is_internal('srcaddr') }}
+    where srcport in (22, 3389) and {{ vpc_flow_logs.ipv4_is_internal('srcaddr') }}
 
 ),
 
@@ -34,7 +36,7 @@ requests as (
         srcaddr as external_addr,
         dstport as port
     from records
-    where dstport in (22, 3389) and {{ ipv4_is_internal('dstaddr') }}
+    where dstport in (22, 3389) and {{ vpc_flow_logs.ipv4_is_internal('dstaddr') }}
 
 ),
 

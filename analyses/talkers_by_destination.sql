@@ -1,5 +1,7 @@
 {# Which destination addresses received most? All of landing, whatever the day; the mart
    `top_talkers_by_destination` looks at the last `lookback_days`. #}
+{{ config(enabled=project_name == 'vpc_flow_logs') }}
+
 with
 
 records as (
@@ -8,7 +10,7 @@ records as (
         dstaddr,
         bytes,
         packets
-    from {{ ref('stg_vpc_flow__flow_logs') }}
+    from {{ ref('vpc_flow_logs', 'stg_vpc_flow__flow_logs') }}
     where action = 'ACCEPT' and dstaddr is not null and bytes is not null
 
 ),

@@ -1,5 +1,7 @@
 {# Which source addresses sent most? All of landing, whatever the day; the mart
    `top_talkers_by_source` looks at the last `lookback_days`. #}
+{{ config(enabled=project_name == 'vpc_flow_logs') }}
+
 with
 
 records as (
@@ -8,7 +10,7 @@ records as (
         srcaddr,
         bytes,
         packets
-    from {{ ref('stg_vpc_flow__flow_logs') }}
+    from {{ ref('vpc_flow_logs', 'stg_vpc_flow__flow_logs') }}
     where action = 'ACCEPT' and srcaddr is not null and bytes is not null
 
 ),

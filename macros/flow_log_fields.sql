@@ -109,8 +109,10 @@
 {%- endmacro %}
 
 
-{# The names of the fields that the landing table holds now; none before staging. #}
+{# The names of the fields that the landing table holds now; none before staging, when
+   nothing can be built. #}
 {% macro landed_fields(landing) -%}
+    {%- do vpc_flow_logs.refuse_before_staging() if execute and flags.WHICH in ('build', 'run') -%}
     {{ return(adapter.dispatch('landed_fields', 'vpc_flow_logs')(landing)) }}
 {%- endmacro %}
 

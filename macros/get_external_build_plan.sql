@@ -1,6 +1,12 @@
 {# What `dbt run-operation stage_external_sources` runs on DuckDB: one call of the
    loader in plugins/flow_log_loader, which loads every file that is not loaded yet. #}
 {% macro duckdb__get_external_build_plan(source_node) %}
+    {% set other = vpc_flow_logs.other_build_plan(
+        source_node, dbt_external_tables.default__get_external_build_plan
+    ) %}
+    {% if other is not none %}
+        {% do return(other) %}
+    {% endif %}
     {% do vpc_flow_logs.refuse_destructive_staging(source_node) %}
     {% set fields = {} %}
     {% for field in vpc_flow_logs.flow_log_fields() %}

@@ -1,49 +1,68 @@
-{# Runs before a build and stops it where it would lose rows, or mix answers built
-   under different settings. #}
+{# Runs before each command (on-run-start). It stops a build that would lose rows or mix
+   rows built with different variables. Commands that select no model of this package
+   pass: a project that installs it builds its own models as before. #}
 {% macro guard_build() %}
     {% if execute and flags.WHICH in ('build', 'run') %}
-        {% do vpc_flow_logs.refuse_before_staging() %}
-        {% do vpc_flow_logs.refuse_short_retention() %}
-        {% if not flags.FULL_REFRESH %}
-            {% do vpc_flow_logs.refuse_changed_settings() %}
-        {% elif not var('allow_destructive_refresh') %}
-            {% do vpc_flow_logs.refuse_full_refresh() %}
+        {% set ours = [] %}
+        {% set others = [] %}
+        {% for id in selected_resources if id.startswith('model.') %}
+            {% set node = graph.nodes[id] %}
+            {% do (ours if node.package_name == 'vpc_flow_logs' else others).append(node) %}
+        {% endfor %}
+        {% if ours %}
+            {# Beside other models it is the staging view that reports this. #}
+            {% do vpc_flow_logs.refuse_before_staging() if not others %}
+            {% do vpc_flow_logs.refuse_short_retention() %}
+            {% if not flags.FULL_REFRESH %}
+                {% do vpc_flow_logs.refuse_changed_settings() %}
+            {% elif not var('allow_destructive_refresh') %}
+                {% do vpc_flow_logs.refuse_full_refresh(ours) %}
+            {% endif %}
         {% endif %}
     {% endif %}
+    {{ vpc_flow_logs.no_sql() }}
 {% endmacro %}
 
 
+{# What a hook without SQL renders. dbt 1 skips an empty hook, dbt 2 would send it. #}
+{% macro no_sql() %}
+    {{ 'select 1' if not dbt_version.startswith('1.') }}
+{% endmacro %}
+
+
+{# Stops a build while there is no landing table. #}
 {% macro refuse_before_staging() %}
-    {% set node = graph.sources['source.vpc_flow_logs.vpc_flow.flow_logs'] %}
+    {% set node = vpc_flow_logs.landing_node() %}
     {% if not adapter.get_relation(node.database, node.schema, node.identifier) %}
         {% do exceptions.raise_compiler_error(
             node.relation_name ~ ' does not exist yet. Run this first:'
-            ~ ' dbt run-operation stage_external_sources'
+            ~ ' dbt run-operation ' ~ vpc_flow_logs.staging_command()
         ) %}
     {% endif %}
 {% endmacro %}
 
 
-{% macro refuse_full_refresh() %}
+{# Stops --full-refresh of models that keep rows longer than landing does. A model with
+   `full_refresh: false` ignores the option. #}
+{% macro refuse_full_refresh(models) %}
     {% set guarded = [] %}
-    {% for id in selected_resources if id in graph.nodes %}
-        {% set node = graph.nodes[id] %}
-        {% if node.config.get('meta', {}).get('refuses_full_refresh') %}
-            {% do guarded.append(node.name) %}
-        {% endif %}
+    {% for node in models
+        if node.config.meta.get('refuses_full_refresh')
+        and node.config.get('full_refresh') is not false %}
+        {% do guarded.append(node.name) %}
     {% endfor %}
     {% if guarded %}
         {% do exceptions.raise_compiler_error(
-            '--full-refresh would build ' ~ guarded | sort | join(', ') ~ ' anew from'
-            ~ ' what landing holds now: days whose records were removed from it would'
-            ~ ' be lost. If that is what you want, add --vars'
-            ~ " 'allow_destructive_refresh: true'."
+            '--full-refresh would rebuild ' ~ guarded | sort | join(', ') ~ ' from what'
+            ~ ' landing holds now. Days that were removed from landing would be lost. To'
+            ~ " rebuild anyway, add --vars 'allow_destructive_refresh: true'. See"
+            ~ ' docs/upgrading.md.'
         ) %}
     {% endif %}
 {% endmacro %}
 
 
-{# The variables that are baked into rows, as text to keep beside them. #}
+{# The variables that rows depend on, as JSON to keep beside the rows. #}
 {% macro build_settings() %}
     {% do return(tojson({
         'admin_ports': var('admin_ports') | sort,
@@ -53,21 +72,20 @@
 {% endmacro %}
 
 
+{# Stops a build with other variables than those that the rollups were built with. #}
 {% macro refuse_changed_settings() %}
-    {% set node = graph.nodes[
-        'model.vpc_flow_logs.int_traffic__daily_admin_flows'
-    ] %}
-    {% set rollup = adapter.get_relation(node.database, node.schema, node.alias) %}
-    {% if rollup is not none %}
+    {% set node = graph.nodes.get('model.vpc_flow_logs.int_traffic__daily_admin_flows') %}
+    {% set rollup = adapter.get_relation(node.database, node.schema, node.alias) if node %}
+    {% if rollup %}
         {% set build_settings = run_query(
             'select distinct build_settings from ' ~ rollup
         ).columns[0].values() %}
         {% for settings in build_settings if settings != vpc_flow_logs.build_settings() %}
             {% do exceptions.raise_compiler_error(
-                'The rollups were built under ' ~ settings ~ ', this run is under '
-                ~ vpc_flow_logs.build_settings() ~ '. Go back to those variables, or rebuild with:'
-                ~ " dbt build --full-refresh --vars '{allow_destructive_refresh: true}'"
-                ~ ' and the new variables.'
+                'The rollups were built with ' ~ settings ~ ', but this run has '
+                ~ vpc_flow_logs.build_settings() ~ '. Set the variables back, or rebuild'
+                ~ " with: dbt build --full-refresh --vars '{allow_destructive_refresh:"
+                ~ " true}' and the new variables. See docs/upgrading.md."
             ) %}
         {% endfor %}
     {% endif %}

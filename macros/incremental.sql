@@ -179,34 +179,11 @@
 {%- endmacro %}
 
 
-{# Lays the rows of a rollup day after day: at first it is made in no order, and later
-   runs append the days they touch. So what reads or replaces a few days finds them in a
-   few places. #}
+{# Sorts a rollup by day when it is built, so that reads and replacements touch few row
+   groups. Later runs append the days that changed. #}
 {% macro order_by_days() -%}
-    {{ return(adapter.dispatch('order_by_days', 'vpc_flow_logs')()) }}
+    {{ 'order by started_date' if not is_incremental() }}
 {%- endmacro %}
-
-{# Done by reorder_by_days. #}
-{% macro duckdb__order_by_days() -%}
-{%- endmacro %}
-
-{% macro snowflake__order_by_days() -%}
-    order by started_date
-{%- endmacro %}
-
-
-{# The same on DuckDB, after the commit of the rollup: a statement of its own, because a
-   sort that is forced to use the disk needs more memory, not less. A run that ends before
-   it leaves the same rows. The space of the rows as they were is free for the next rollup
-   from the checkpoint on. #}
-{% macro reorder_by_days() %}
-    {% if target.type == 'duckdb' and not is_incremental() %}
-        set debug_force_external = false;
-        create or replace table {{ this }} as from {{ this }} order by started_date;
-        set debug_force_external = true;
-        checkpoint
-    {% endif %}
-{% endmacro %}
 
 
 {# A load time as a literal: an instant, whatever zone the session is in. #}

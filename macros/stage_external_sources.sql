@@ -1,25 +1,70 @@
-{# The command of dbt_external_tables, and then a look at whether it worked: that the
-   package has nothing to do proves nothing. #}
+{# The command of dbt_external_tables. Afterwards it checks that the pipe runs: a plan
+   without a statement doesn't prove that. #}
 {% macro stage_external_sources(select=none) %}
+    {% do vpc_flow_logs.require_dispatch() %}
     {% if target.type == 'snowflake' and var('setup_role') %}
-        {# The loader must own table and pipe, whoever stages first. #}
+        {# The loader role must own the table and the pipe, whoever stages first. #}
         {% do run_query('use role ' ~ vpc_flow_logs.loader_role()) %}
     {% endif %}
     {% do dbt_external_tables.stage_external_sources(select) %}
-    {% for node in graph.sources.values() if node.external %}
-        {% do vpc_flow_logs.verify_staging(node) %}
-    {% endfor %}
+    {% if not select or modules.re.search('(^| )vpc_flow([. ]|$)', select) %}
+        {% do vpc_flow_logs.verify_staging(vpc_flow_logs.landing_node()) %}
+    {% endif %}
 {% endmacro %}
 
 
+{# The command of this project or, in a project that installs it, the command there. #}
+{% macro staging_command() %}
+    {% do return(
+        'stage_external_sources' if project_name == 'vpc_flow_logs'
+        else "vpc_flow_logs.stage_external_sources --args '{select: vpc_flow}'"
+    ) %}
+{% endmacro %}
+
+
+{# The source table that all models read. #}
+{% macro landing_node() %}
+    {% do return(graph.sources['source.vpc_flow_logs.vpc_flow.flow_logs']) %}
+{% endmacro %}
+
+
+{# Stops where dbt_external_tables would not find the plans of this package. #}
+{% macro require_dispatch() %}
+    {% set plan = adapter.dispatch('get_external_build_plan', 'dbt_external_tables') %}
+    {% if plan.macro.package_name == 'dbt_external_tables' %}
+        {% do exceptions.raise_compiler_error(
+            'dbt_project.yml must name vpc_flow_logs under dispatch. See docs/install.md.'
+        ) %}
+    {% endif %}
+{% endmacro %}
+
+
+{# The plan for a source that the calling plan is not made for; none if it is. A source of
+   the project that installs this package gets the plan of dbt_external_tables. Ours is
+   skipped where the command of dbt_external_tables was called instead of this package's:
+   the variables of this package are not defined there. #}
+{% macro other_build_plan(source_node, package_plan) %}
+    {% if source_node.package_name != 'vpc_flow_logs' %}
+        {% do return(package_plan(source_node)) %}
+    {% elif var('allow_destructive_refresh', none) is none %}
+        {% do log(
+            source_node.relation_name ~ ' is left out. Its command is: dbt run-operation '
+            ~ vpc_flow_logs.staging_command(), info=true
+        ) %}
+        {% do return([]) %}
+    {% endif %}
+    {% do return(none) %}
+{% endmacro %}
+
+
+{# Stops or warns where staging leaves something that loads no files. #}
 {% macro verify_staging(source_node) %}
     {{ return(adapter.dispatch('verify_staging', 'vpc_flow_logs')(source_node)) }}
 {% endmacro %}
 
-{# The loader has raised whatever there was. #}
+{# The loader has reported every error. #}
 {% macro duckdb__verify_staging(source_node) %}
 {% endmacro %}
-
 
 {% macro snowflake__verify_staging(source_node) %}
     {% set pipe = vpc_flow_logs.find_object(
@@ -39,16 +84,16 @@
     {% endif %}
     {% set state = vpc_flow_logs.pipe_state(source_node.relation_name).get('executionState') %}
     {% if state != 'RUNNING' %}
-        {# Someone may want it so; or a full refresh stopped before its first step. #}
+        {# Somebody paused it, or a full refresh stopped before its first step. #}
         {% do exceptions.warn(
             'The pipe ' ~ source_node.relation_name ~ ' is ' ~ state ~ ' and loads'
-            ~ ' nothing. If it is to go on: alter pipe ' ~ source_node.relation_name
+            ~ ' nothing. To resume it: alter pipe ' ~ source_node.relation_name
             ~ ' set pipe_execution_paused = false'
         ) %}
         {% do return(none) %}
     {% endif %}
     {% do log(
-        'The pipe ' ~ source_node.relation_name ~ ' loads what '
+        'The pipe ' ~ source_node.relation_name ~ ' loads the files that '
         ~ (channel or 'the REST endpoint') ~ ' announces', info=true
     ) %}
 {% endmacro %}

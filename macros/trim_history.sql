@@ -52,7 +52,7 @@
     {% set rollups_before = vpc_flow_logs.first_kept_day(var('rollup_retention_days')) %}
 
     {% if landing_before is not none %}
-        {% set node = graph.sources['source.vpc_flow_logs.vpc_flow.flow_logs'] %}
+        {% set node = vpc_flow_logs.landing_node() %}
         {% set landing = adapter.get_relation(
             node.database, node.schema, node.identifier
         ) %}
@@ -124,7 +124,7 @@
 
 {# Where trims are noted: beside the landing table. #}
 {% macro trims_table() %}
-    {% set node = graph.sources['source.vpc_flow_logs.vpc_flow.flow_logs'] %}
+    {% set node = vpc_flow_logs.landing_node() %}
     {% do return(api.Relation.create(
         database=node.database, schema=node.schema, identifier='trims', type='table'
     )) %}

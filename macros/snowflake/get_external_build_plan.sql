@@ -6,6 +6,12 @@
    while it does not, and before there was a pipe, COPY loads them: COPY and Snowpipe
    keep separate histories, so a COPY later would load the pipe's files again. #}
 {% macro snowflake__get_external_build_plan(source_node) %}
+    {% set other = vpc_flow_logs.other_build_plan(
+        source_node, dbt_external_tables.snowflake__get_external_build_plan
+    ) %}
+    {% if other is not none %}
+        {% do return(other) %}
+    {% endif %}
     {% do vpc_flow_logs.refuse_destructive_staging(source_node) %}
     {% set landing = source_node.relation_name %}
     {% set state = vpc_flow_logs.landing_state(source_node) %}

@@ -1,5 +1,5 @@
-{# Fails unless Snowpipe loads what events announce: the pipe may be paused, or its
-   stage, table or privileges may be gone. #}
+{# Fails unless Snowpipe loads the files that events announce: the pipe may be paused, or
+   its stage, table or privileges may be missing. The pipe has the landing table's name. #}
 {{ config(tags=['health']) }}
 
 with
@@ -9,7 +9,7 @@ pipe as (
     select
         cast(
             parse_json(
-                system$pipe_status({{ vpc_flow_logs.text_literal(vpc_flow_logs.flow_logs_pipe()) }})
+                system$pipe_status('{{ source('vpc_flow', 'flow_logs') }}')
             )['executionState'] as varchar
         ) as execution_state
 

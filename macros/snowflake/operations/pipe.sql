@@ -39,7 +39,7 @@
     {% do vpc_flow_logs.start_operation('load_errors', vpc_flow_logs.loader_role() ~ ' or ' ~ vpc_flow_logs.transformer_role()) %}
     {% set table = vpc_flow_logs.landing_table() %}
     {% do vpc_flow_logs.require_object('tables', table, 'dbt run-operation stage_external_sources') %}
-    {% set node = graph.sources['source.vpc_flow_logs.vpc_flow.flow_logs'] %}
+    {% set node = vpc_flow_logs.landing_node() %}
     {% set sql %}
         select
             last_load_time,

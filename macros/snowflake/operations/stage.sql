@@ -79,7 +79,7 @@
    and no load history that counts learns of it. #}
 {% macro trial_copy(path) %}
     {% do vpc_flow_logs.start_operation('trial_copy', vpc_flow_logs.loader_role()) %}
-    {% set node = graph.sources['source.vpc_flow_logs.vpc_flow.flow_logs'] %}
+    {% set node = vpc_flow_logs.landing_node() %}
     {% set trial = node.relation_name ~ '_trial' %}
     {% do run_query(
         'create or replace temporary table ' ~ trial ~ ' like ' ~ node.relation_name

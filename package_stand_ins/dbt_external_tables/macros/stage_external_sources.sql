@@ -45,3 +45,9 @@
         'Staging external sources is not implemented for ' ~ target.type
     ) %}
 {% endmacro %}
+
+
+{# The package has a plan for Snowflake's external tables; this project needs none. #}
+{% macro snowflake__get_external_build_plan(source_node) %}
+    {{ return(dbt_external_tables.default__get_external_build_plan(source_node)) }}
+{% endmacro %}

@@ -1,0 +1,1 @@
+select * from {{ ref('vpc_flow_logs', 'admin_exposure') }}

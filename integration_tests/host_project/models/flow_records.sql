@@ -1,0 +1,3 @@
+{{ config(materialized='incremental') }}
+
+select {{ var('top_n') }} as id

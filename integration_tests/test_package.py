@@ -1,0 +1,188 @@
+"""The project as a package, in a project whose names collide with its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pytest
+import yaml
+
+from .conftest import ROOT, Project
+from .test_main_job import assert_marts_equal
+
+DBT = Path(sys.executable).with_name("dbt")
+OURS = "vpc_flow_logs"
+SCHEMA = "main_vpc_flow_logs"
+STAGE = "run-operation", "vpc_flow_logs.stage_external_sources"
+STAND_INS = ("dbt_utils", "dbt_external_tables")
+#: Models of both projects.
+SHARED_NAMES = {"flow_records", "malformed_files", "failed_files", "unknown_fields"}
+
+
+@dataclass
+class Host:
+    """A project that installs ours, in a folder of its own.
+
+    dbt is started as people start it, with nothing of this project on its path.
+    """
+
+    folder: Path
+    location: Path
+    before_staging: str = ""
+
+    @classmethod
+    def create(cls, folder: Path, location: Path) -> Host:
+        """Lay out both projects beside each other and run `dbt deps`.
+
+        Our packages come from the stand-ins, or from the real ones below the folder
+        that VPC_FLOW_REAL_PACKAGES names.
+        """
+        real = os.environ.get("VPC_FLOW_REAL_PACKAGES")
+        packages = (
+            [Path(real) / "dbt-utils", Path(real) / "dbt-external-tables"]
+            if real
+            else [ROOT / "package_stand_ins" / name for name in STAND_INS]
+        )
+        ours = folder / OURS
+        for name in ("models", "macros", "tests", "analyses", "assets", "plugins"):
+            shutil.copytree(ROOT / name, ours / name)
+        shutil.copy(ROOT / "dbt_project.yml", ours)
+        local = [{"local": str(package)} for package in packages]
+        (ours / "packages.yml").write_text(yaml.safe_dump({"packages": local}))
+        shutil.copytree(ROOT / "integration_tests/host_project", folder / "host")
+        host = cls(folder / "host", location)
+        example = host.folder / "profiles.yml.example"
+        example.rename(host.folder / "profiles.yml")
+        host.dbt("deps")
+        return host
+
+    def dbt(self, *words: str, exit_code: int = 0) -> str:
+        unset = ("DBT_", "VPC_FLOW_", "PYTHONPATH")
+        run = subprocess.run(
+            [DBT, "--no-use-colors", *words],
+            cwd=self.folder,
+            env={k: v for k, v in os.environ.items() if not k.startswith(unset)}
+            | {"VPC_FLOW_LOGS_LOCATION": str(self.location)},
+            capture_output=True,
+            text=True,
+            timeout=600,
+            check=False,
+        )
+        assert run.returncode == exit_code, run.stdout + run.stderr
+        return run.stdout
+
+    @contextmanager
+    def changed(self, settings: dict[str, Any]) -> Iterator[None]:
+        """Other settings in its dbt_project.yml, for a while."""
+        path = self.folder / "dbt_project.yml"
+        before = path.read_text()
+        path.write_text(yaml.safe_dump(yaml.safe_load(before) | settings))
+        yield
+        path.write_text(before)
+
+    def manifest(self) -> dict[str, Any]:
+        path = self.folder / "target/manifest.json"
+        read: dict[str, Any] = json.loads(path.read_text())
+        return read
+
+    def relations(self) -> set[str]:
+        with duckdb.connect(str(self.folder / "my_project.duckdb")) as connection:
+            rows = connection.execute(
+                "select schema_name || '.' || table_name from duckdb_tables()"
+                " union all select schema_name || '.' || view_name from duckdb_views()"
+                " where not internal"
+            ).fetchall()
+        return {name for (name,) in rows}
+
+
+class Installed(Project):
+    """Our models in the host's database."""
+
+    def rows(self, relation: str, order_by: str) -> list[dict[str, Any]]:
+        return super().rows(f"{SCHEMA}.{relation}", order_by)
+
+
+@pytest.fixture(scope="module")
+def host(tmp_path_factory: pytest.TempPathFactory, sample: Path) -> Host:
+    """Its own models are built; ours fail, since nothing is staged."""
+    host = Host.create(tmp_path_factory.mktemp("installed"), sample)
+    host.before_staging = host.dbt("run", exit_code=1)
+    return host
+
+
+def ours(resources: dict[str, Any]) -> list[dict[str, Any]]:
+    return [node for node in resources.values() if node["package_name"] == OURS]
+
+
+def schemas_of_models(manifest: dict[str, Any]) -> set[str]:
+    nodes = ours(manifest["nodes"])
+    return {node["schema"] for node in nodes if node["resource_type"] == "model"}
+
+
+def test_only_models_tests_and_macros_come_along(host: Host) -> None:
+    manifest = host.manifest()
+    for kind in ("exposures", "groups", "unit_tests"):
+        assert ours(manifest[kind]) == [], kind
+    kinds = {node["resource_type"] for node in ours(manifest["nodes"])}
+    assert kinds == {"model", "test", "operation"}
+    assert schemas_of_models(manifest) == {SCHEMA}
+
+
+def test_both_projects_build_side_by_side(host: Host, truth: dict[str, Any]) -> None:
+    own = {f"main.{name}" for name in SHARED_NAMES}
+    assert host.relations() == own
+    assert "dbt run-operation vpc_flow_logs.stage_external" in host.before_staging
+
+    # For the other external table, dbt_external_tables says that it has no plan.
+    printed = host.dbt(*STAGE, "--args", "{select: shop}", exit_code=1)
+    assert "not implemented" in printed
+    printed = host.dbt(*STAGE, "--args", "{select: vpc_flow}")
+    assert f"({truth['records']:,} records)" in printed
+
+    host.dbt("build")
+    assert host.relations() > own | {f"{SCHEMA}.{name}" for name in SHARED_NAMES}
+    assert_marts_equal(
+        Installed(host.folder / "my_project.duckdb", host.location, host.folder), truth
+    )
+    host.dbt("run", "--full-refresh", "--select", "my_project")
+    printed = host.dbt("run", "--full-refresh", exit_code=2)
+    assert "would rebuild flow_records" in printed
+
+
+def test_the_other_staging_command_leaves_ours_out(host: Host) -> None:
+    other = "run-operation", "dbt_external_tables.stage_external_sources"
+    printed = host.dbt(*other, "--args", "{select: vpc_flow}")
+    assert "dbt run-operation vpc_flow_logs.stage_external_sources" in printed
+
+
+def test_settings_that_a_host_may_have_or_lack(host: Host) -> None:
+    """A full refresh that never applies to our models, and no `dispatch`."""
+    models = {OURS: {"+full_refresh": False}}
+    with host.changed({"models": models, "dispatch": []}):
+        host.dbt("run", "--full-refresh", "--exclude", f"{OURS}.marts")
+        printed = host.dbt(*STAGE, exit_code=1)
+    assert "must name vpc_flow_logs under dispatch" in printed
+
+
+def test_the_host_decides_what_the_schema_is_called(host: Host) -> None:
+    """By a macro of its own, and by its configuration."""
+    macro = host.folder / "macros/generate_schema_name.sql"
+    macro.parent.mkdir()
+    macro.write_text(
+        "{% macro generate_schema_name(custom_schema_name, node) %}"
+        "{{ node.database ~ '_' ~ custom_schema_name }}{% endmacro %}"
+    )
+    with host.changed({"models": {OURS: {"marts": {"+schema": "answers"}}}}):
+        host.dbt("parse", "--target", "snowflake")
+    found = schemas_of_models(host.manifest())
+    assert found == {"analytics_vpc_flow_logs", "analytics_answers"}
