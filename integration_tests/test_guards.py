@@ -26,6 +26,7 @@ def test_a_full_refresh_is_refused_until_it_is_allowed(
     printed = copied.dbt("build", "--full-refresh", exit_code=2, **AS_OF)
     assert "int_traffic__daily_endpoint_bytes" in printed
     assert "allow_destructive_refresh" in printed
+    assert "docs/upgrading.md" in printed
     assert_marts_equal(copied, truth)
     copied.dbt("run", "--full-refresh", allow_destructive_refresh=True, **AS_OF)
     assert_marts_equal(copied, truth)
@@ -63,8 +64,8 @@ def test_other_settings_stop_a_build_and_name_the_command(
 def test_the_named_command_rebuilds_under_the_new_settings(copied: Project) -> None:
     """Port 443 of ours: as the truth would be, by plain SQL over the records.
 
-    The ranges have no names, so the marts' columns of names hold nulls alone; and the
-    unit tests, which are part of a build, hold under any variables.
+    The ranges have no names, so the marts' columns of names have nulls alone. The unit
+    tests hold with any variables.
     """
     settings = {
         "admin_ports": [443],
@@ -76,6 +77,7 @@ def test_the_named_command_rebuilds_under_the_new_settings(copied: Project) -> N
         "allow_destructive_refresh": True,
     }
     copied.dbt("build", "--full-refresh", **settings, **AS_OF)
+    copied.dbt("test", "--select", "test_type:unit", **settings, **AS_OF)
     plain = copied.query(
         """
         select dstaddr, srcaddr, dstport, protocol

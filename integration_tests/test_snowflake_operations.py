@@ -240,7 +240,7 @@ def test_what_is_no_role_or_bucket_is_refused(account: Account) -> None:
         ({"locations": ["https://flow-logs/"]}, "is not a place such as s3://"),
         ({"locations": ["s3://*"]}, "is not a place"),
         ({"locations": []}, "locations is empty"),
-        ({"role_arn": gov, "locations": ["s3gov://x/"]}, "account lies in AWS_US_EAST"),
+        ({"role_arn": gov, "locations": ["s3gov://x/"]}, "account is in AWS_US_EAST"),
         ({"role_arn": gov.replace("us-gov", "cn")}, "s3china:// locations"),
     ):
         printed = account.run("setup_integration", fails=True, **(SETUP | arguments))

@@ -1,5 +1,5 @@
-{# Addresses as SQL expressions. All are total: whatever the text, null included, they
-   give a value and never an error. Each takes SQL expressions of type varchar. #}
+{# Addresses as SQL expressions. Each takes SQL expressions of type varchar and gives a
+   value for any text, or for null, and never an error. #}
 
 
 {# True exactly for text that is an IPv4 address (as Python's `ipaddress.IPv4Address`
@@ -7,7 +7,7 @@
    192.168.0.0/16; false, never null, for everything else. #}
 {% macro ipv4_is_internal(ip) -%}
     {%- set octet = vpc_flow_logs.ipv4_octet_pattern() -%}
-    {#- Several literals, since the UDF is read by people. -#}
+    {#- Several literals, because people read the UDF that is made from this. -#}
     {%- set pattern = [
         '(10[.]' ~ octet,
         '|172[.](1[6-9]|2[0-9]|3[01])',
@@ -28,12 +28,12 @@
 {%- endmacro %}
 
 
-{# The integer that four decimal octets stand for. #}
+{# Four decimal octets as an integer. #}
 {% macro octets_to_integer(octets) -%}
     {{ return(adapter.dispatch('octets_to_integer', 'vpc_flow_logs')(octets)) }}
 {%- endmacro %}
 
-{# Half the time of four calls of split_part; doubles hold integers up to 2^53. #}
+{# Takes half the time of four calls of split_part. Doubles hold integers up to 2^53. #}
 {% macro duckdb__octets_to_integer(octets) -%}
     cast(
         list_inner_product(
@@ -52,8 +52,8 @@
 {%- endmacro %}
 
 
-{# Lower case, and an IPv4 address at the end written as two groups of hexadecimal
-   digits. Null for text without a colon, which is no IPv6 address. #}
+{# An IPv6 address in lower case; an IPv4 address at its end becomes two groups of
+   hexadecimal digits. Null for text without a colon. #}
 {% macro ipv6_colon_form(ip) -%}
     {%- set tail = "split_part(" ~ ip ~ ", ':', -1)" -%}
     {%- set number -%}({{ vpc_flow_logs.ipv4_to_integer(tail) }}){%- endset -%}
@@ -75,13 +75,13 @@
 
 
 {# The address as eight groups of digits, without `::`; null unless it is an IPv6
-   address (RFC 4291, without a zone: `fe80::1%eth0` names an interface of one machine,
-   which no flow log does). `colon_form` is ipv6_colon_form of the address, computed
-   before, because it is read many times. #}
+   address (RFC 4291, without a zone such as in `fe80::1%eth0`, which flow logs don't
+   have). `colon_form` is a column with ipv6_colon_form of the address, because it is
+   read many times. #}
 {% macro ipv6_groups(colon_form) -%}
     {%- set group = vpc_flow_logs.ipv6_group_pattern() -%}
     {%- set some = '(' ~ group ~ '(:' ~ group ~ '){0,6})' -%}
-    {#- A colon stands between two groups, but for those of `::` at either end. -#}
+    {#- Each colon separates two groups, except in a `::` at either end. -#}
     {%- set missing -%}
         8 - (length({{ colon_form }}) - length(replace({{ colon_form }}, ':', '')))
         + case when {{ colon_form }} like '::%' then 1 else 0 end
@@ -89,10 +89,15 @@
     {%- endset -%}
     case
         when {{ colon_form }} is null then null
-        when {{ vpc_flow_logs.regexp_matches_all_of(colon_form, group ~ '(:' ~ group ~ '){7}') }}
+        when
+            {{ vpc_flow_logs.regexp_matches_all_of(
+                colon_form, group ~ '(:' ~ group ~ '){7}'
+            ) }}
             then {{ colon_form }}
         when
-            {{ vpc_flow_logs.regexp_matches_all_of(colon_form, some ~ '?::' ~ some ~ '?') }}
+            {{ vpc_flow_logs.regexp_matches_all_of(
+                colon_form, some ~ '?::' ~ some ~ '?'
+            ) }}
             and {{ missing }} > 0
             then
                 replace(
@@ -112,7 +117,7 @@
     {{ return(adapter.dispatch('ipv6_to_hex', 'vpc_flow_logs')(groups)) }}
 {%- endmacro %}
 
-{# Half the time of eight calls of split_part. #}
+{# Takes half the time of eight calls of split_part. #}
 {% macro duckdb__ipv6_to_hex(groups) -%}
     array_to_string(
         list_transform(
@@ -135,22 +140,27 @@
 {%- endmacro %}
 
 
+{# The regular expression of an IPv4 address. #}
 {% macro ipv4_pattern() -%}
-    {{ vpc_flow_logs.ipv4_octet_pattern() ~ ('[.]' ~ vpc_flow_logs.ipv4_octet_pattern()) * 3 }}
+    {%- set octet = vpc_flow_logs.ipv4_octet_pattern() -%}
+    {{ octet ~ ('[.]' ~ octet) * 3 }}
 {%- endmacro %}
 
 
+{# The regular expression of a number from 0 to 255 without leading zeros. #}
 {% macro ipv4_octet_pattern() -%}
     (25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])
 {%- endmacro %}
 
 
+{# The regular expression of a group of an IPv6 address. #}
 {% macro ipv6_group_pattern() -%}
     [0-9a-f]{1,4}
 {%- endmacro %}
 
 
-{# The IPv4 address that an address is or holds (mapped, NAT64, 6to4), as an integer. #}
+{# The IPv4 address that an address is or contains (mapped, NAT64, 6to4), as an integer;
+   null if there is none. #}
 {% macro address_to_ipv4_integer(address, hex) -%}
     case
         when {{ hex }} is null then {{ vpc_flow_logs.ipv4_to_integer(address) }}
@@ -162,8 +172,8 @@
 {%- endmacro %}
 
 
-{# The number in the eight hexadecimal digits of `hex` from `position` on. The value of
-   a digit is how many digits stand before it. #}
+{# Eight hexadecimal digits of `hex`, from `position` on, as an integer. The value of a
+   digit is its position among all digits. #}
 {% macro hex_to_integer(hex, position) -%}
     {% for place in range(8) -%}
     {{ '+ ' if not loop.first }}length(
@@ -173,7 +183,7 @@
 {%- endmacro %}
 
 
-{# The ranges of each scope; the first that holds an address is the one. #}
+{# The ranges of each scope, the first match first. #}
 {% macro scope_ranges() %}
     {% do return([
         ('internal', ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7']),
@@ -195,14 +205,15 @@
 {% endmacro %}
 
 
-{# Where an address lies: internal, cgnat, loopback, link_local, multicast,
-   documentation, reserved, public, none (null, empty or `-`) or invalid.
-   `hex` is ipv6_to_hex of the address, `ipv4` its address_to_ipv4_integer: computed
-   before, too. The user's `internal_cidrs` come first. #}
+{# The scope of an address: internal, cgnat, loopback, link_local, multicast,
+   documentation, reserved, public, none (null, empty or `-`) or invalid. `hex` and
+   `ipv4` are columns with its ipv6_to_hex and address_to_ipv4_integer. The variable
+   `internal_cidrs` comes first. #}
 {% macro address_scope(address, hex, ipv4) -%}
     case
         {%- for network in vpc_flow_logs.internal_networks() %}
-        when {{ vpc_flow_logs.address_in_cidr(network.cidr, hex, ipv4) }} then 'internal'
+        when {{ vpc_flow_logs.address_in_cidr(network.cidr, hex, ipv4) }}
+            then 'internal'
         {%- endfor %}
         {%- for number, colon in [(ipv4, false), (hex, true)] %}
         when {{ number }} is not null
@@ -210,7 +221,8 @@
                 case
                     {%- for scope, cidrs in vpc_flow_logs.scope_ranges() %}
                     {%- for cidr in cidrs if (':' in cidr) == colon %}
-                    when {{ vpc_flow_logs.address_in_cidr(cidr, hex, ipv4) }} then '{{ scope }}'
+                    when {{ vpc_flow_logs.address_in_cidr(cidr, hex, ipv4) }}
+                        then '{{ scope }}'
                     {%- endfor %}
                     {%- endfor %}
                 end
@@ -221,7 +233,8 @@
 {%- endmacro %}
 
 
-{# The user's ranges, the longest prefix first: the innermost one names an address. #}
+{# The ranges of the variable `internal_cidrs`, the longest prefix first, so that the
+   smallest range that contains an address names it. #}
 {% macro internal_networks() %}
     {% set networks = [] %}
     {% for entry in var('internal_cidrs') %}
@@ -237,10 +250,10 @@
 {% endmacro %}
 
 
-{# What the user's ranges say of an address, `name` or `owner`; null outside of them.
-   `hex` and `ipv4` as for address_scope. #}
+{# The `name` or `owner` that `internal_cidrs` gives to an address; null if no range
+   contains it. `hex` and `ipv4` as for address_scope. #}
 {% macro internal_network(attribute, hex, ipv4) -%}
-    {#- Cast, since ranges without names leave nulls alone, which have no type. -#}
+    {#- Cast, because the expression may have nulls alone, which have no type. -#}
     {%- set networks = vpc_flow_logs.internal_networks() -%}
     cast(
         {%- if networks %}
@@ -258,6 +271,7 @@
 {%- endmacro %}
 
 
+{# Whether a range contains an address. `hex` and `ipv4` as for address_scope. #}
 {% macro address_in_cidr(cidr, hex, ipv4) -%}
     {%- set range = vpc_flow_logs.cidr_range(cidr) -%}
     {%- if ':' in cidr -%}
@@ -268,8 +282,8 @@
 {%- endmacro %}
 
 
-{# First and last address of a range: integers for IPv4, 32 hexadecimal digits for
-   IPv6. Stops with a message on text that is no range. #}
+{# The first and last address of a range: integers for IPv4, 32 hexadecimal digits for
+   IPv6. Text that is not a range stops dbt with a message. #}
 {% macro cidr_range(cidr) %}
     {% set address, _, length = cidr.partition('/') %}
     {% set parsed = namespace(digits='', width=32) %}
@@ -281,7 +295,8 @@
         {% set missing = 8 - before | length - after | length %}
         {% set groups = before + ['0'] * (missing if gap else 0) + after %}
         {% if groups | length == 8 and (not gap or missing > 0) %}
-            {% for group in groups if modules.re.fullmatch(vpc_flow_logs.ipv6_group_pattern(), group) %}
+            {% set pattern = vpc_flow_logs.ipv6_group_pattern() %}
+            {% for group in groups if modules.re.fullmatch(pattern, group) %}
                 {% set parsed.digits = parsed.digits ~ group.rjust(4, '0') %}
             {% endfor %}
         {% endif %}
@@ -313,12 +328,13 @@
 {% endmacro %}
 
 
-{# True for most of the public addresses, told by how they begin: an IPv4 address by its
-   first octet, an IPv6 address by its first group. Null or false for the others, and
-   wherever a range that is not public begins alike. #}
+{# True for most public addresses, by a regular expression: of an IPv4 address it reads
+   the first octet, of an IPv6 address the first group. Null or false for all others,
+   and for beginnings that a range of another scope shares. #}
 {% macro is_public_by_text(address) -%}
-    {#- The last one, 6to4, holds IPv4 addresses. -#}
-    {%- set ranges = vpc_flow_logs.internal_networks() | map(attribute='cidr') | list + ['2002::/16'] -%}
+    {%- set own = vpc_flow_logs.internal_networks() | map(attribute='cidr') | list -%}
+    {#- 6to4 addresses contain IPv4 addresses of any scope. -#}
+    {%- set ranges = own + ['2002::/16'] -%}
     {%- for scope, cidrs in vpc_flow_logs.scope_ranges() if scope != 'public' -%}
         {%- do ranges.extend(cidrs | reject('equalto', '::/0') | list) -%}
     {%- endfor -%}
@@ -329,7 +345,8 @@
             {%- if octet in octets %}{% do octets.remove(octet) %}{% endif -%}
         {%- endfor -%}
     {%- endfor -%}
-    {%- set ipv4 = '(' ~ octets | join('|') ~ ')' ~ ('[.]' ~ vpc_flow_logs.ipv4_octet_pattern()) * 3 -%}
+    {%- set octet = vpc_flow_logs.ipv4_octet_pattern() -%}
+    {%- set ipv4 = '(' ~ octets | join('|') ~ ')' ~ ('[.]' ~ octet) * 3 -%}
     {%- set group = vpc_flow_logs.ipv6_group_pattern() -%}
     {%- set ipv6 = '[23][0-9a-f]{3}((:' ~ group ~ '){7}'
         ~ '|(:' ~ group ~ '){0,5}::(' ~ group ~ '(:' ~ group ~ '){0,5})?)' -%}
@@ -349,10 +366,10 @@
 {%- endmacro %}
 
 
-{# The CTEs that add what ranges are compared with, `_hex` and `_ipv4`, to the rows of
-   the CTE `records`: the last one is `parsed`. `columns` maps columns of addresses to
-   what stands before `_hex` and `_ipv4`. Each step is computed before the next reads it
-   many times. #}
+{# CTEs that add the numbers of addresses, `<prefix>_hex` and `<prefix>_ipv4`, to the
+   rows of the CTE `records`; the last one is `parsed`. `columns` maps columns of
+   addresses to prefixes. Each step has a CTE of its own, because the next reads it many
+   times. #}
 {% macro parse_addresses(records, columns) -%}
 colon_forms as (
 
@@ -392,7 +409,8 @@ parsed as (
     select
         *
         {%- for column, prefix in columns.items() %},
-        {{ vpc_flow_logs.address_to_ipv4_integer(column, prefix ~ '_hex') }} as {{ prefix }}_ipv4
+        {{ vpc_flow_logs.address_to_ipv4_integer(column, prefix ~ '_hex') }}
+            as {{ prefix }}_ipv4
         {%- endfor %}
     from hexadecimal
 
@@ -400,10 +418,10 @@ parsed as (
 {%- endmacro %}
 
 
-{# The CTEs that add the scope of addresses to the rows of the CTE `records`: the last
-   one is `scoped`. `columns` maps columns of addresses to those of their scopes. Most
-   addresses are told by their text; the others alone are turned into numbers, which
-   costs several times as much. #}
+{# CTEs that add the scope of addresses to the rows of the CTE `records`; the last one
+   is `scoped`. `columns` maps columns of addresses to columns of scopes. They classify
+   most addresses by regular expressions and parse only the rest, which is several times
+   slower. #}
 {% macro with_address_scopes(records, columns) -%}
 {%- set unclassified = {} -%}
 {%- for scope in columns.values() -%}
@@ -428,7 +446,8 @@ unclassified as (
     select
         *
         {%- for column, scope in columns.items() %},
-        case when {{ scope }}_by_text is null then {{ column }} end as {{ scope }}_unclassified
+        case when {{ scope }}_by_text is null then {{ column }} end
+            as {{ scope }}_unclassified
         {%- endfor %}
     from classified
 

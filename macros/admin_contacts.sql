@@ -1,6 +1,6 @@
-{# The CTE `flows` of the marts about administrative ports: what the window holds of one
-   action. The server's own interface tells best; on days on which it saw nothing the
-   hops in between tell, and what one of them saw is counted. #}
+{# CTEs that list the flows of one action to administrative ports within the window; the
+   last one is `flows`. They prefer the server's own interface. On a day on which it
+   recorded nothing they use intermediate hops and count one of them. #}
 {% macro admin_contacts(action) -%}
 {%- set rollup = ref('vpc_flow_logs', 'int_traffic__daily_admin_flows') -%}
 {%- set same_traffic = [
@@ -12,11 +12,14 @@ own_flows as (
         *,
         true as is_counted
     from {{ rollup }}
-    where hop_addr is null and action = '{{ action }}' and {{ vpc_flow_logs.in_window('started_date') }}
+    where
+        hop_addr is null
+        and action = '{{ action }}'
+        and {{ vpc_flow_logs.in_window('started_date') }}
 
 ),
 
-{# Few, so that only these are ranked and compared. #}
+{# Small set: only these rows are ranked and compared. #}
 hop_flows as (
 
     select
@@ -31,13 +34,13 @@ hop_flows as (
         and {{ vpc_flow_logs.in_window('hops.started_date') }}
         and not exists (
             select 1
-            from {{ rollup }} as own_sights
+            from {{ rollup }} as own_rows
             where
-                own_sights.hop_addr is null
-                and own_sights.action = '{{ action }}'
-                and {{ vpc_flow_logs.in_window('own_sights.started_date') }}
+                own_rows.hop_addr is null
+                and own_rows.action = '{{ action }}'
+                and {{ vpc_flow_logs.in_window('own_rows.started_date') }}
                 {% for key in same_traffic %}
-                    and own_sights.{{ key }} = hops.{{ key }}
+                    and own_rows.{{ key }} = hops.{{ key }}
                 {% endfor %}
         )
 
@@ -51,7 +54,8 @@ all_flows as (
 
 ),
 
-{# Not IPv6 inside the VPC, where the public peer is one of our interfaces. #}
+{# Leaves out IPv6 traffic inside the VPC, whose public peer is one of our
+   interfaces. #}
 flows as (
 
     select * from all_flows
@@ -68,8 +72,8 @@ flows as (
 {%- endmacro %}
 
 
-{# The window over `flows` whose first row is the newest of an internal address, a public
-   address, a port and a protocol. #}
+{# A window over `flows`. Its first row is the newest contact of an internal address, a
+   public address, a port and a protocol. #}
 {% macro newest_contact_first() -%}
     partition by internal_addr, external_addr, port, protocol
     order by

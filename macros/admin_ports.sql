@@ -1,5 +1,5 @@
-{# Whether a port and protocol are administrative: SSH is TCP alone, RDP speaks UDP as
-   well, and of the ports that users add either may be meant. #}
+{# Whether a port and protocol are administrative: TCP for port 22, TCP and UDP for the
+   others in the variable `admin_ports`. #}
 {% macro is_admin_port(port, protocol) -%}
     (
         {%- for admin_port in var('admin_ports') %}
@@ -13,7 +13,7 @@
 {%- endmacro %}
 
 
-{# Whether all the bits of a number in tcp_flags are set; null if tcp_flags is. #}
+{# Whether tcp_flags has all bits of a number set; null if tcp_flags is null. #}
 {% macro has_tcp_flags(tcp_flags, bits) -%}
     {{ return(adapter.dispatch('has_tcp_flags', 'vpc_flow_logs')(tcp_flags, bits)) }}
 {%- endmacro %}

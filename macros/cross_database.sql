@@ -1,4 +1,4 @@
-{# Whether all of the text matches a regular expression. Null for null. #}
+{# Whether the whole text matches a regular expression; null for null. #}
 {% macro regexp_matches_all_of(text, pattern) -%}
     {{ return(adapter.dispatch('regexp_matches_all_of', 'vpc_flow_logs')(
         text, pattern
@@ -25,7 +25,7 @@
     regexp_replace({{ text }}, '{{ pattern }}', '{{ replacement }}', 'g')
 {%- endmacro %}
 
-{# In a Snowflake string a backslash escapes itself. #}
+{# In a Snowflake string a backslash is written twice. #}
 {% macro snowflake__regexp_replace_all(text, pattern, replacement) -%}
     {%- set escaped = replacement | replace("\\", "\\\\") -%}
     regexp_replace({{ text }}, '{{ pattern }}', '{{ escaped }}')

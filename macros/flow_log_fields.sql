@@ -1,6 +1,6 @@
-{# Every field of every version of the format, by type: the one list that the loader,
-   the staging view and the landing table are made from. Numbers are all bigint, since
-   files hold them as INT32 or INT64; `start` and `end` are seconds since 1970, UTC.
+{# Every field of every version of the format, with its type. The loader, the staging
+   view and the landing table are made from this list. Numbers are bigint, because files
+   have them as INT32 or INT64. `start` and `end` are seconds since 1970, UTC.
    https://docs.aws.amazon.com/vpc/latest/userguide/flow-log-records.html #}
 {% macro flow_log_fields() %}
     {% set versions = {
@@ -72,10 +72,9 @@
 {% endmacro %}
 
 
-{# The value of one delivered field, typed: null if the file has no such column, if it
-   holds the `-` that AWS writes for a missing text, or for an account id of `unknown`.
-   `landed` lists the fields that the landing table holds (DuckDB's grows with the
-   formats that arrive). #}
+{# The value of one field, typed. Null if the file has no such column, for the text `-`,
+   and for the account id `unknown`. `landed` lists the fields of the landing table: on
+   DuckDB it gets a column when a file with that field is loaded. #}
 {% macro flow_log_field(field, landed) -%}
     {%- set value = adapter.dispatch('flow_log_field', 'vpc_flow_logs')(
         field, landed
@@ -100,7 +99,7 @@
     {%- elif field.type == 'bigint' -%}
         try_cast({{ text }} as bigint)
     {%- else -%}
-        {#- A bare cast of a number would shift it by the session's time zone. -#}
+        {#- A plain cast of a number would depend on the session's time zone. -#}
         case
             when try_cast({{ text }} as bigint) between -62135596800 and 9000000000000
                 then to_timestamp_ntz(try_cast({{ text }} as bigint))
@@ -109,10 +108,12 @@
 {%- endmacro %}
 
 
-{# The names of the fields that the landing table holds now; none before staging, when
-   nothing can be built. #}
+{# The names of the fields of the landing table. A build without that table stops
+   here. #}
 {% macro landed_fields(landing) -%}
-    {%- do vpc_flow_logs.refuse_before_staging() if execute and flags.WHICH in ('build', 'run') -%}
+    {%- if execute and flags.WHICH in ('build', 'run') -%}
+        {%- do vpc_flow_logs.refuse_before_staging() -%}
+    {%- endif -%}
     {{ return(adapter.dispatch('landed_fields', 'vpc_flow_logs')(landing)) }}
 {%- endmacro %}
 
@@ -125,7 +126,7 @@
     ) %}
 {% endmacro %}
 
-{# One VARIANT holds whatever was delivered. #}
+{# One VARIANT column has all delivered fields. #}
 {% macro snowflake__landed_fields(landing) %}
     {% do return(vpc_flow_logs.flow_log_fields() | map(attribute='name') | list) %}
 {% endmacro %}

@@ -1,5 +1,5 @@
-{# The schema of a node. A project that installs this package gets the models in a schema
-   `vpc_flow_logs`, so that their names don't collide with its own; its own
+{# The schema of a node. A project that installs this package gets the models in a
+   schema `vpc_flow_logs`, so that their names don't collide with its own; its own
    generate_schema_name, or dbt's, decides what that schema is called. #}
 {% macro generate_schema_name(custom_schema_name, node) %}
     {% set installed = project_name != 'vpc_flow_logs' %}

@@ -1,5 +1,6 @@
-{# What `dbt run-operation stage_external_sources` runs on DuckDB: one call of the
-   loader in plugins/flow_log_loader, which loads every file that is not loaded yet. #}
+{# The statement that `dbt run-operation stage_external_sources` runs on DuckDB. It
+   calls the loader in plugins/flow_log_loader, which loads every file that is not
+   loaded yet. #}
 {% macro duckdb__get_external_build_plan(source_node) %}
     {% set other = vpc_flow_logs.other_build_plan(
         source_node, dbt_external_tables.default__get_external_build_plan
@@ -25,8 +26,8 @@
         'full_refresh': var('ext_full_refresh'),
     } %}
 
-    {# The loader's function returns its failures, since an exception in it would
-       reach the user as a traceback. #}
+    {# The loader's function returns its error: if it raised it, dbt would print a
+       traceback. #}
     {% set escaped = tojson(settings) | replace("'", "''") %}
     {% set load %}
         /* load every file that is not loaded yet */
@@ -44,14 +45,14 @@
 {% endmacro %}
 
 
-{# Stops `ext_full_refresh` unless it is allowed in so many words. #}
+{# Stops `ext_full_refresh` unless `allow_destructive_refresh` is set. #}
 {% macro refuse_destructive_staging(source_node) %}
     {% if var('ext_full_refresh') and not var('allow_destructive_refresh') %}
         {% do exceptions.raise_compiler_error(
             'ext_full_refresh would drop ' ~ source_node.relation_name ~ ' and its load'
-            ~ ' history: records whose files the bucket no longer holds would be lost'
-            ~ ' for good. If that is what you want, add allow_destructive_refresh: true'
-            ~ ' to --vars.'
+            ~ ' history. Records whose files are no longer in the bucket would be lost.'
+            ~ ' To do it anyway, add allow_destructive_refresh: true to --vars. See'
+            ~ ' docs/upgrading.md.'
         ) %}
     {% endif %}
 {% endmacro %}

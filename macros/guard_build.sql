@@ -6,8 +6,8 @@
         {% set ours = [] %}
         {% set others = [] %}
         {% for id in selected_resources if id.startswith('model.') %}
-            {% set node = graph.nodes[id] %}
-            {% do (ours if node.package_name == 'vpc_flow_logs' else others).append(node) %}
+            {% set is_ours = id.startswith('model.vpc_flow_logs.') %}
+            {% do (ours if is_ours else others).append(graph.nodes[id]) %}
         {% endfor %}
         {% if ours %}
             {# Beside other models it is the staging view that reports this. #}
@@ -53,10 +53,10 @@
     {% endfor %}
     {% if guarded %}
         {% do exceptions.raise_compiler_error(
-            '--full-refresh would rebuild ' ~ guarded | sort | join(', ') ~ ' from what'
-            ~ ' landing holds now. Days that were removed from landing would be lost. To'
-            ~ " rebuild anyway, add --vars 'allow_destructive_refresh: true'. See"
-            ~ ' docs/upgrading.md.'
+            '--full-refresh would rebuild ' ~ guarded | sort | join(', ')
+            ~ ' from what landing holds now. Days that were removed from landing would'
+            ~ " be lost. To do it anyway, add --vars 'allow_destructive_refresh: true'."
+            ~ ' See docs/upgrading.md.'
         ) %}
     {% endif %}
 {% endmacro %}
@@ -67,25 +67,29 @@
     {% do return(tojson({
         'admin_ports': var('admin_ports') | sort,
         'count_overlapping_flow_logs_once': var('count_overlapping_flow_logs_once'),
-        'internal_cidrs': vpc_flow_logs.internal_networks() | map(attribute='cidr') | sort,
+        'internal_cidrs':
+            vpc_flow_logs.internal_networks() | map(attribute='cidr') | sort,
     })) %}
 {% endmacro %}
 
 
 {# Stops a build with other variables than those that the rollups were built with. #}
 {% macro refuse_changed_settings() %}
-    {% set node = graph.nodes.get('model.vpc_flow_logs.int_traffic__daily_admin_flows') %}
-    {% set rollup = adapter.get_relation(node.database, node.schema, node.alias) if node %}
+    {% set id = 'model.vpc_flow_logs.int_traffic__daily_admin_flows' %}
+    {% set node = graph.nodes.get(id) %}
+    {% set rollup = node and adapter.get_relation(
+        node.database, node.schema, node.alias
+    ) %}
     {% if rollup %}
-        {% set build_settings = run_query(
+        {% set given = vpc_flow_logs.build_settings() %}
+        {% for settings in run_query(
             'select distinct build_settings from ' ~ rollup
-        ).columns[0].values() %}
-        {% for settings in build_settings if settings != vpc_flow_logs.build_settings() %}
+        ).columns[0].values() if settings != given %}
             {% do exceptions.raise_compiler_error(
                 'The rollups were built with ' ~ settings ~ ', but this run has '
-                ~ vpc_flow_logs.build_settings() ~ '. Set the variables back, or rebuild'
-                ~ " with: dbt build --full-refresh --vars '{allow_destructive_refresh:"
-                ~ " true}' and the new variables. See docs/upgrading.md."
+                ~ given ~ '. Set the variables back, or rebuild with: dbt build'
+                ~ " --full-refresh --vars '{allow_destructive_refresh: true}' and the"
+                ~ ' new variables. See docs/upgrading.md.'
             ) %}
         {% endfor %}
     {% endif %}

@@ -1,19 +1,16 @@
-{# What the health models share. #}
-
-
-{# The instant that stands for now, UTC and without zone: the end of the day `as_of`,
-   or the run's start if that is earlier. #}
+{# The reference time, UTC and without zone: the end of the day `as_of`, or the start of
+   the run if that is earlier. #}
 {% macro as_of_time() -%}
     {%- set day = vpc_flow_logs.as_of() + modules.datetime.timedelta(days=1) -%}
     {%- set end = modules.datetime.datetime(day.year, day.month, day.day) -%}
-    {%- set started = run_started_at.astimezone(modules.pytz.utc).replace(tzinfo=none) -%}
-    cast('{{ [end, started] | min }}' as timestamp)
+    {%- set started = run_started_at.astimezone(modules.pytz.utc) -%}
+    cast('{{ [end, started.replace(tzinfo=none)] | min }}' as timestamp)
 {%- endmacro %}
 
 
-{# The columns that a file's name tells, as AWS builds it:
+{# The columns that dbt reads from a file's name. AWS's form is
    account_vpcflowlogs_region_flow-log-id_YYYYMMDDTHHmmZ_hash.log.parquet. All are null
-   for a name of another kind.
+   for a name of another form.
    https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-s3-path.html #}
 {% macro file_name_columns() -%}
     {%- set parts = [] -%}
@@ -34,7 +31,7 @@
 {%- endmacro %}
 
 
-{# When AWS created a file, from its name; null for a name of another kind. #}
+{# When AWS created a file, from its name; null for a name of another form. #}
 {% macro file_created_at(metadata_filename) -%}
     {%- set name = "split_part(" ~ metadata_filename ~ ", '/', -1)" -%}
     {%- set minute = "split_part(" ~ name ~ ", '_', 5)" -%}
@@ -51,8 +48,8 @@
 {%- endmacro %}
 
 
-{# The files of the window whose records count, and how late each came, in seconds: to
-   the bucket, and from there to landing. #}
+{# The files of the window whose records count, with two lags in seconds: until AWS
+   wrote the file to the bucket, and from there until it was loaded. #}
 {% macro delivered_files() -%}
     {%- set landed_at = vpc_flow_logs.load_time_in_utc('loaded_at') -%}
     select
@@ -63,11 +60,15 @@
         }} as delivery_lag,
         {{ dbt.datediff('created_at', landed_at, 'second') }} as load_lag
     from {{ ref('vpc_flow_logs', 'int_health__files') }}
-    where {{ vpc_flow_logs.in_window('cast(coalesce(created_at, ' ~ landed_at ~ ') as date)') }}
+    where
+        {{ vpc_flow_logs.in_window(
+            'cast(coalesce(created_at, ' ~ landed_at ~ ') as date)'
+        ) }}
 {%- endmacro %}
 
 
-{# The columns <lag>_p50_seconds and <lag>_p95_seconds of each of the columns `lags`. #}
+{# The columns <lag>_p50_seconds and <lag>_p95_seconds for each of the columns
+   `lags`. #}
 {% macro lag_percentiles(lags) -%}
     {%- set columns = [] -%}
     {%- for lag in lags -%}
@@ -88,7 +89,7 @@
     {{ return(adapter.dispatch('load_attempts', 'vpc_flow_logs')()) }}
 {%- endmacro %}
 
-{# The loader keeps them all. #}
+{# The loader keeps all attempts. #}
 {% macro duckdb__load_attempts() -%}
     select
         metadata_filename,
@@ -101,9 +102,9 @@
     from {{ source('vpc_flow', 'load_history') }}
 {%- endmacro %}
 
-{# COPY_HISTORY forgets after 14 days what is kept here. It names a file by its stage's
-   URL; the key below the bucket is what the records carry. A malformed file has landed,
-   and yet none of its records counts: for a reader it is one that failed. #}
+{# COPY_HISTORY drops rows after 14 days; the model keeps them. COPY_HISTORY has the URL
+   of the stage before the name of a file; records have the key below the bucket. A
+   malformed file was loaded, but none of its records counts: its status is `failed`. #}
 {% macro snowflake__load_attempts() -%}
     with
 
@@ -159,6 +160,7 @@
     {{ return(adapter.dispatch('load_credits', 'vpc_flow_logs')()) }}
 {%- endmacro %}
 
+{# Loading costs no credits. #}
 {% macro duckdb__load_credits() -%}
     select
         cast(null as date) as loaded_date,
@@ -166,15 +168,16 @@
     where false
 {%- endmacro %}
 
-{# PIPE_USAGE_HISTORY needs a privilege on the account, which is not given silently. #}
+{# PIPE_USAGE_HISTORY needs a privilege on the account, so a variable turns it on. #}
 {% macro snowflake__load_credits() -%}
     {%- if var('read_pipe_usage') -%}
         select
-            cast({{ vpc_flow_logs.load_time_in_utc('start_time') }} as date) as loaded_date,
+            cast({{ vpc_flow_logs.load_time_in_utc('start_time') }} as date)
+                as loaded_date,
             cast(sum(credits_used) as double) as credits
         from {{ vpc_flow_logs.pipe_usage_history(14) }}
         group by cast({{ vpc_flow_logs.load_time_in_utc('start_time') }} as date)
     {%- else -%}
-        {{ duckdb__load_credits() }}
+        {{ vpc_flow_logs.duckdb__load_credits() }}
     {%- endif -%}
 {%- endmacro %}

@@ -1,26 +1,31 @@
-{# What an incremental rollup has to read. Returns a mapping:
-   `since`: when the last record that this model counts was loaded, less the overlap;
-   `loaded_through_at`: every record loaded up to here is counted after this run;
-   `days`: the UTC days that records loaded after `since` touch, however old, as text,
-   less those that trim_history has trimmed.
-   `since` and `days` are none on a first or full build, which reads everything. All are
-   read before the model runs and rendered as literals, because Snowflake prunes on
-   literals and not on subqueries. `counted` names the model's column of load times.
+{# What a rollup reads of `records`, as a mapping:
+   - `since`: the load time of the newest record that the rollup counts, less the
+     overlap;
+   - `loaded_through_at`: the load time of the newest record; after the run, the rollup
+     counts every record up to it;
+   - `days`: the UTC days, as text, of all records loaded after `since`, however old,
+     without the days that trim_history has trimmed.
+   `since` and `days` are none on a first or full build, which reads everything.
+   `counted` is the rollup's column of load times. dbt reads all of these before the
+   model runs and renders them as literals, because Snowflake prunes on literals, not on
+   subqueries.
 
-   That every record counts once rests on this: dbt deletes a rollup's days and inserts
-   them anew in one transaction on either engine, and `loaded_through_at`, from which the
-   next run reads on, is a column of these rows. So a run that ends at any moment leaves
-   the rollup and its watermark as they were, and each rollup has a watermark of its own:
-   it does not matter which of them a run still reached. What a run reads does not change
-   under it on DuckDB, where one process has the file. On Snowflake, what lands meanwhile
-   is later than `loaded_through_at`, or lies within the overlap, and is read next time. #}
+   Why every record counts once: dbt deletes the days of a rollup and inserts them again
+   in one transaction, on both engines. `loaded_through_at`, the watermark of the next
+   run, is a column of the same rows. So a run that ends at any moment leaves the rollup
+   and its watermark unchanged. Each rollup has its own watermark, so it does not matter
+   which rollups a run has reached. On DuckDB only one process has the file open, so no
+   record is loaded during a run. On Snowflake a record that is loaded during the run is
+   later than `loaded_through_at`, or within the overlap, and the next run reads it. #}
 {% macro changed_days(records, counted) %}
     {% set changed = {'since': none, 'loaded_through_at': none, 'days': none} %}
     {% if not execute or load_relation(records) is none %}
         {% do return(changed) %}
     {% endif %}
 
-    {% do changed.update({'loaded_through_at': vpc_flow_logs.max_of(records, 'loaded_at')}) %}
+    {% do changed.update({
+        'loaded_through_at': vpc_flow_logs.max_of(records, 'loaded_at'),
+    }) %}
     {% if is_incremental() %}
         {% do changed.update({'since': vpc_flow_logs.watermark(this, counted)}) %}
         {% set days = vpc_flow_logs.days_of(records, changed.since) %}
@@ -32,8 +37,8 @@
 {% endmacro %}
 
 
-{# Of a trimmed day only what came late is left: its rows in a rollup know more, and
-   stay. #}
+{# The days without trimmed ones. Landing holds only late records of trimmed days, so
+   rollups leave those days unchanged. #}
 {% macro without_trimmed(days) %}
     {% set kept_since = vpc_flow_logs.trimmed_before() or '' %}
     {% set late = days | select('lt', kept_since) | list %}
@@ -45,15 +50,17 @@
 {% endmacro %}
 
 
-{# The same for a rollup that is made from another one, whose rows say themselves up to
-   which load time they count. #}
+{# The same for a rollup that is built from another rollup, by the column
+   `loaded_through_at` of its rows. #}
 {% macro changed_days_from(rollup) %}
     {% set changed = {'loaded_through_at': none, 'days': none} %}
     {% if not execute or load_relation(rollup) is none %}
         {% do return(changed) %}
     {% endif %}
 
-    {% do changed.update({'loaded_through_at': vpc_flow_logs.max_of(rollup, 'loaded_through_at')}) %}
+    {% do changed.update({
+        'loaded_through_at': vpc_flow_logs.max_of(rollup, 'loaded_through_at'),
+    }) %}
     {% if is_incremental() %}
         {% set since = vpc_flow_logs.watermark(this, 'loaded_through_at') %}
         {% set touched %}
@@ -70,7 +77,7 @@
 {% endmacro %}
 
 
-{# The UTC days of the records loaded after a time, in order and as text. #}
+{# The UTC days of the records loaded after a time, sorted, as text. #}
 {% macro days_of(records, since) %}
     {% set touched %}
         select distinct cast(started_at as date) as started_date
@@ -84,9 +91,9 @@
 {% endmacro %}
 
 
-{# The incremental strategy of flow_records: insert what is not there yet, in one
-   statement, which Snowflake runs after any other that changes the table. Of the big
-   table it reads the days of the new records alone. #}
+{# The incremental strategy of flow_records: insert the rows that it does not have yet,
+   in one statement. Snowflake runs it after any other statement that changes the table.
+   Of the big table it reads only the days of the new records. #}
 {% macro get_incremental_insert_only_sql(arg_dict) %}
     {% set days = vpc_flow_logs.days_of(arg_dict.temp_relation, none) %}
     {% set columns = arg_dict.dest_columns | map(attribute='quoted') | list %}
@@ -108,14 +115,15 @@
 {% endmacro %}
 
 
-{# From which load time on a model that has counted up to `column` reads again; none if
-   it has counted nothing. #}
+{# The load time from which a model reads: the maximum of `column` less the overlap;
+   none if the model is empty. #}
 {% macro watermark(relation, column) %}
     {% set last = vpc_flow_logs.max_of(relation, column) %}
     {% do return(last - vpc_flow_logs.load_overlap() if last is not none else none) %}
 {% endmacro %}
 
 
+{# The maximum of a column; none if the relation is empty. #}
 {% macro max_of(relation, column) %}
     {% do return(run_query(
         'select max(' ~ column ~ ') from ' ~ relation
@@ -123,23 +131,23 @@
 {% endmacro %}
 
 
-{# How far before its last record an incremental model reads again. #}
+{# How far before its newest record an incremental model reads again. #}
 {% macro load_overlap() %}
     {{ return(adapter.dispatch('load_overlap', 'vpc_flow_logs')()) }}
 {% endmacro %}
 
-{# Batches are committed one after the other, each with a later time than the last. #}
+{# The loader commits batches one after another, each with a later load time. #}
 {% macro duckdb__load_overlap() %}
     {% do return(modules.datetime.timedelta(0)) %}
 {% endmacro %}
 
-{# The scan time of a file precedes its commit, and loads commit in any order. #}
+{# A load commits after the scan time of its file, and loads commit in any order. #}
 {% macro snowflake__load_overlap() %}
     {% do return(modules.datetime.timedelta(hours=var('load_overlap_hours'))) %}
 {% endmacro %}
 
 
-{# The rows loaded after a time, or all. #}
+{# The condition that a row was loaded after a time; `true` without a time. #}
 {% macro is_loaded_after(since, loaded_at='loaded_at') -%}
     {%- if since is none -%}
         true
@@ -149,8 +157,8 @@
 {%- endmacro %}
 
 
-{# The records that start on one of the days, or all. The range of the days stands first
-   because the engines skip storage by it. #}
+{# The condition that a record starts on one of the days; `true` without days. It begins
+   with the range of the days, by which the engines skip storage. #}
 {% macro in_days(days, started_at='started_at') -%}
     {%- if not days -%}
         {{ vpc_flow_logs.on_days(days) }}
@@ -163,7 +171,7 @@
 {%- endmacro %}
 
 
-{# The rows of one of the days, or all. #}
+{# The condition that a row is of one of the days; `true` without days. #}
 {% macro on_days(days, started_date='started_date') -%}
     {%- if days is none -%}
         true
@@ -176,13 +184,6 @@
             {%- endfor %}
         )
     {%- endif -%}
-{%- endmacro %}
-
-
-{# Sorts a rollup by day when it is built, so that reads and replacements touch few row
-   groups. Later runs append the days that changed. #}
-{% macro order_by_days() -%}
-    {{ 'order by started_date' if not is_incremental() }}
 {%- endmacro %}
 
 
@@ -202,16 +203,16 @@
 {%- endmacro %}
 
 
-{# Keeps the first of the rows that are the same record. #}
+{# The clause that keeps a record once if it was loaded again. #}
 {% macro qualify_first_load() -%}
     {{ return(adapter.dispatch('qualify_first_load', 'vpc_flow_logs')()) }}
 {%- endmacro %}
 
-{# The loader lands no file twice. #}
+{# The loader loads no file twice. #}
 {% macro duckdb__qualify_first_load() -%}
 {%- endmacro %}
 
-{# A pipe loads a file again when its history of 14 days has lapsed. #}
+{# After 14 days a pipe may load a file again. #}
 {% macro snowflake__qualify_first_load() -%}
     qualify
         row_number() over (

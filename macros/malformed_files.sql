@@ -1,9 +1,9 @@
-{# The files that are no flow logs that can be read, one row each. #}
+{# The files that cannot be read as flow logs, one row each. #}
 {% macro malformed_files() -%}
     {{ return(adapter.dispatch('malformed_files', 'vpc_flow_logs')()) }}
 {%- endmacro %}
 
-{# Staging has quarantined them. #}
+{# The loader has quarantined them. #}
 {% macro duckdb__malformed_files() -%}
     select
         metadata_filename,
@@ -13,8 +13,8 @@
     where status = 'quarantined'
 {%- endmacro %}
 
-{# Snowpipe has landed them. Each run looks at the records that flow_records has not
-   read, so its newest record is the watermark of both. #}
+{# Snowpipe has loaded them. Each run checks the records that flow_records has not read
+   yet, so the newest record there is the watermark of both models. #}
 {% macro snowflake__malformed_files() -%}
     {%- set records = this.incorporate(path={'identifier': 'flow_records'}) -%}
     {%- set since = none -%}
@@ -25,7 +25,8 @@
         metadata_filename,
         min(
             case
-                {%- for field in vpc_flow_logs.flow_log_fields() if field.type != 'varchar' %}
+                {%- for field in vpc_flow_logs.flow_log_fields()
+                    if field.type != 'varchar' %}
                 {%- set value = "value['" ~ field.name ~ "']" %}
                 when not {{ vpc_flow_logs.is_integer_or_missing(value) }}
                     then '{{ field.name }} holds ' || cast({{ value }} as varchar)
@@ -46,7 +47,7 @@
 {%- endmacro %}
 
 
-{# Whether an element of a VARIANT is an integer, or not there. #}
+{# Whether an element of a VARIANT is an integer or missing. #}
 {% macro is_integer_or_missing(value) -%}
     coalesce(
         typeof({{ value }}) in ('INTEGER', 'NULL_VALUE')
@@ -59,16 +60,17 @@
 {%- endmacro %}
 
 
-{# Whether a record's file is no malformed one. #}
+{# Whether the file of a record is well formed. #}
 {% macro is_well_formed() -%}
     {{ return(adapter.dispatch('is_well_formed', 'vpc_flow_logs')()) }}
 {%- endmacro %}
 
-{# Malformed files never land. #}
+{# The loader does not load malformed files. #}
 {% macro duckdb__is_well_formed() -%}
     true
 {%- endmacro %}
 
+{# Snowpipe loads them. #}
 {% macro snowflake__is_well_formed() -%}
     metadata_filename not in (
         select metadata_filename from {{ ref('vpc_flow_logs', 'malformed_files') }}

@@ -1,8 +1,9 @@
-{# Who opened a flow. A record tells a direction, not who began: what is known comes from
-   the flags, from the ports, or from the other records between the same two ends. #}
+{# Which end of a record is the client, which opened the flow. A record has a direction,
+   but does not say who opened the flow. dbt finds out by the TCP flags, the ports, or
+   the other records between the same two ends. #}
 
 
-{# Services by the port they listen on, as IANA names them or as everybody does. #}
+{# Services by port, with their IANA name or their usual one. #}
 {% macro service_ports() %}
     {% do return({
         20: 'ftp-data', 21: 'ftp', 22: 'ssh', 23: 'telnet', 25: 'smtp', 53: 'dns',
@@ -12,8 +13,9 @@
         500: 'ike', 514: 'syslog', 587: 'submission', 636: 'ldaps', 853: 'dns-over-tls',
         873: 'rsync', 989: 'ftps-data', 990: 'ftps', 993: 'imaps', 995: 'pop3s',
         1194: 'openvpn', 1433: 'ms-sql', 1434: 'ms-sql-monitor', 1521: 'oracle',
-        1883: 'mqtt', 2049: 'nfs', 2181: 'zookeeper', 2375: 'docker', 2376: 'docker-tls',
-        2379: 'etcd', 2380: 'etcd-peer', 3128: 'squid', 3260: 'iscsi', 3268: 'ldap-gc',
+        1883: 'mqtt', 2049: 'nfs', 2181: 'zookeeper', 2375: 'docker',
+        2376: 'docker-tls', 2379: 'etcd', 2380: 'etcd-peer', 3128: 'squid',
+        3260: 'iscsi', 3268: 'ldap-gc',
         3269: 'ldaps-gc', 3306: 'mysql', 3389: 'rdp', 4500: 'ipsec-nat-t', 5060: 'sip',
         5061: 'sips', 5432: 'postgresql', 5439: 'redshift', 5601: 'kibana',
         5671: 'amqps', 5672: 'amqp', 5900: 'vnc', 5985: 'winrm', 5986: 'winrm-tls',
@@ -27,7 +29,8 @@
 {% endmacro %}
 
 
-{# The name of a service: its port's, or the protocol and the port, or the protocol. #}
+{# The name of a service: that of its port; else the protocol and port; else the
+   protocol. #}
 {% macro service_name(protocol, port) -%}
     case
         when {{ protocol }} in (6, 17) and {{ port }} is not null
@@ -51,8 +54,8 @@
 {%- endmacro %}
 
 
-{# Which end of a record opened the flow, by its own flags: `src` for a SYN, `dst` for
-   a SYN-ACK, null if it has neither. #}
+{# The client end of a record by its TCP flags: `src` for a SYN, `dst` for a SYN-ACK,
+   null if it has neither. #}
 {% macro client_end_by_flags() -%}
     case
         when protocol != 6 then null
@@ -62,23 +65,26 @@
 {%- endmacro %}
 
 
-{# Which end opened the flow, by the ports: the other end has the port that servers
-   rather listen on. Null if the ports are as likely or there are none. #}
+{# The client end of a record by its ports: the end whose port is less likely to be a
+   server's. Null if both are equally likely or there are none. #}
 {% macro client_end_by_ports() -%}
+    {%- set src_rank = vpc_flow_logs.port_rank('srcport') -%}
+    {%- set dst_rank = vpc_flow_logs.port_rank('dstport') -%}
     case
         when protocol not in (6, 17, 132) then null
-        when {{ vpc_flow_logs.port_rank('dstport') }} < {{ vpc_flow_logs.port_rank('srcport') }} then 'src'
-        when {{ vpc_flow_logs.port_rank('srcport') }} < {{ vpc_flow_logs.port_rank('dstport') }} then 'dst'
+        when {{ dst_rank }} < {{ src_rank }} then 'src'
+        when {{ src_rank }} < {{ dst_rank }} then 'dst'
     end
 {%- endmacro %}
 
 
-{# How likely a server listens on a port, the likeliest first: system ports, ports of
-   known services, those below the range that Linux gives to clients, and that range. A
-   known service within that range may as well be a client's choice: it is told from the
-   rest of the range, and from no other port below it. #}
+{# How likely a port is to be a server's, from 0 (most likely) to 3: system ports; ports
+   of known services; ports below the range that Linux assigns to clients; that range. A
+   client may also get the port of a known service in that range, so such a port ranks
+   before the rest of the range and equal to the ports below it. #}
 {% macro port_rank(port) -%}
-    {%- set known = (vpc_flow_logs.service_ports() | list + var('admin_ports')) | unique | sort -%}
+    {%- set listed = vpc_flow_logs.service_ports() | list + var('admin_ports') -%}
+    {%- set known = listed | unique | sort -%}
     {%- set below = known | select('>=', 1024) | select('<', 32768) -%}
     {%- set within = known | select('>=', 32768) | join(', ') -%}
     case
@@ -90,26 +96,27 @@
 {%- endmacro %}
 
 
-{# One end of a sighting as text: the real address and the port. #}
+{# One end of a sighting as text: its real address and its port. #}
 {% macro flow_end(end) -%}
-    coalesce(real_{{ end }}addr, '') || ' ' || coalesce(cast({{ end }}port as varchar), '')
+    coalesce(real_{{ end }}addr, '')
+    || ' ' || coalesce(cast({{ end }}port as varchar), '')
 {%- endmacro %}
 
 
-{# Whether a sighting kept both ports because they do not tell who opened the flow, or
-   has none. #}
+{# Whether a sighting keeps both ports, because they don't show which end is the client,
+   or has none. #}
 {% macro has_both_ports() -%}
     (client_end is null or (srcport is not null and dstport is not null))
 {%- endmacro %}
 
 
-{# How a conversation's client is known, the surest first. #}
+{# The methods that find the client of a conversation, the most reliable first. #}
 {% macro orientation_methods() %}
     {% do return(['tcp_flags', 'pair', 'ports', 'flow_direction', 'unknown']) %}
 {% endmacro %}
 
 
-{# The surest method among a group of rows that hold one each. #}
+{# The most reliable method in a group of rows. #}
 {% macro strongest_orientation() -%}
     case
         min(

@@ -1,7 +1,7 @@
 {# Descriptions as comments in Snowflake. dbt sends three statements for them after each
-   model of each run. Here a mart or view gets its comments in the statement that creates
-   it, and an incremental model only when a description has changed. These macros replace
-   dbt's own of the same names. #}
+   model of each run. Here a mart or view gets its comments in the statement that
+   creates it, and an incremental model only when a description has changed. These
+   macros replace dbt's own of the same names. #}
 
 
 {# Replaces dbt's statements; see above. #}
@@ -17,11 +17,14 @@
     {% if target.type != 'snowflake' %}
         {{ dbt.get_table_columns_and_constraints() }}
     {% else %}
-        {% set rendered = adapter.render_raw_columns_constraints(raw_columns=model.columns) %}
+        {% set definitions = adapter.render_raw_columns_constraints(
+            raw_columns=model.columns
+        ) %}
         (
             {%- for column in model.columns.values() %}
-            {{ rendered[loop.index0] }} comment {{ vpc_flow_logs.comment_literal(column) }}
-            {{- ',' if not loop.last }}
+            {{ definitions[loop.index0] }}
+                comment {{ vpc_flow_logs.comment_literal(column) }}
+                {{- ',' if not loop.last }}
             {%- endfor %}
         )
         comment = {{ vpc_flow_logs.comment_literal(model) }}

@@ -1,6 +1,6 @@
-{# Whether a record comes from a transit gateway flow log: only those fill the fields of
-   version 6. Each hop through the gateway is a record of its own there, so they must
-   not be added to what network interfaces saw. #}
+{# Whether a record comes from a transit gateway flow log: only those have the fields of
+   version 6. They have a record for each hop through the gateway, so they must not be
+   added to the records of network interfaces. #}
 {% macro is_transit_gateway_record() -%}
     coalesce(
         {%- for field in vpc_flow_logs.flow_log_fields()
@@ -11,8 +11,8 @@
 {%- endmacro %}
 
 
-{# Whether a record's time can be true: VPC Flow Logs began in 2015, and nothing starts
-   more than a day after it was loaded. False for null. #}
+{# Whether the time of a record is plausible: VPC Flow Logs exist since 2015, and no
+   record starts more than a day after it was loaded. False for null. #}
 {% macro is_plausible_time(started_at, loaded_at) -%}
     coalesce(
         {{ started_at }} >= cast('2013-01-01' as timestamp)
@@ -23,7 +23,7 @@
 {%- endmacro %}
 
 
-{# The load time as a timestamp without zone, to compare with what records hold. #}
+{# The load time as a timestamp without zone, to compare with the times of records. #}
 {% macro load_time_in_utc(loaded_at) -%}
     {{ return(adapter.dispatch('load_time_in_utc', 'vpc_flow_logs')(loaded_at)) }}
 {%- endmacro %}
@@ -37,7 +37,8 @@
 {%- endmacro %}
 
 
-{# The id of the flow log that a file belongs to, from its name; null for other names. #}
+{# The id of the flow log that a file belongs to, from its name; null for other
+   names. #}
 {% macro flow_log_id(metadata_filename) -%}
     {%- set part -%}
         split_part(split_part({{ metadata_filename }}, '/', -1), '_', 4)
@@ -46,10 +47,11 @@
 {%- endmacro %}
 
 
-{# Whether a record's flow log is the one that counts, where several describe the same
-   interface, day and action. Mostly none do: then nothing is to be looked up. #}
+{# Whether a record belongs to the flow log that counts, where several describe the same
+   interface, day and action. If none overlap on these days, the condition is `true`. #}
 {% macro is_primary_flow_log(days) -%}
-    {%- if var('count_overlapping_flow_logs_once') and vpc_flow_logs.flow_logs_overlap(days) -%}
+    {%- set once = var('count_overlapping_flow_logs_once') -%}
+    {%- if once and vpc_flow_logs.flow_logs_overlap(days) -%}
         not exists (
             select 1
             from {{ ref('vpc_flow_logs', 'overlapping_flow_logs') }} as overlapping

@@ -33,23 +33,24 @@
     {% set plan = adapter.dispatch('get_external_build_plan', 'dbt_external_tables') %}
     {% if plan.macro.package_name == 'dbt_external_tables' %}
         {% do exceptions.raise_compiler_error(
-            'dbt_project.yml must name vpc_flow_logs under dispatch. See docs/install.md.'
+            'dbt_project.yml must name vpc_flow_logs under dispatch. See'
+            ~ ' docs/install.md.'
         ) %}
     {% endif %}
 {% endmacro %}
 
 
-{# The plan for a source that the calling plan is not made for; none if it is. A source of
-   the project that installs this package gets the plan of dbt_external_tables. Ours is
-   skipped where the command of dbt_external_tables was called instead of this package's:
-   the variables of this package are not defined there. #}
+{# The plan for a source that the calling plan is not made for; none if it is. A source
+   of the project that installs this package gets the plan of dbt_external_tables. Ours
+   is skipped where the command of dbt_external_tables was called instead of this
+   package's: the variables of this package are not defined there. #}
 {% macro other_build_plan(source_node, package_plan) %}
     {% if source_node.package_name != 'vpc_flow_logs' %}
         {% do return(package_plan(source_node)) %}
     {% elif var('allow_destructive_refresh', none) is none %}
         {% do log(
-            source_node.relation_name ~ ' is left out. Its command is: dbt run-operation '
-            ~ vpc_flow_logs.staging_command(), info=true
+            source_node.relation_name ~ ' is left out. Its command is: dbt'
+            ~ ' run-operation ' ~ vpc_flow_logs.staging_command(), info=true
         ) %}
         {% do return([]) %}
     {% endif %}
@@ -82,7 +83,9 @@
             ~ ' so no event can reach it.'
         ) %}
     {% endif %}
-    {% set state = vpc_flow_logs.pipe_state(source_node.relation_name).get('executionState') %}
+    {% set state = vpc_flow_logs.pipe_state(source_node.relation_name).get(
+        'executionState'
+    ) %}
     {% if state != 'RUNNING' %}
         {# Somebody paused it, or a full refresh stopped before its first step. #}
         {% do exceptions.warn(

@@ -1,6 +1,7 @@
-{# One row a rank: the talkers of one kind with the most accepted bytes in the window.
-   `talker_type` is destination, source or interface; `key` names the column. Addresses
-   also carry what remains when each conversation counts once. #}
+{# The SQL of a mart of top talkers: one row for each rank, by accepted bytes within the
+   window. `talker_type` is destination, source or interface, and `key` names the column
+   of the talker. Addresses also have their bytes with each conversation counted
+   once. #}
 {% macro top_talkers(talker_type, key) %}
 {% set is_address = talker_type != 'interface' %}
 with
@@ -54,7 +55,8 @@ where rank <= {{ var('top_n') }}
 {% endmacro %}
 
 
-{# What the deduplicated bytes of a group of rows rest on, each of which says so. #}
+{# The `dedup_basis` of a group of rows: the fields that their deduplicated bytes are
+   based on. #}
 {% macro dedup_basis() -%}
     case
         when count(case when dedup_basis != 'packet_addresses' then 1 end) = 0

@@ -1,14 +1,16 @@
-{# `dbt run-operation trim_history`: says what is older than the retentions keep, and
-   with `--args '{confirm: true}'` removes it. A day goes as a whole, by when its records
-   start. DuckDB's load history stays, so that no trimmed file is loaded again.
+{# `dbt run-operation trim_history`: prints what is older than the retentions and, with
+   `--args '{confirm: true}'`, deletes it. It deletes whole days, by the start of their
+   records. DuckDB's load history stays, so that no trimmed file is loaded again.
 
-   What is about to go is noted first: from then on the rollups leave those days as they
-   are, whatever arrives of them (see changed_days). So a run that stops half-way loses
-   nothing that it should not, and the next one finishes it. #}
+   It first notes the days that it will delete. From then on the rollups leave those
+   days unchanged, even if new records of them arrive (see changed_days). So a run that
+   stops half-way loses no row of a rollup, and the next run finishes it. #}
 {% macro trim_history(confirm=false) %}
     {% do vpc_flow_logs.refuse_short_retention() %}
     {% if target.type == 'snowflake' %}
-        {% do vpc_flow_logs.start_operation('trim_history', 'setup_role, which owns what it trims') %}
+        {% do vpc_flow_logs.start_operation(
+            'trim_history', 'setup_role, which may delete from all of them'
+        ) %}
     {% endif %}
     {% set plan = vpc_flow_logs.trimmed_relations() %}
     {% if not plan %}
@@ -37,19 +39,21 @@
     {% endfor %}
     {% if not confirm %}
         {% do print(
-            "Nothing was removed. To do it: dbt run-operation trim_history --args '{confirm:"
-            ~ " true}'"
+            'Nothing was removed. To remove them: dbt run-operation trim_history --args'
+            ~ " '{confirm: true}'"
         ) %}
     {% endif %}
 {% endmacro %}
 
 
-{# What is trimmed, in this order: the relation, the first day it keeps, and the
-   condition on the rows that go. #}
+{# What to trim, in order: each relation, the first day to keep, and the condition on
+   the rows to delete. #}
 {% macro trimmed_relations() %}
     {% set plan = [] %}
-    {% set landing_before = vpc_flow_logs.first_kept_day(var('landing_retention_days')) %}
-    {% set rollups_before = vpc_flow_logs.first_kept_day(var('rollup_retention_days')) %}
+    {% set landing_days = var('landing_retention_days') %}
+    {% set landing_before = vpc_flow_logs.first_kept_day(landing_days) %}
+    {% set rollup_days = var('rollup_retention_days') %}
+    {% set rollups_before = vpc_flow_logs.first_kept_day(rollup_days) %}
 
     {% if landing_before is not none %}
         {% set node = vpc_flow_logs.landing_node() %}
@@ -64,7 +68,9 @@
                 'before': landing_before,
                 'condition': vpc_flow_logs.is_record_before(
                     landing_before,
-                    vpc_flow_logs.flow_log_field(start, vpc_flow_logs.landed_fields(landing)),
+                    vpc_flow_logs.flow_log_field(
+                        start, vpc_flow_logs.landed_fields(landing)
+                    ),
                     '_dbt_copied_at'
                 ),
             }) %}
@@ -76,7 +82,9 @@
         | selectattr('resource_type', 'equalto', 'model')
         | selectattr('config.materialized', 'equalto', 'incremental')
         | sort(attribute='name') %}
-        {% set relation = adapter.get_relation(node.database, node.schema, node.alias) %}
+        {% set relation = adapter.get_relation(
+            node.database, node.schema, node.alias
+        ) %}
         {% set column = node.config.meta.get(
             'trim_by', 'started_date' if 'started_date' in node.columns else none
         ) %}
@@ -86,7 +94,9 @@
             {% do plan.append({
                 'relation': relation,
                 'before': landing_before,
-                'condition': vpc_flow_logs.is_record_before(landing_before, 'started_at', 'loaded_at'),
+                'condition': vpc_flow_logs.is_record_before(
+                    landing_before, 'started_at', 'loaded_at'
+                ),
             }) %}
         {% elif column and rollups_before is not none %}
             {% do plan.append({
@@ -101,8 +111,8 @@
 {% endmacro %}
 
 
-{# The first UTC day that a retention keeps; none if it keeps all. A date in the future
-   must not trim more than today does. #}
+{# The first UTC day that a retention keeps; none if it keeps all. An `as_of` in the
+   future counts as today. #}
 {% macro first_kept_day(retention_days) %}
     {% if retention_days is none %}
         {% do return(none) %}
@@ -112,17 +122,19 @@
 {% endmacro %}
 
 
-{# Whether a record is of a day before; one whose time cannot be true, by its loading. #}
+{# Whether a record is older than a day: by its start or, if that is implausible, by its
+   load time. #}
 {% macro is_record_before(day, started_at, loaded_at) -%}
     case
         when {{ vpc_flow_logs.is_plausible_time(started_at, loaded_at) }}
             then {{ started_at }} < cast('{{ day }}' as timestamp)
-        else {{ vpc_flow_logs.load_time_in_utc(loaded_at) }} < cast('{{ day }}' as timestamp)
+        else {{ vpc_flow_logs.load_time_in_utc(loaded_at) }}
+            < cast('{{ day }}' as timestamp)
     end
 {%- endmacro %}
 
 
-{# Where trims are noted: beside the landing table. #}
+{# The table that notes trims, in the schema of the landing table. #}
 {% macro trims_table() %}
     {% set node = vpc_flow_logs.landing_node() %}
     {% do return(api.Relation.create(
@@ -131,7 +143,7 @@
 {% endmacro %}
 
 
-{# Notes before which day records are about to go. #}
+{# Notes the day before which records will be deleted. #}
 {% macro note_trim() %}
     {% set before = vpc_flow_logs.first_kept_day(var('landing_retention_days')) %}
     {% if before is not none %}
@@ -148,17 +160,18 @@
 {% endmacro %}
 
 
-{# Runs a statement that changes rows; an operation commits nothing by itself. #}
+{# Runs a statement that changes rows, and commits: an operation does not commit by
+   itself. #}
 {% macro run_and_commit(sql) %}
     {% call statement('run_and_commit', auto_begin=true) %}{{ sql }}{% endcall %}
     {% do adapter.commit() %}
 {% endmacro %}
 
 
-{# The first UTC day that no trim has touched, as text; none if there was none. #}
+{# The first UTC day that is not trimmed, as text; none if there was no trim. #}
 {% macro trimmed_before() %}
     {% set trims = vpc_flow_logs.trims_table() %}
-    {% if adapter.get_relation(trims.database, trims.schema, trims.identifier) is none %}
+    {% if not load_relation(trims) %}
         {% do return(none) %}
     {% endif %}
     {% set before = vpc_flow_logs.max_of(trims, 'trimmed_before') %}
@@ -166,7 +179,7 @@
 {% endmacro %}
 
 
-{# Stops where a retention is shorter than what the marts look at. #}
+{# Stops dbt if a retention is shorter than the window of the marts. #}
 {% macro refuse_short_retention() %}
     {% for name, days in {
         'landing_retention_days': var('landing_retention_days'),
@@ -174,8 +187,8 @@
     }.items() if days is not none and days < var('lookback_days') %}
         {% do exceptions.raise_compiler_error(
             name ~ ' is ' ~ days ~ ', below lookback_days, which is '
-            ~ var('lookback_days') ~ ': the marts would look at days that trim_history'
-            ~ ' removes. Raise the one or lower the other.'
+            ~ var('lookback_days') ~ ': the marts would read days that trim_history'
+            ~ ' removes. Raise ' ~ name ~ ' or lower lookback_days.'
         ) %}
     {% endfor %}
 {% endmacro %}

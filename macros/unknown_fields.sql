@@ -1,10 +1,10 @@
-{# The fields of landed records that flow_log_fields() does not list, one row a record
-   and field, of what was loaded after `since`: name, metadata_filename, loaded_at. #}
+{# Fields that flow_log_fields() does not list, of the records loaded after `since`. One
+   row for each record and field: name, metadata_filename, loaded_at. #}
 {% macro unknown_fields(since) -%}
     {{ return(adapter.dispatch('unknown_fields', 'vpc_flow_logs')(since)) }}
 {%- endmacro %}
 
-{# The loader puts them into a MAP of their own. #}
+{# The loader stores them in a MAP column. #}
 {% macro duckdb__unknown_fields(since) -%}
     select
         unnest(map_keys(unknown_fields)) as name,
@@ -16,7 +16,7 @@
         and {{ vpc_flow_logs.is_loaded_after(since, '_dbt_copied_at') }}
 {%- endmacro %}
 
-{# A record is a VARIANT with all fields of its file that hold a value. #}
+{# A record is a VARIANT with all fields of its file that are not null. #}
 {% macro snowflake__unknown_fields(since) -%}
     {%- set known = vpc_flow_logs.flow_log_fields() | map(attribute='name') -%}
     select

@@ -1,5 +1,5 @@
-{# The first and the last UTC day that the marts look at, as a condition on
-   `started_date`: `lookback_days` before `as_of`, up to `as_of` itself. #}
+{# The condition that a UTC day lies within the window of the marts: from
+   `lookback_days` before `as_of` to `as_of`. #}
 {% macro in_window(started_date) -%}
     {%- set today = vpc_flow_logs.as_of() -%}
     {%- set first = today - modules.datetime.timedelta(days=var('lookback_days')) -%}
@@ -8,7 +8,7 @@
 {%- endmacro %}
 
 
-{# The date that stands for today: the variable, or the UTC date of the run's start. #}
+{# The reference date: the variable `as_of`, or the UTC date of the start of the run. #}
 {% macro as_of() %}
     {% set day = var('as_of') or run_started_at.strftime('%Y-%m-%d') %}
     {% if not modules.re.fullmatch('[0-9]{4}-[0-9]{2}-[0-9]{2}', day | string) %}

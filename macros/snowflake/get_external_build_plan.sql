@@ -1,10 +1,11 @@
-{# What `dbt run-operation stage_external_sources` runs on Snowflake: the statements
-   still missing between the stage and a pipe that loads by itself. Whatever step failed
-   before, the next run goes on from there; nothing that holds data is replaced.
+{# The statements that `dbt run-operation stage_external_sources` runs on Snowflake:
+   those that are still missing until a pipe loads new files. After a failure, the next
+   run continues at the step that failed. It replaces nothing that has data.
 
-   The landing table's comment says whether the bucket's earlier files are loaded. Only
-   while it does not, and before there was a pipe, COPY loads them: COPY and Snowpipe
-   keep separate histories, so a COPY later would load the pipe's files again. #}
+   The comment of the landing table says whether the earlier files of the bucket are
+   loaded. COPY loads them only if they are not and there is no pipe yet: COPY and
+   Snowpipe have separate histories, so a later COPY would load the pipe's files
+   again. #}
 {% macro snowflake__get_external_build_plan(source_node) %}
     {% set other = vpc_flow_logs.other_build_plan(
         source_node, dbt_external_tables.snowflake__get_external_build_plan
@@ -19,14 +20,15 @@
 
     {% if var('ext_full_refresh') %}
         {% do vpc_flow_logs.pause_pipe_before_refresh(landing) if state.pipe %}
-        {% do plan.append(vpc_flow_logs.create_landing_sql(source_node, 'create or replace table')) %}
-        {% do plan.append(vpc_flow_logs.copy_into_landing_sql(source_node)) %}
-        {% do plan.append(vpc_flow_logs.create_pipe_sql(source_node, 'create or replace pipe')) %}
-        {% do plan.append(vpc_flow_logs.comment_on_landing_sql(landing, 'loaded')) %}
-        {% do return(plan) %}
+        {% do return([
+            vpc_flow_logs.create_landing_sql(source_node, 'create or replace table'),
+            vpc_flow_logs.copy_into_landing_sql(source_node),
+            vpc_flow_logs.create_pipe_sql(source_node, 'create or replace pipe'),
+            vpc_flow_logs.comment_on_landing_sql(landing, 'loaded'),
+        ]) %}
     {% endif %}
 
-    {# Set-up makes the schema; the loader role may not. #}
+    {# Set-up creates the schema: the loader role may not. #}
     {% if not state.schema %}
         {% do plan.append(
             'create schema if not exists ' ~ source_node.database ~ '.'
@@ -42,13 +44,17 @@
         {% if not state.backfilled %}
             {% do plan.append(vpc_flow_logs.copy_into_landing_sql(source_node)) %}
         {% endif %}
-        {% do plan.append(vpc_flow_logs.create_pipe_sql(source_node, 'create pipe if not exists')) %}
+        {% do plan.append(
+            vpc_flow_logs.create_pipe_sql(source_node, 'create pipe if not exists')
+        ) %}
     {% elif not state.backfilled and not state.pipe_runs %}
-        {# A full refresh paused the pipe, replaced the table and came no further. #}
+        {# A full refresh paused the pipe, replaced the table and failed. #}
         {% do plan.append(vpc_flow_logs.copy_into_landing_sql(source_node)) %}
-        {% do plan.append(vpc_flow_logs.create_pipe_sql(source_node, 'create or replace pipe')) %}
+        {% do plan.append(
+            vpc_flow_logs.create_pipe_sql(source_node, 'create or replace pipe')
+        ) %}
     {% elif state.needs_refresh and state.events_flow %}
-        {# Closes the gap between that COPY and the first event. #}
+        {# Loads the files that came between that COPY and the first event. #}
         {% do plan.append('alter pipe ' ~ landing ~ ' refresh') %}
         {% do plan.append(
             'alter pipe ' ~ landing ~ ' set comment = '
@@ -62,8 +68,8 @@
 {% endmacro %}
 
 
-{# What is there already: `schema`, `table`, `pipe`, and whether the table is
-   `backfilled`, `pipe_runs`, the pipe `needs_refresh`, and `events_flow` to it. #}
+{# Which of `schema`, `table` and `pipe` exist, and whether the table is `backfilled`,
+   `pipe_runs`, the pipe `needs_refresh`, and `events_flow` to it. #}
 {% macro landing_state(source_node) %}
     {% set state = {
         'schema': false, 'table': false, 'pipe': false, 'backfilled': false,
@@ -75,33 +81,36 @@
     {% do state.update({'schema': true}) %}
 
     {% set landing = source_node.relation_name %}
-    {% set table = vpc_flow_logs.find_object('tables', landing, vpc_flow_logs.in_schema_of(source_node)) %}
+    {% set where = vpc_flow_logs.in_schema_of(source_node) %}
+    {% set table = vpc_flow_logs.find_object('tables', landing, where) %}
     {% if table is not none %}
         {% do state.update({
             'table': true,
             'backfilled': table.comment != vpc_flow_logs.landing_comment('pending'),
         }) %}
     {% endif %}
-    {% set pipe = vpc_flow_logs.find_object('pipes', landing, vpc_flow_logs.in_schema_of(source_node)) %}
+    {% set pipe = vpc_flow_logs.find_object('pipes', landing, where) %}
     {% if pipe is not none %}
         {% set status = vpc_flow_logs.pipe_state(landing) %}
-        {% set heard = status.get('lastReceivedMessageTimestamp') %}
+        {% set last_event_at = status.get('lastReceivedMessageTimestamp') %}
         {% do state.update({
             'pipe': true,
             'pipe_runs': status.get('executionState') == 'RUNNING',
             'needs_refresh': pipe.comment == vpc_flow_logs.pipe_comment('pending'),
-            'events_flow': heard is not none,
+            'events_flow': last_event_at is not none,
         }) %}
     {% endif %}
     {% do return(state) %}
 {% endmacro %}
 
 
+{# A clause of SHOW: in the schema of a source. #}
 {% macro in_schema_of(source_node) -%}
     {{ ' in schema ' ~ source_node.database ~ '.' ~ source_node.schema }}
 {%- endmacro %}
 
 
+{# The comment of the landing table: are the earlier files loaded? #}
 {% macro landing_comment(state) -%}
     {{ {
         'pending': 'VPC Flow Logs; the earlier files of the bucket are not loaded yet',
@@ -110,6 +119,7 @@
 {%- endmacro %}
 
 
+{# The comment of the pipe: does it still need a refresh? #}
 {% macro pipe_comment(state) -%}
     {{ {
         'pending': 'Loads VPC Flow Logs; to be refreshed once events arrive',
@@ -118,14 +128,15 @@
 {%- endmacro %}
 
 
+{# The statement that sets the comment of the landing table. #}
 {% macro comment_on_landing_sql(landing, state) -%}
     alter table {{ landing }} set comment = '{{ vpc_flow_logs.landing_comment(state) }}'
 {%- endmacro %}
 
 
-{# Once S3's lifecycle has removed the files this table is the only copy: permanent, and
-   with time to undo a mistake. Instants land with their zone, since no one promises in
-   which zone a pipe runs. #}
+{# The landing table. After S3's lifecycle has deleted the files it is the only copy, so
+   it is permanent and has Time Travel. Load times have a zone, because the time zone of
+   a pipe is not documented. #}
 {% macro create_landing_sql(source_node, create) -%}
     {{ create }} {{ source_node.relation_name }} (
         value variant,
@@ -139,8 +150,9 @@
 {%- endmacro %}
 
 
-{# With `path` it reads what lies below it; with `file` that one alone, and it stops at
-   an error instead of skipping the file: COPY takes names or a pattern. #}
+{# The COPY into landing. With `path` it reads the files below it. With `file` it reads
+   that file and fails on an error instead of skipping it: COPY takes names or a
+   pattern. #}
 {% macro copy_into_landing_sql(source_node, table=none, path='', file=none) -%}
     {%- set external = source_node.external -%}
     copy into {{ table or source_node.relation_name }} from (
@@ -162,7 +174,8 @@
 {%- endmacro %}
 
 
-{# The pipe has the landing table's name; its COPY is the one that loaded the rest. #}
+{# The pipe. It has the name of the landing table, and the COPY that loaded the earlier
+   files. #}
 {% macro create_pipe_sql(source_node, create) -%}
     {{ create }} {{ source_node.relation_name }}
     auto_ingest = {{ 'true' if var('snowpipe_auto_ingest') else 'false' }}
@@ -177,7 +190,8 @@
 {%- endmacro %}
 
 
-{# Replacing a pipe loses its history: what it has in hand must be loaded before. #}
+{# Pauses the pipe, and stops while it has pending files: replacing a pipe deletes its
+   history. #}
 {% macro pause_pipe_before_refresh(landing) %}
     {% do run_query('alter pipe ' ~ landing ~ ' set pipe_execution_paused = true') %}
     {% set status = vpc_flow_logs.pipe_state(landing) %}

@@ -1,5 +1,6 @@
-{# Fails unless Snowpipe loads the files that events announce: the pipe may be paused, or
-   its stage, table or privileges may be missing. The pipe has the landing table's name. #}
+{# Fails unless Snowpipe loads the files that events announce: the pipe may be paused,
+   or its stage, table or privileges may be missing. The pipe has the landing table's
+   name. #}
 {{ config(tags=['health']) }}
 
 with

@@ -1,11 +1,14 @@
-{# Answers for programs: `dbt --quiet run-operation NAME` prints one line of JSON and
-   nothing else. What does not exist, or the role may not see, has `exists: false`. #}
+{# Operations for programs: `dbt --quiet run-operation NAME` prints one line of JSON and
+   nothing else. `exists` is false for an object that does not exist or that the role
+   may not see. #}
 
 
-{# `dbt --quiet run-operation describe_integration`: among others the user and the
-   external id that the role in AWS must trust. #}
+{# `dbt --quiet run-operation describe_integration`: the storage integration, with the
+   user and the external id that the role in AWS must trust. #}
 {% macro describe_integration() %}
-    {% do vpc_flow_logs.start_operation('describe_integration', 'setup_role or ' ~ vpc_flow_logs.loader_role()) %}
+    {% do vpc_flow_logs.start_operation(
+        'describe_integration', 'setup_role or ' ~ vpc_flow_logs.loader_role()
+    ) %}
     {% set integration = vpc_flow_logs.storage_integration() %}
     {% set answer = {'name': integration | upper, 'exists': false} %}
     {% if vpc_flow_logs.find_object('storage integrations', integration) is not none %}
@@ -24,10 +27,12 @@
 {% endmacro %}
 
 
-{# `dbt --quiet run-operation describe_pipe`: among others the queue that S3 must tell
-   of new files. #}
+{# `dbt --quiet run-operation describe_pipe`: the pipe, with the queue to which S3 must
+   send events. #}
 {% macro describe_pipe() %}
-    {% do vpc_flow_logs.start_operation('describe_pipe', 'setup_role or ' ~ vpc_flow_logs.loader_role()) %}
+    {% do vpc_flow_logs.start_operation(
+        'describe_pipe', 'setup_role or ' ~ vpc_flow_logs.loader_role()
+    ) %}
     {% set pipe = vpc_flow_logs.flow_logs_pipe() %}
     {% set answer = {'name': pipe | upper, 'exists': false} %}
     {% set found = vpc_flow_logs.find_object('pipes', pipe, ' in account') %}
@@ -44,9 +49,11 @@
 
 
 {# `dbt --quiet run-operation describe_load`: the file that was loaded last, within the
-   14 days that COPY_HISTORY keeps. #}
+   14 days of COPY_HISTORY. #}
 {% macro describe_load() %}
-    {% do vpc_flow_logs.start_operation('describe_load', 'setup_role or ' ~ vpc_flow_logs.loader_role()) %}
+    {% do vpc_flow_logs.start_operation(
+        'describe_load', 'setup_role or ' ~ vpc_flow_logs.loader_role()
+    ) %}
     {% set table = vpc_flow_logs.landing_table() %}
     {% set answer = {'name': table | upper, 'exists': false} %}
     {% if vpc_flow_logs.find_object('tables', table, ' in account') is not none %}
@@ -73,8 +80,8 @@
 {% endmacro %}
 
 
-{# `dbt --quiet run-operation describe_account_parameters`: what the account says about
-   stages without an integration and about unloading; reported, never set. #}
+{# `dbt --quiet run-operation describe_account_parameters`: the account's parameters on
+   stages without an integration and on unloading. No operation sets them. #}
 {% macro describe_account_parameters() %}
     {% do vpc_flow_logs.start_operation('describe_account_parameters', 'any role') %}
     {% set answer = {} %}
@@ -83,8 +90,9 @@
         'REQUIRE_STORAGE_INTEGRATION_FOR_STAGE_OPERATION',
         'PREVENT_UNLOAD_TO_INLINE_URL',
     ] %}
+        {% set pattern = vpc_flow_logs.text_literal(name | lower) %}
         {% for row in vpc_flow_logs.rows_of(
-            'show parameters like ' ~ vpc_flow_logs.text_literal(name | lower) ~ ' in account'
+            'show parameters like ' ~ pattern ~ ' in account'
         ) if row.key == name %}
             {% do answer.update({name: row.value}) %}
         {% endfor %}

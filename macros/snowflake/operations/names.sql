@@ -1,8 +1,9 @@
-{# The names of everything on Snowflake's side, in one place. All are plain identifiers,
-   so that they need no quotes; Snowflake stores them in upper case. #}
+{# The names of all objects on Snowflake. They are plain identifiers, which need no
+   quotes; Snowflake stores them in upper case. #}
 
 
-{# Gives a name back if it needs no quotes; stops with a message if it does. #}
+{# Returns a name in lower case, or stops with a message if it needs quotes. `origin`
+   says where the name is set. #}
 {% macro plain_identifier(name, origin) %}
     {% if not modules.re.fullmatch('[A-Za-z_][A-Za-z0-9_$]*', name or '') %}
         {% do exceptions.raise_compiler_error(
@@ -16,21 +17,36 @@
 
 {# The database that the profile names. #}
 {% macro flow_logs_database() %}
-    {% do return(vpc_flow_logs.plain_identifier(target.database, 'the database of the profile')) %}
+    {% do return(vpc_flow_logs.plain_identifier(
+        target.database, 'the database of the profile'
+    )) %}
 {% endmacro %}
 
 
 {# The schema of landing table, stage and pipe, with its database. #}
 {% macro landing_schema() %}
-    {% set schema = vpc_flow_logs.plain_identifier(var('landing_schema'), 'landing_schema') %}
+    {% set schema = vpc_flow_logs.plain_identifier(
+        var('landing_schema'), 'landing_schema'
+    ) %}
     {% do return(vpc_flow_logs.flow_logs_database() ~ '.' ~ schema) %}
 {% endmacro %}
 
 
-{# The schema of the models, with its database: the one that the profile names. #}
+{# The schema of the models, with its database. #}
 {% macro models_schema() %}
-    {% set schema = vpc_flow_logs.plain_identifier(target.schema, 'the schema of the profile') %}
+    {% set node = graph.nodes['model.vpc_flow_logs.flow_records'] %}
+    {% set schema = vpc_flow_logs.plain_identifier(
+        node.schema, 'the schema of the models'
+    ) %}
     {% do return(vpc_flow_logs.flow_logs_database() ~ '.' ~ schema) %}
+{% endmacro %}
+
+
+{# Both schemas, or the one that is both. #}
+{% macro own_schemas() %}
+    {% do return([
+        vpc_flow_logs.landing_schema(), vpc_flow_logs.models_schema()
+    ] | unique | list) %}
 {% endmacro %}
 
 
@@ -40,7 +56,7 @@
 {% endmacro %}
 
 
-{# The pipe, with its schema: it has the name of the landing table. #}
+{# The pipe, with its schema. It has the name of the landing table. #}
 {% macro flow_logs_pipe() %}
     {% do return(vpc_flow_logs.landing_table()) %}
 {% endmacro %}
@@ -52,7 +68,7 @@
 {% endmacro %}
 
 
-{# The UDF for people's worksheets, with its schema. #}
+{# The UDF for worksheets, with its schema. #}
 {% macro ipv4_is_internal_function() %}
     {% do return(vpc_flow_logs.models_schema() ~ '.ipv4_is_internal') %}
 {% endmacro %}
@@ -60,11 +76,13 @@
 
 {# The warehouse that the profile names. #}
 {% macro flow_logs_warehouse() %}
-    {% do return(vpc_flow_logs.plain_identifier(target.warehouse, 'the warehouse of the profile')) %}
+    {% do return(vpc_flow_logs.plain_identifier(
+        target.warehouse, 'the warehouse of the profile'
+    )) %}
 {% endmacro %}
 
 
-{# The monitor over the warehouse's credits. #}
+{# The resource monitor of the warehouse. #}
 {% macro resource_monitor() %}
     {% do return(vpc_flow_logs.flow_logs_warehouse() ~ '_monitor') %}
 {% endmacro %}
@@ -80,9 +98,7 @@
 
 {# The role that stages files. #}
 {% macro loader_role() %}
-    {% do return(vpc_flow_logs.plain_identifier(
-        var('loader_role'), 'loader_role'
-    )) %}
+    {% do return(vpc_flow_logs.plain_identifier(var('loader_role'), 'loader_role')) %}
 {% endmacro %}
 
 
@@ -96,21 +112,27 @@
 
 {# The role that reads the models. #}
 {% macro analyst_role() %}
-    {% do return(vpc_flow_logs.plain_identifier(
-        var('analyst_role'), 'analyst_role'
-    )) %}
+    {% do return(vpc_flow_logs.plain_identifier(var('analyst_role'), 'analyst_role')) %}
 {% endmacro %}
 
 
-{# The user that scheduled runs log in as. #}
+{# The three roles. #}
+{% macro own_roles() %}
+    {% do return([
+        vpc_flow_logs.loader_role(),
+        vpc_flow_logs.transformer_role(),
+        vpc_flow_logs.analyst_role(),
+    ]) %}
+{% endmacro %}
+
+
+{# The user of scheduled runs. #}
 {% macro service_user() %}
-    {% do return(vpc_flow_logs.plain_identifier(
-        var('service_user'), 'service_user'
-    )) %}
+    {% do return(vpc_flow_logs.plain_identifier(var('service_user'), 'service_user')) %}
 {% endmacro %}
 
 
-{# The policy that says from where the service user may log in. #}
+{# The network policy of the service user: the addresses from which it may log in. #}
 {% macro service_network_policy() %}
     {% do return(vpc_flow_logs.service_user() ~ '_network') %}
 {% endmacro %}

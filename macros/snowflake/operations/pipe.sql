@@ -1,44 +1,51 @@
-{# The days after: the pipe, what it loaded, and what that cost. #}
+{# Operations on the pipe: its state, its loads and their cost. #}
 
 
-{# `dbt run-operation pipe_status`: whether the pipe runs, what it waits for, and when
-   it last heard of a file. #}
+{# `dbt run-operation pipe_status`: whether the pipe runs, how many files it has
+   pending, and when it received its last event. #}
 {% macro pipe_status() %}
-    {% do vpc_flow_logs.start_operation('pipe_status', vpc_flow_logs.loader_role() ~ ' or ' ~ vpc_flow_logs.transformer_role()) %}
+    {% do vpc_flow_logs.start_operation(
+        'pipe_status',
+        vpc_flow_logs.loader_role() ~ ' or ' ~ vpc_flow_logs.transformer_role()
+    ) %}
     {% set pipe = vpc_flow_logs.flow_logs_pipe() %}
-    {% do vpc_flow_logs.require_object('pipes', pipe, 'dbt run-operation stage_external_sources') %}
+    {% do vpc_flow_logs.require_object('pipes', pipe, 'stage_external_sources') %}
     {% for name, value in vpc_flow_logs.pipe_state(pipe).items() %}
         {% do print(name ~ ': ' ~ value) %}
     {% endfor %}
 {% endmacro %}
 
 
-{# `dbt run-operation refresh_pipe`: loads files of the last seven days that no event
-   told of. It is for gaps, once in a while: Snowflake does not want it on a schedule.
-   `prefix` is a path below the stage, `modified_after` a time such as
-   2026-01-31T00:00:00Z. #}
+{# `dbt run-operation refresh_pipe`: loads files of the last seven days for which no
+   event arrived. Use it for gaps: Snowflake advises against a schedule. `prefix` is a
+   path below the stage, `modified_after` a time such as 2026-01-31T00:00:00Z. #}
 {% macro refresh_pipe(prefix=none, modified_after=none) %}
     {% do vpc_flow_logs.start_operation('refresh_pipe', vpc_flow_logs.loader_role()) %}
     {% set pipe = vpc_flow_logs.flow_logs_pipe() %}
-    {% do vpc_flow_logs.require_object('pipes', pipe, 'dbt run-operation stage_external_sources') %}
+    {% do vpc_flow_logs.require_object('pipes', pipe, 'stage_external_sources') %}
     {% set sql = 'alter pipe ' ~ pipe ~ ' refresh' %}
     {% if prefix %}
         {% set sql = sql ~ '\n    prefix = ' ~ vpc_flow_logs.text_literal(prefix) %}
     {% endif %}
     {% if modified_after %}
-        {% set sql = sql ~ '\n    modified_after = ' ~ vpc_flow_logs.text_literal(modified_after) %}
+        {% set sql = sql ~ '\n    modified_after = '
+            ~ vpc_flow_logs.text_literal(modified_after) %}
     {% endif %}
     {% set sent = vpc_flow_logs.rows_of(sql) | selectattr('file', 'defined') | list %}
     {% do print('files handed to the pipe: ' ~ sent | length) %}
 {% endmacro %}
 
 
-{# `dbt run-operation load_errors`: files that did not load, why, and the COPY that loads
-   each by hand once it is mended: neither an event nor a refresh tries it again. #}
+{# `dbt run-operation load_errors`: the files that did not load, the reasons, and for
+   each the COPY that loads it once it is mended. Neither an event nor a refresh loads
+   it again. #}
 {% macro load_errors(days=14) %}
-    {% do vpc_flow_logs.start_operation('load_errors', vpc_flow_logs.loader_role() ~ ' or ' ~ vpc_flow_logs.transformer_role()) %}
+    {% do vpc_flow_logs.start_operation(
+        'load_errors',
+        vpc_flow_logs.loader_role() ~ ' or ' ~ vpc_flow_logs.transformer_role()
+    ) %}
     {% set table = vpc_flow_logs.landing_table() %}
-    {% do vpc_flow_logs.require_object('tables', table, 'dbt run-operation stage_external_sources') %}
+    {% do vpc_flow_logs.require_object('tables', table, 'stage_external_sources') %}
     {% set node = vpc_flow_logs.landing_node() %}
     {% set sql %}
         select
@@ -62,7 +69,8 @@
             ~ load.last_load_time ~ ', ' ~ load.error_count ~ ' errors, first: '
             ~ load.first_error_message ~ '\nOnce it is mended:'
         ) %}
-        {% do print(vpc_flow_logs.copy_into_landing_sql(node, file=load.file_name) ~ ';') %}
+        {% set copy = vpc_flow_logs.copy_into_landing_sql(node, file=load.file_name) %}
+        {% do print(copy ~ ';') %}
     {% else %}
         {% do print('no file failed in the last ' ~ days ~ ' days') %}
     {% endfor %}
@@ -99,7 +107,7 @@
 {% endmacro %}
 
 
-{# What SYSTEM$PIPE_STATUS says, as a dictionary. #}
+{# The result of SYSTEM$PIPE_STATUS as a dictionary. #}
 {% macro pipe_state(pipe) %}
     {% do return(fromjson(vpc_flow_logs.rows_of(
         'select system$pipe_status(' ~ vpc_flow_logs.text_literal(pipe) ~ ') as status'
@@ -107,7 +115,7 @@
 {% endmacro %}
 
 
-{# The load history of a table as a source of rows. #}
+{# The load history of a table, for a FROM clause. #}
 {% macro copy_history(table, days) -%}
     table({{ vpc_flow_logs.flow_logs_database() }}.information_schema.copy_history(
         table_name => {{ vpc_flow_logs.text_literal(table) }},
@@ -116,9 +124,10 @@
 {%- endmacro %}
 
 
-{# What the pipe loaded and cost, as a source of rows. #}
+{# The loads and credits of the pipe, for a FROM clause. #}
 {% macro pipe_usage_history(days) -%}
-    table({{ vpc_flow_logs.flow_logs_database() }}.information_schema.pipe_usage_history(
+    {%- set database = vpc_flow_logs.flow_logs_database() -%}
+    table({{ database }}.information_schema.pipe_usage_history(
         date_range_start => {{ vpc_flow_logs.days_ago(days) }},
         date_range_end => current_timestamp(),
         pipe_name => {{ vpc_flow_logs.text_literal(vpc_flow_logs.flow_logs_pipe()) }}
@@ -126,19 +135,19 @@
 {%- endmacro %}
 
 
-{# The time so many days ago; histories keep 14. #}
+{# The time a number of days ago, at most 14, which is how long histories go back. #}
 {% macro days_ago(days) -%}
     dateadd('day', -{{ [days | int, 14] | min }}, current_timestamp())
 {%- endmacro %}
 
 
-{# Stops with the command that creates an object if it does not exist, or if the role
-   may not see it. #}
-{% macro require_object(kind, name, command) %}
+{# Stops if an object does not exist or the role may not see it, and names the operation
+   that creates it. #}
+{% macro require_object(kind, name, operation) %}
     {% if vpc_flow_logs.find_object(kind, name, ' in account') is none %}
         {% do exceptions.raise_compiler_error(
             name ~ ' is not among the ' ~ kind ~ ' that this role sees. It is created'
-            ~ ' by: ' ~ command
+            ~ ' by: dbt run-operation ' ~ operation
         ) %}
     {% endif %}
 {% endmacro %}

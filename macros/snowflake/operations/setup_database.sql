@@ -10,7 +10,7 @@
             'sql': 'create database if not exists ' ~ database ~ ' comment = ' ~ mark,
         }) %}
     {% endif %}
-    {% for schema in [vpc_flow_logs.landing_schema(), vpc_flow_logs.models_schema()] | unique %}
+    {% for schema in vpc_flow_logs.own_schemas() %}
         {% if vpc_flow_logs.find_object('schemas', schema, ' in account') is none %}
             {% do changes.append({
                 'what': 'create schema ' ~ schema,

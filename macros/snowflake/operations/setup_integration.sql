@@ -1,6 +1,6 @@
-{# `dbt run-operation setup_integration --args '{role_arn: …, locations: […]}'`: the
-   storage integration. It is created or altered and never replaced: replacing breaks
-   every stage and makes a new external id. #}
+{# `dbt run-operation setup_integration --args '{role_arn: …, locations: […]}'`: creates
+   or alters the storage integration. It never replaces it: that would break every stage
+   and change the external id. #}
 {% macro setup_integration(role_arn, locations) %}
     {% do vpc_flow_logs.start_setup('setup_integration') %}
     {% set integration = vpc_flow_logs.storage_integration() %}
@@ -12,6 +12,7 @@
         {% do quoted.append(vpc_flow_logs.text_literal(location)) %}
     {% endfor %}
     {% set role = vpc_flow_logs.text_literal(role_arn) %}
+    {% set mark = vpc_flow_logs.text_literal(vpc_flow_logs.creation_mark()) %}
 
     {% set changes = [] %}
     {% if vpc_flow_logs.find_object('storage integrations', integration) is none %}
@@ -22,7 +23,7 @@
                 enabled = true
                 storage_aws_role_arn = {{ role }}
                 storage_allowed_locations = ({{ quoted | join(', ') }})
-                comment = {{ vpc_flow_logs.text_literal(vpc_flow_logs.creation_mark()) }}
+                comment = {{ mark }}
         {%- endset %}
         {% do changes.append({
             'what': 'create storage integration ' ~ integration ~ ' for '
@@ -35,11 +36,13 @@
         {% if provider != place.scheme | upper %}
             {% do exceptions.raise_compiler_error(
                 'the integration ' ~ integration ~ ' is for ' ~ provider ~ ' and cannot'
-                ~ ' be changed to ' ~ place.scheme | upper ~ '. Choose another name by'
-                ~ ' the variable storage_integration.'
+                ~ ' be changed to ' ~ place.scheme | upper ~ '. Set the variable'
+                ~ ' storage_integration to another name.'
             ) %}
         {% endif %}
-        {% set allowed = vpc_flow_logs.split_locations(now.get('STORAGE_ALLOWED_LOCATIONS')) %}
+        {% set allowed = vpc_flow_logs.split_locations(
+            now.get('STORAGE_ALLOWED_LOCATIONS')
+        ) %}
         {% set settings = [] %}
         {% if now.get('ENABLED') | string | lower != 'true' %}
             {% do settings.append('enabled = true') %}
@@ -64,8 +67,8 @@
 {% endmacro %}
 
 
-{# The URL scheme that goes with a role's partition, which upper-cased is the provider;
-   and what the names of Snowflake's regions there hold. #}
+{# For the partition of a role: the URL scheme, which is the provider in upper case, and
+   a part of the names of Snowflake's regions there. #}
 {% macro cloud_of_role(role_arn) %}
     {% set clouds = {
         'aws': {'scheme': 's3', 'region': 'AWS_'},
@@ -85,14 +88,16 @@
 {% endmacro %}
 
 
-{# Stops where a bucket in GovCloud or China would be read from an account that lies
-   elsewhere: an integration can only reach its own. #}
+{# Stops if a bucket is in GovCloud or China and the Snowflake account is not: an
+   integration cannot read it from elsewhere. #}
 {% macro refuse_foreign_region(place) %}
     {% if place.scheme != 's3' %}
-        {% set region = vpc_flow_logs.rows_of('select current_region() as region')[0].region %}
+        {% set region = vpc_flow_logs.rows_of(
+            'select current_region() as region'
+        )[0].region %}
         {% if place.region not in region | upper %}
             {% do exceptions.raise_compiler_error(
-                'this Snowflake account lies in ' ~ region ~ '. A role with '
+                'this Snowflake account is in ' ~ region ~ '. A role with '
                 ~ place.scheme ~ ':// locations can be used only from an account in a'
                 ~ ' region ' ~ place.region ~ '…'
             ) %}
@@ -101,8 +106,8 @@
 {% endmacro %}
 
 
-{# Checks the URLs of buckets and ends each with a slash, without which
-   `s3://bucket/logs` would cover `s3://bucket/logs-of-others`. #}
+{# Checks the URLs of buckets and adds a slash to each: without it `s3://bucket/logs`
+   would also allow `s3://bucket/logs-of-others`. #}
 {% macro bucket_locations(locations, scheme) %}
     {% set checked = [] %}
     {% for location in ([locations] if locations is string else locations or []) %}
@@ -124,7 +129,7 @@
 {% endmacro %}
 
 
-{# The locations that DESC INTEGRATION lists in one text, by commas. #}
+{# The locations of a text such as DESC INTEGRATION returns, separated by commas. #}
 {% macro split_locations(listed) %}
     {% do return((listed or '').split(',') | map('trim') | select | list) %}
 {% endmacro %}

@@ -1,11 +1,13 @@
-{# `dbt run-operation setup_roles`: loader, transformer and analyst with the least that
-   each needs. What will be created later is covered by future grants, so that no
-   rebuild loses them. #}
+{# `dbt run-operation setup_roles`: the roles of loader, transformer and analyst, each
+   with the least privileges. Future grants cover objects that are created later, so
+   that a rebuild loses no grant. #}
 {% macro setup_roles() %}
     {% do vpc_flow_logs.start_setup('setup_roles') %}
     {% set changes = [] %}
-    {% set setup_role = vpc_flow_logs.plain_identifier(var('setup_role'), 'setup_role') %}
-    {% for role in [vpc_flow_logs.loader_role(), vpc_flow_logs.transformer_role(), vpc_flow_logs.analyst_role()] %}
+    {% set setup_role = vpc_flow_logs.plain_identifier(
+        var('setup_role'), 'setup_role'
+    ) %}
+    {% for role in vpc_flow_logs.own_roles() %}
         {% set known = vpc_flow_logs.find_object('roles', role) is not none %}
         {% if not known %}
             {% do changes.append({
@@ -14,12 +16,13 @@
                     ~ vpc_flow_logs.text_literal(vpc_flow_logs.creation_mark()),
             }) %}
         {% endif %}
+        {% set shown = 'show grants of role ' ~ role %}
         {% set holders = [] %}
-        {% for grant in (vpc_flow_logs.rows_of('show grants of role ' ~ role) if known else []) %}
+        {% for grant in (vpc_flow_logs.rows_of(shown) if known else []) %}
             {% do holders.append(grant.granted_to ~ ' ' ~ grant.grantee_name) %}
         {% endfor %}
         {% if 'ROLE ' ~ setup_role | upper not in holders | map('upper') %}
-            {# Else nobody could drop the pipe, which the loader owns. #}
+            {# Without it nobody could drop the pipe, which the loader owns. #}
             {% do changes.append({
                 'what': 'grant role ' ~ role ~ ' to ' ~ setup_role,
                 'sql': 'grant role ' ~ role ~ ' to role ' ~ setup_role,
@@ -31,35 +34,38 @@
 {% endmacro %}
 
 
-{# What each role must be granted: `[role, privileges, kind, name]`, where a kind in
-   the plural means what a schema holds, now and in future. #}
+{# The grants that each role needs: `[role, privileges, kind, name]`. A kind in the
+   plural means all such objects of a schema, now and in future. #}
 {% macro wanted_grants() %}
-    {% set landing, models = vpc_flow_logs.landing_schema(), vpc_flow_logs.models_schema() %}
-    {% set everyone = [vpc_flow_logs.loader_role(), vpc_flow_logs.transformer_role(), vpc_flow_logs.analyst_role()] %}
+    {% set landing = vpc_flow_logs.landing_schema() %}
+    {% set models = vpc_flow_logs.models_schema() %}
+    {% set loader, transformer, analyst = vpc_flow_logs.own_roles() %}
     {% set grants = [] %}
-    {% for role in everyone %}
-        {% do grants.append([role, ['usage'], 'warehouse', vpc_flow_logs.flow_logs_warehouse()]) %}
-        {% do grants.append([role, ['usage'], 'database', vpc_flow_logs.flow_logs_database()]) %}
+    {% for role in [loader, transformer, analyst] %}
+        {% do grants.extend([
+            [role, ['usage'], 'warehouse', vpc_flow_logs.flow_logs_warehouse()],
+            [role, ['usage'], 'database', vpc_flow_logs.flow_logs_database()],
+        ]) %}
     {% endfor %}
     {% set loads = ['usage', 'create table', 'create pipe'] %}
     {% set builds = ['usage', 'create table', 'create view'] %}
     {% do grants.extend([
-        [vpc_flow_logs.loader_role(), loads, 'schema', landing],
-        [vpc_flow_logs.loader_role(), ['usage'], 'stage', vpc_flow_logs.flow_logs_stage()],
-        [vpc_flow_logs.loader_role(), ['usage'], 'integration', vpc_flow_logs.storage_integration()],
-        [vpc_flow_logs.transformer_role(), ['usage'], 'schema', landing],
-        [vpc_flow_logs.transformer_role(), ['select'], 'tables', landing],
-        [vpc_flow_logs.transformer_role(), ['monitor'], 'pipes', landing],
-        [vpc_flow_logs.transformer_role(), builds, 'schema', models],
-        [vpc_flow_logs.analyst_role(), ['usage'], 'schema', models],
-        [vpc_flow_logs.analyst_role(), ['select'], 'tables', models],
-        [vpc_flow_logs.analyst_role(), ['select'], 'views', models],
-        [vpc_flow_logs.analyst_role(), ['usage'], 'functions', models],
+        [loader, loads, 'schema', landing],
+        [loader, ['usage'], 'stage', vpc_flow_logs.flow_logs_stage()],
+        [loader, ['usage'], 'integration', vpc_flow_logs.storage_integration()],
+        [transformer, ['usage'], 'schema', landing],
+        [transformer, ['select'], 'tables', landing],
+        [transformer, ['monitor'], 'pipes', landing],
+        [transformer, builds, 'schema', models],
+        [analyst, ['usage'], 'schema', models],
+        [analyst, ['select'], 'tables', models],
+        [analyst, ['select'], 'views', models],
+        [analyst, ['usage'], 'functions', models],
     ]) %}
     {% set errors = var('snowpipe_error_integration') %}
     {% if errors %}
         {% do grants.append([
-            vpc_flow_logs.loader_role(), ['usage'], 'integration',
+            loader, ['usage'], 'integration',
             vpc_flow_logs.plain_identifier(errors, 'snowpipe_error_integration'),
         ]) %}
     {% endif %}
@@ -71,7 +77,8 @@
 {% macro missing_grants(role, known) %}
     {% set held = vpc_flow_logs.held_grants(role) if known else [] %}
     {% set changes = [] %}
-    {% for grantee, privileges, kind, name in vpc_flow_logs.wanted_grants() if grantee == role %}
+    {% for grantee, privileges, kind, name in vpc_flow_logs.wanted_grants()
+        if grantee == role %}
         {% if kind.endswith('s') %}
             {% set one = kind[:-1] %}
             {% set key = privileges[0] ~ ' future ' ~ one ~ ' ' ~ name %}
@@ -109,8 +116,8 @@
 {% endmacro %}
 
 
-{# What a role holds, as text: `select table db.schema.t`, or `select future table
-   db.schema`. Snowflake writes a function's name with its arguments. #}
+{# The grants of a role as text: `select table db.schema.t`, or `select future table
+   db.schema`. Snowflake adds the arguments to the name of a function. #}
 {% macro held_grants(role) %}
     {% set held = [] %}
     {% for future in [false, true] %}
@@ -129,7 +136,7 @@
 {% endmacro %}
 
 
-{# The full names of the tables, views, pipes or functions that a schema holds. #}
+{# The full names of the tables, views, pipes or functions of a schema. #}
 {% macro objects_of(kind, schema) %}
     {% set names = [] %}
     {% set shown = 'user functions' if kind == 'function' else kind ~ 's' %}

@@ -1,6 +1,6 @@
-{# Everything in the account that staging and the models need, in order:
-   dbt run-operation setup_snowflake --vars 'setup_role: NAME' --args '{role_arn: …,
-   locations: ["s3://bucket/prefix/"]}'. Whatever is right already stays untouched. #}
+{# Creates all objects that staging and the models need, in order: dbt run-operation
+   setup_snowflake --vars 'setup_role: NAME' --args '{role_arn: …, locations:
+   ["s3://bucket/prefix/"]}'. It changes nothing that is already as wanted. #}
 {% macro setup_snowflake(
     role_arn, locations, stage_url=none, public_key=none, public_key_2=none
 ) %}

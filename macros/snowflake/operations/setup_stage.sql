@@ -1,9 +1,11 @@
-{# `dbt run-operation setup_stage --args '{locations: […]}'`: the external stage over
-   the bucket. It is never replaced: that would stop the pipe. `stage_url` says which
-   location it covers if there are several. #}
+{# `dbt run-operation setup_stage --args '{locations: […]}'`: creates the external stage
+   over the bucket. It never replaces it: that would stop the pipe. `stage_url` is the
+   location of the stage if there are several. #}
 {% macro setup_stage(locations, stage_url=none) %}
     {% do vpc_flow_logs.start_setup('setup_stage') %}
-    {% set stage, integration = vpc_flow_logs.flow_logs_stage(), vpc_flow_logs.storage_integration() %}
+    {% set stage = vpc_flow_logs.flow_logs_stage() %}
+    {% set integration = vpc_flow_logs.storage_integration() %}
+    {% set mark = vpc_flow_logs.text_literal(vpc_flow_logs.creation_mark()) %}
     {% set places = [locations] if locations is string else locations or [] %}
     {% set found = vpc_flow_logs.find_object('stages', stage, ' in account') %}
     {% if stage_url is none and places | length == 1 %}
@@ -22,7 +24,7 @@
                 url = {{ vpc_flow_logs.text_literal(stage_url.rstrip('/') ~ '/') }}
                 storage_integration = {{ integration }}
                 file_format = (type = parquet)
-                comment = {{ vpc_flow_logs.text_literal(vpc_flow_logs.creation_mark()) }}
+                comment = {{ mark }}
         {%- endset %}
         {% do changes.append({
             'what': 'create stage ' ~ stage ~ ' over ' ~ stage_url, 'sql': sql

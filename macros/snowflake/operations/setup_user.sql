@@ -1,10 +1,12 @@
-{# `dbt run-operation setup_user --args '{public_key: …}'`: the user that scheduled
-   runs log in as. It has no password, only keys; `public_key_2` is for the time of a
-   change of keys, and `public_key_2: ''` takes it away again. #}
+{# `dbt run-operation setup_user --args '{public_key: …}'`: the user of scheduled runs.
+   It has keys and no password. `public_key_2` is for the time of a key rotation;
+   `public_key_2: ''` removes it again. #}
 {% macro setup_user(public_key=none, public_key_2=none) %}
     {% do vpc_flow_logs.start_setup('setup_user') %}
     {% set changes = [] %}
-    {% set user, policy = vpc_flow_logs.service_user(), vpc_flow_logs.service_network_policy() %}
+    {% set user = vpc_flow_logs.service_user() %}
+    {% set policy = vpc_flow_logs.service_network_policy() %}
+    {% set mark = vpc_flow_logs.text_literal(vpc_flow_logs.creation_mark()) %}
     {% set keys = {
         'rsa_public_key': vpc_flow_logs.public_key_text(public_key),
         'rsa_public_key_2': vpc_flow_logs.public_key_text(public_key_2),
@@ -20,13 +22,13 @@
                 default_secondary_roles = ()
                 default_warehouse = {{ vpc_flow_logs.flow_logs_warehouse() }}
                 default_namespace = {{ vpc_flow_logs.models_schema() }}
-                comment = {{ vpc_flow_logs.text_literal(vpc_flow_logs.creation_mark()) }}
+                comment = {{ mark }}
         {%- endset %}
         {% do changes.append({'what': 'create service user ' ~ user, 'sql': sql}) %}
     {% elif (now.get('TYPE') or '') | upper != 'SERVICE' %}
         {% do exceptions.raise_compiler_error(
-            'the user ' ~ user ~ ' exists and is not of TYPE = SERVICE. Choose another'
-            ~ ' name by the variable service_user.'
+            'the user ' ~ user ~ ' exists and is not of TYPE = SERVICE. Set the'
+            ~ ' variable service_user to another name.'
         ) %}
     {% endif %}
 
@@ -44,25 +46,31 @@
             }) %}
         {% endif %}
     {% endfor %}
-    {% if not (vpc_flow_logs.has_key(now, 'rsa_public_key') or vpc_flow_logs.has_key(now, 'rsa_public_key_2')
-        or keys.values() | select | list) %}
+    {% if not (
+        vpc_flow_logs.has_key(now, 'rsa_public_key')
+        or vpc_flow_logs.has_key(now, 'rsa_public_key_2')
+        or keys.values() | select | list
+    ) %}
         {% do log(
             '  note: user ' ~ user ~ ' has no key, so nobody can log in as it yet: add'
             ~ ' public_key to --args', info=true
         ) %}
     {% endif %}
 
-    {% if var('service_user_cidrs') and not vpc_flow_logs.has_network_policy(user, found) %}
+    {% if var('service_user_cidrs')
+        and not vpc_flow_logs.has_network_policy(user, found) %}
         {% do changes.append({
             'what': 'put user ' ~ user ~ ' under network policy ' ~ policy,
             'sql': 'alter user ' ~ user ~ ' set network_policy = ' ~ policy,
         }) %}
     {% endif %}
     {% set held = [] %}
-    {% for grant in (vpc_flow_logs.rows_of('show grants to user ' ~ user) if found else []) %}
+    {% set shown = 'show grants to user ' ~ user %}
+    {% for grant in (vpc_flow_logs.rows_of(shown) if found else []) %}
         {% do held.append((grant.get('role') or grant.get('name')) | lower) %}
     {% endfor %}
-    {% for role in [vpc_flow_logs.loader_role(), vpc_flow_logs.transformer_role()] if role not in held %}
+    {% set wanted = [vpc_flow_logs.loader_role(), vpc_flow_logs.transformer_role()] %}
+    {% for role in wanted if role not in held %}
         {% do changes.append({
             'what': 'grant role ' ~ role ~ ' to user ' ~ user,
             'sql': 'grant role ' ~ role ~ ' to user ' ~ user,
@@ -72,8 +80,8 @@
 {% endmacro %}
 
 
-{# A public key without the lines round it, as Snowflake takes it; none for none. Stops
-   on what is no public key, a private one above all. #}
+{# A public key without its first and last line, as Snowflake needs it; none for none.
+   Any other text stops dbt with a message, such as a private key. #}
 {% macro public_key_text(key) %}
     {% if key is none or key == '' %}
         {% do return(key) %}
@@ -89,7 +97,7 @@
 {% endmacro %}
 
 
-{# Whether DESC USER lists a key, or its fingerprint. #}
+{# Whether DESC USER lists a key or its fingerprint. #}
 {% macro has_key(properties, option) %}
     {% set shown = [
         properties.get(option | upper), properties.get(option | upper ~ '_FP')
@@ -98,7 +106,7 @@
 {% endmacro %}
 
 
-{# Whether a user has this very key, by its fingerprint if DESC USER lists that. #}
+{# Whether a user has this key, by its fingerprint if DESC USER lists that. #}
 {% macro is_key(properties, option, key) %}
     {% set fingerprint = properties.get(option | upper ~ '_FP') %}
     {% if not vpc_flow_logs.has_key(properties, option) %}
@@ -114,7 +122,8 @@
 {% endmacro %}
 
 
-{# What makes the network policy allow `service_user_cidrs`; nothing if it is empty. #}
+{# The changes after which the network policy allows `service_user_cidrs`; none if that
+   is empty. #}
 {% macro network_policy_changes(policy) %}
     {% set wanted = var('service_user_cidrs') %}
     {% if not wanted %}
@@ -129,7 +138,8 @@
         {% do return([{
             'what': 'create network policy ' ~ policy ~ ' for ' ~ wanted | join(', '),
             'sql': 'create network policy if not exists ' ~ policy ~ ' ' ~ listed
-                ~ ' comment = ' ~ vpc_flow_logs.text_literal(vpc_flow_logs.creation_mark()),
+                ~ ' comment = '
+                ~ vpc_flow_logs.text_literal(vpc_flow_logs.creation_mark()),
         }]) %}
     {% endif %}
     {% set allowed = vpc_flow_logs.properties_of('desc network policy ' ~ policy).get(
@@ -145,16 +155,18 @@
 {% endmacro %}
 
 
-{# Whether a user is under the service user's network policy. #}
+{# Whether a user has the service user's network policy. #}
 {% macro has_network_policy(user, found) %}
     {% if found is none %}
         {% do return(false) %}
     {% endif %}
-    {% set shown = [vpc_flow_logs.properties_of('desc user ' ~ user).get('NETWORK_POLICY')] %}
-    {% for row in vpc_flow_logs.rows_of("show parameters like 'network_policy' in user " ~ user) %}
+    {% set properties = vpc_flow_logs.properties_of('desc user ' ~ user) %}
+    {% set shown = [properties.get('NETWORK_POLICY')] %}
+    {% for row in vpc_flow_logs.rows_of(
+        "show parameters like 'network_policy' in user " ~ user
+    ) %}
         {% do shown.append(row.value) %}
     {% endfor %}
-    {% do return(
-        vpc_flow_logs.service_network_policy() | upper in shown | map('string') | map('upper') | list
-    ) %}
+    {% set policy = vpc_flow_logs.service_network_policy() %}
+    {% do return(policy | upper in shown | map('string') | map('upper') | list) %}
 {% endmacro %}

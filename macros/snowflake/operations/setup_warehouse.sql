@@ -1,9 +1,10 @@
-{# `dbt run-operation setup_warehouse`: the warehouse that the profile names. One that
-   somebody else created is used as it is. #}
+{# `dbt run-operation setup_warehouse`: the warehouse of the profile. It leaves one that
+   somebody else created unchanged. #}
 {% macro setup_warehouse() %}
     {% do vpc_flow_logs.start_setup('setup_warehouse') %}
     {% set warehouse = vpc_flow_logs.flow_logs_warehouse() %}
     {% set size = var('warehouse_size') | lower %}
+    {% set mark = vpc_flow_logs.text_literal(vpc_flow_logs.creation_mark()) %}
     {% set wanted = {
         'auto_suspend': var('warehouse_auto_suspend') | int,
         'statement_timeout_in_seconds': var('warehouse_statement_timeout') | int,
@@ -34,7 +35,7 @@
                 auto_resume = true
                 initially_suspended = true
                 statement_timeout_in_seconds = {{ wanted.statement_timeout_in_seconds }}
-                comment = {{ vpc_flow_logs.text_literal(vpc_flow_logs.creation_mark()) }}
+                comment = {{ mark }}
         {%- endset %}
         {% do changes.append({
             'what': 'create warehouse ' ~ warehouse ~ ', size ' ~ size, 'sql': sql
@@ -70,20 +71,21 @@
 {% endmacro %}
 
 
-{# `dbt run-operation setup_resource_monitor`: suspends the warehouse when a month's
-   credits are used up. Snowflake lets nobody but ACCOUNTADMIN create one. #}
+{# `dbt run-operation setup_resource_monitor`: a monitor that suspends the warehouse
+   when a month's credits are used. Only ACCOUNTADMIN may create one. #}
 {% macro setup_resource_monitor() %}
     {% do vpc_flow_logs.start_setup('setup_resource_monitor') %}
     {% do log(
-        '  note: a resource monitor cannot cap Snowpipe, which bills by the GB that it'
-        ~ ' loads: see pipe_usage', info=true
+        '  note: a resource monitor cannot cap Snowpipe, which is billed by the GB: see'
+        ~ ' pipe_usage', info=true
     ) %}
     {% set changes = [] %}
-    {% set warehouse, monitor = vpc_flow_logs.flow_logs_warehouse(), vpc_flow_logs.resource_monitor() %}
+    {% set warehouse = vpc_flow_logs.flow_logs_warehouse() %}
+    {% set monitor = vpc_flow_logs.resource_monitor() %}
     {% set quota = var('warehouse_credit_quota') %}
     {% set found = vpc_flow_logs.find_object('warehouses', warehouse) %}
     {% if quota is none %}
-        {% do log('  not wanted: warehouse_credit_quota is null', info=true) %}
+        {% do log('  no monitor: warehouse_credit_quota is null', info=true) %}
     {% elif found is none %}
         {% do exceptions.raise_compiler_error(
             'there is no warehouse ' ~ warehouse ~ ' yet. Run setup_warehouse first.'

@@ -1,13 +1,14 @@
-{# The days after: what lies in the bucket, and whether Snowflake can read it. #}
+{# Operations on the stage: which files it has and whether Snowflake can read them. #}
 
 
-{# `dbt run-operation list_stage`: the files below a path of the stage. A bucket holds
-   many: name a day, such as AWSLogs/123456789012/vpcflowlogs/eu-west-1/2026/01/31/. #}
+{# `dbt run-operation list_stage`: the files below a path of the stage. A bucket has
+   many files, so name a day: AWSLogs/123456789012/vpcflowlogs/eu-west-1/2026/01/31/. #}
 {% macro list_stage(path='', limit=100) %}
     {% do vpc_flow_logs.start_operation('list_stage', vpc_flow_logs.loader_role()) %}
     {% set stage = vpc_flow_logs.flow_logs_stage() %}
-    {% do vpc_flow_logs.require_object('stages', stage, 'dbt run-operation setup_stage') %}
-    {% set files = vpc_flow_logs.rows_of('list ' ~ vpc_flow_logs.stage_location(path)) %}
+    {% do vpc_flow_logs.require_object('stages', stage, 'setup_stage') %}
+    {% set location = vpc_flow_logs.stage_location(path) %}
+    {% set files = vpc_flow_logs.rows_of('list ' ~ location) %}
     {% for file in files[:limit] %}
         {% do print(file.name ~ '  ' ~ file.size ~ ' bytes  ' ~ file.last_modified) %}
     {% endfor %}
@@ -15,12 +16,12 @@
 {% endmacro %}
 
 
-{# `dbt run-operation preview_stage`: the first records of the files below a path, as
-   they are, without loading anything. #}
+{# `dbt run-operation preview_stage`: the first records of the files below a path. It
+   loads nothing. #}
 {% macro preview_stage(path='', limit=5) %}
     {% do vpc_flow_logs.start_operation('preview_stage', vpc_flow_logs.loader_role()) %}
     {% set stage = vpc_flow_logs.flow_logs_stage() %}
-    {% do vpc_flow_logs.require_object('stages', stage, 'dbt run-operation setup_stage') %}
+    {% do vpc_flow_logs.require_object('stages', stage, 'setup_stage') %}
     {% set sql %}
         select
             metadata$filename as file,
@@ -37,17 +38,19 @@
 {% endmacro %}
 
 
-{# `dbt run-operation validate_integration`: whether Snowflake can list the location,
-   and read `file`, a path below it, if one is named. Writing is not asked: the role may
+{# `dbt run-operation validate_integration`: whether Snowflake can list the location
+   and, with `file`, read that path below it. It does not try to write: the role may
    not. #}
 {% macro validate_integration(file=none) %}
-    {% do vpc_flow_logs.start_operation('validate_integration', 'setup_role or ' ~ vpc_flow_logs.loader_role()) %}
+    {% do vpc_flow_logs.start_operation(
+        'validate_integration', 'setup_role or ' ~ vpc_flow_logs.loader_role()
+    ) %}
     {% set stage = vpc_flow_logs.flow_logs_stage() %}
-    {% do vpc_flow_logs.require_object('stages', stage, 'dbt run-operation setup_stage') %}
+    {% do vpc_flow_logs.require_object('stages', stage, 'setup_stage') %}
     {% set location = vpc_flow_logs.find_object('stages', stage, ' in account').url %}
     {% set failures = [] %}
     {% for action in ['list', 'read'] if action == 'list' or file %}
-        {# The function, unlike every statement, takes the name by its letters' case. #}
+        {# This function needs the name in upper case, unlike a statement. #}
         {% set arguments = [
             vpc_flow_logs.text_literal(vpc_flow_logs.storage_integration() | upper),
             vpc_flow_logs.text_literal(location),
@@ -66,17 +69,17 @@
     {% endfor %}
     {% if failures %}
         {% do exceptions.raise_compiler_error(
-            'Snowflake cannot read the bucket through ' ~ vpc_flow_logs.storage_integration() ~ ': '
-            ~ failures | join(', ') ~ ". Look at the role's trust and policy; a change"
-            ~ ' there can take an hour to be seen.'
+            'Snowflake cannot read the bucket through '
+            ~ vpc_flow_logs.storage_integration() ~ ': ' ~ failures | join(', ')
+            ~ ". Check the role's trust and policy; a change there can take an hour."
         ) %}
     {% endif %}
 {% endmacro %}
 
 
 {# `dbt run-operation trial_copy`: loads the files below a path into a temporary table,
-   as the pipe would load them, and says how many records that gave. Nothing is left,
-   and no load history that counts learns of it. #}
+   as the pipe would, and prints the number of records of each. It drops the table again
+   and adds nothing to the load history of landing. #}
 {% macro trial_copy(path) %}
     {% do vpc_flow_logs.start_operation('trial_copy', vpc_flow_logs.loader_role()) %}
     {% set node = vpc_flow_logs.landing_node() %}
@@ -97,9 +100,10 @@
 {% endmacro %}
 
 
-{# A path of the stage, quoted if it has characters that need it. #}
+{# A path of the stage, quoted if its characters need that. #}
 {% macro stage_location(path) %}
-    {% set location = '@' ~ vpc_flow_logs.flow_logs_stage() ~ '/' ~ (path or '').lstrip('/') %}
+    {% set location =
+        '@' ~ vpc_flow_logs.flow_logs_stage() ~ '/' ~ (path or '').lstrip('/') %}
     {% if modules.re.fullmatch('[@A-Za-z0-9_$./-]+', location) %}
         {% do return(location) %}
     {% endif %}

@@ -1,15 +1,15 @@
-{# What the operations share: the role they run as, what they find, what they change. #}
+{# Steps that the operations share: they take a role, look up objects and apply
+   changes. #}
 
 
-{# Begins an operation that changes the account. Its role is never guessed: without
-   `setup_role` it stops. #}
+{# Starts an operation that changes the account. Without `setup_role` it stops. #}
 {% macro start_setup(operation) %}
     {% do vpc_flow_logs.refuse_other_engines(operation) %}
     {% if not var('setup_role') %}
         {% do exceptions.raise_compiler_error(
             operation ~ ' changes the account and takes no role by itself. Name the'
             ~ " administrator's role to use: --vars 'setup_role: NAME'."
-            ~ ' docs/snowflake.md says what it must be able to do.'
+            ~ ' docs/snowflake.md lists the privileges that it needs.'
         ) %}
     {% endif %}
     {% set role = vpc_flow_logs.plain_identifier(var('setup_role'), 'setup_role') %}
@@ -18,8 +18,8 @@
 {% endmacro %}
 
 
-{# Begins any other operation: as `setup_role` if that is set, else as the role of the
-   profile. `needed` says which role that has to be. #}
+{# Starts any other operation: as `setup_role` if that is set, else as the role of the
+   profile. `needed` names the role that it needs. #}
 {% macro start_operation(operation, needed) %}
     {% do vpc_flow_logs.refuse_other_engines(operation) %}
     {% set role = var('setup_role') or target.role or "the user's default" %}
@@ -28,12 +28,13 @@
         info=true
     ) %}
     {% if var('setup_role') %}
-        {% do run_query('use role ' ~ vpc_flow_logs.plain_identifier(role, 'setup_role')) %}
+        {% set plain = vpc_flow_logs.plain_identifier(role, 'setup_role') %}
+        {% do run_query('use role ' ~ plain) %}
     {% endif %}
 {% endmacro %}
 
 
-{# Stops an operation of Snowflake's on any other engine. #}
+{# Stops an operation for Snowflake on another engine. #}
 {% macro refuse_other_engines(operation) %}
     {% if target.type != 'snowflake' %}
         {% do exceptions.raise_compiler_error(
@@ -68,13 +69,14 @@
 {% endmacro %}
 
 
-{# The SHOW row of the object with exactly this name, or none; says which. In LIKE an
-   underscore stands for any character, so it only narrows. #}
+{# The SHOW row of the object with exactly this name, or none; logs which. In LIKE an
+   underscore matches any character, so the names are compared again. #}
 {% macro find_object(kind, name, where='') %}
     {% set parts = name.upper().split('.') %}
     {% set found = [] %}
+    {% set pattern = vpc_flow_logs.text_literal(parts[-1].lower()) %}
     {% for row in vpc_flow_logs.rows_of(
-        'show ' ~ kind ~ ' like ' ~ vpc_flow_logs.text_literal(parts[-1].lower()) ~ where
+        'show ' ~ kind ~ ' like ' ~ pattern ~ where
     ) %}
         {% set place = [
             row.get('catalog_name') or row.get('database_name'), row.get('schema_name')
@@ -91,8 +93,8 @@
 {% endmacro %}
 
 
-{# Runs the statements that are missing, each said first; returns how many. A change is
-   a dictionary of `what` it does and its `sql`. #}
+{# Logs and runs changes; returns how many there were. A change is a dictionary of
+   `what` it does and its `sql`. #}
 {% macro apply_changes(changes) %}
     {% for change in changes %}
         {% do log('  change: ' ~ change.what, info=true) %}
@@ -104,27 +106,28 @@
 {% endmacro %}
 
 
-{# A text as a literal; in a Snowflake string a backslash escapes. #}
+{# A text as a literal of Snowflake, which needs a backslash twice. #}
 {% macro text_literal(text) %}
     {% set escaped = text | string | replace('\\', '\\\\') | replace("'", "''") %}
     {% do return("'" ~ escaped ~ "'") %}
 {% endmacro %}
 
 
-{# The comment on everything that set-up creates. #}
+{# The comment on each object that set-up creates. #}
 {% macro creation_mark() %}
     {% do return('Created by the dbt project vpc_flow_logs') %}
 {% endmacro %}
 
 
-{# Whether set-up created an object, by its SHOW row. What it did not create, it neither
-   alters nor drops. #}
+{# Whether set-up created an object, by its SHOW row. It neither alters nor drops any
+   other object. #}
 {% macro is_ours(row) %}
-    {% do return((row.get('comment') or '').startswith(vpc_flow_logs.creation_mark())) %}
+    {% set comment = row.get('comment') or '' %}
+    {% do return(comment.startswith(vpc_flow_logs.creation_mark())) %}
 {% endmacro %}
 
 
-{# Says that an object is somebody else's and stays as it is. #}
+{# Logs that an object is somebody else's and stays unchanged. #}
 {% macro leave_alone(what) %}
     {% do log(
         '  left as it is: ' ~ what ~ ', which this project did not create', info=true

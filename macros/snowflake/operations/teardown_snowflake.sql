@@ -1,26 +1,29 @@
-{# `dbt run-operation teardown_snowflake --args '{confirm: DATABASE}'`: takes back what
-   set-up created, the pipe first. The landing table stays, with its database, unless
-   `drop_landing_table` is true: once the bucket's files expire it is the only copy. #}
+{# `dbt run-operation teardown_snowflake --args '{confirm: DATABASE}'`: drops what
+   set-up created, the pipe first. It keeps the landing table and its database unless
+   `drop_landing_table` is true: after the files in the bucket expire, it is the only
+   copy. #}
 {% macro teardown_snowflake(confirm=none, drop_landing_table=false) %}
     {% do vpc_flow_logs.start_setup('teardown_snowflake') %}
     {% set database = vpc_flow_logs.flow_logs_database() %}
     {% if (confirm or '') | string | lower != database %}
         {% do exceptions.raise_compiler_error(
-            'teardown_snowflake takes down ' ~ database ~ ' and what feeds it. If that'
-            ~ " is what you want: --args '{confirm: " ~ database ~ "}'"
+            'teardown_snowflake drops the objects that load and build ' ~ database
+            ~ ". To confirm, add --args '{confirm: " ~ database ~ "}'"
         ) %}
     {% endif %}
-    {% do vpc_flow_logs.apply_changes(vpc_flow_logs.teardown_changes(drop_landing_table)) %}
+    {% set changes = vpc_flow_logs.teardown_changes(drop_landing_table) %}
+    {% do vpc_flow_logs.apply_changes(changes) %}
 {% endmacro %}
 
 
 {# `dbt --quiet run-operation describe_teardown`: one line of JSON with what teardown
-   would drop now, and the `confirm` that it asks for. #}
+   would drop now, and the `confirm` that it needs. #}
 {% macro describe_teardown(drop_landing_table=false) %}
     {% do vpc_flow_logs.start_setup('describe_teardown') %}
+    {% set changes = vpc_flow_logs.teardown_changes(drop_landing_table) %}
     {% do print(tojson({
         'confirm': vpc_flow_logs.flow_logs_database(),
-        'drops': vpc_flow_logs.teardown_changes(drop_landing_table) | map(attribute='what') | list,
+        'drops': changes | map(attribute='what') | list,
     })) %}
 {% endmacro %}
 
@@ -28,24 +31,38 @@
 {# What teardown drops, in order, as changes. #}
 {% macro teardown_changes(drop_landing_table) %}
     {% set drops = [] %}
-    {% do drops.append(vpc_flow_logs.drop_if_found('pipe', 'pipes', vpc_flow_logs.flow_logs_pipe(), false)) %}
-    {% do drops.append(vpc_flow_logs.drop_if_found('stage', 'stages', vpc_flow_logs.flow_logs_stage(), true)) %}
-    {% do drops.append(vpc_flow_logs.drop_if_found(
-        'storage integration', 'storage integrations', vpc_flow_logs.storage_integration(), true
-    )) %}
-    {% do drops.append(vpc_flow_logs.drop_if_found(
-        'function', 'user functions', vpc_flow_logs.ipv4_is_internal_function(), false
-    )) %}
-    {% do drops.append(vpc_flow_logs.drop_if_found('user', 'users', vpc_flow_logs.service_user(), true)) %}
-    {% do drops.append(vpc_flow_logs.drop_if_found(
-        'network policy', 'network policies', vpc_flow_logs.service_network_policy(), true
-    )) %}
+    {% for kind, shown, name, marked in [
+        ('pipe', 'pipes', vpc_flow_logs.flow_logs_pipe(), false),
+        ('stage', 'stages', vpc_flow_logs.flow_logs_stage(), true),
+        (
+            'storage integration',
+            'storage integrations',
+            vpc_flow_logs.storage_integration(),
+            true,
+        ),
+        (
+            'function',
+            'user functions',
+            vpc_flow_logs.ipv4_is_internal_function(),
+            false,
+        ),
+        ('user', 'users', vpc_flow_logs.service_user(), true),
+        (
+            'network policy',
+            'network policies',
+            vpc_flow_logs.service_network_policy(),
+            true,
+        ),
+    ] %}
+        {% do drops.append(vpc_flow_logs.drop_if_found(kind, shown, name, marked)) %}
+    {% endfor %}
     {% if drop_landing_table %}
         {% do drops.extend(vpc_flow_logs.database_drops()) %}
     {% else %}
-        {% do log('  kept: ' ~ vpc_flow_logs.landing_table() ~ ' and its database', info=true) %}
+        {% set kept = vpc_flow_logs.landing_table() %}
+        {% do log('  kept: ' ~ kept ~ ' and its database', info=true) %}
     {% endif %}
-    {% for role in [vpc_flow_logs.analyst_role(), vpc_flow_logs.transformer_role(), vpc_flow_logs.loader_role()] %}
+    {% for role in vpc_flow_logs.own_roles() | reverse %}
         {% do drops.append(vpc_flow_logs.drop_if_found('role', 'roles', role, true)) %}
     {% endfor %}
     {% do drops.append(vpc_flow_logs.drop_if_found(
@@ -82,16 +99,20 @@
 {% endmacro %}
 
 
-{# What drops the landing table, and each schema and the database that set-up created;
-   the database only if it holds no other schema. #}
+{# The changes that drop the landing table, and each schema and the database that set-up
+   created; the database only if it has no other schema. #}
 {% macro database_drops() %}
     {% set database = vpc_flow_logs.flow_logs_database() %}
-    {% set ours = [vpc_flow_logs.landing_schema(), vpc_flow_logs.models_schema()] | unique | list %}
+    {% set ours = vpc_flow_logs.own_schemas() %}
     {% set drops = [
-        vpc_flow_logs.drop_if_found('table', 'tables', vpc_flow_logs.landing_table(), false)
+        vpc_flow_logs.drop_if_found(
+            'table', 'tables', vpc_flow_logs.landing_table(), false
+        )
     ] %}
     {% for schema in ours %}
-        {% do drops.append(vpc_flow_logs.drop_if_found('schema', 'schemas', schema, true)) %}
+        {% do drops.append(
+            vpc_flow_logs.drop_if_found('schema', 'schemas', schema, true)
+        ) %}
     {% endfor %}
     {% set others = [] %}
     {% for row in vpc_flow_logs.rows_of('show schemas in account') %}
@@ -108,7 +129,9 @@
             ~ others | join(', '), info=true
         ) %}
     {% else %}
-        {% do drops.append(vpc_flow_logs.drop_if_found('database', 'databases', database, true)) %}
+        {% do drops.append(
+            vpc_flow_logs.drop_if_found('database', 'databases', database, true)
+        ) %}
     {% endif %}
     {% do return(drops) %}
 {% endmacro %}

@@ -199,4 +199,4 @@ every_day as (
 )
 
 select * from every_day
-{{ vpc_flow_logs.order_by_days() }}
+order by started_date

@@ -90,4 +90,4 @@ aggregated as (
 )
 
 select * from aggregated
-{{ vpc_flow_logs.order_by_days() }}
+order by started_date

@@ -140,4 +140,4 @@ own_addresses as (
 )
 
 select * from own_addresses
-{{ vpc_flow_logs.order_by_days() }}
+order by started_date
