@@ -152,7 +152,7 @@ select
     scope,
     {{ internal_network('name', 'address_hex', 'address_ipv4') }},
     {{ internal_network('owner', 'address_hex', 'address_ipv4') }}
-from numbered
+from parsed
 """
 
 
