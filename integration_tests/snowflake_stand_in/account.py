@@ -1,6 +1,6 @@
 """The account: every object that is not data, and what tests may steer.
 
-Rows live in DuckDB databases that fakesnow attaches. Everything else is here, so that
+Rows live in DuckDB databases. Everything else is here, so that
 SHOW, DESCRIBE, the information schema and the tests read one registry.
 """
 
@@ -13,8 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-import fakesnow.instance
-from fakesnow.fakes import FakeSnowflakeConnection
+import duckdb
 
 from integration_tests.snowflake_stand_in.errors import SqlError, exists, missing
 
@@ -132,7 +131,7 @@ class Failure:
 
 
 class Account:
-    """One account: the registry, DuckDB through fakesnow, and the steering.
+    """One account: the registry, DuckDB, and the steering.
 
     Args:
         s3_endpoint: Where S3, SQS and SNS are emulated.
@@ -149,17 +148,12 @@ class Account:
         self.parameters = dict(PARAMETERS)
         self.pipe_timezone: str | None = None
         self.last_modified: dict[str, datetime] = {}
-        self.fs = fakesnow.instance.FakeSnow(False, False)
+        self.duck = duckdb.connect()
         self.kinds: dict[str, dict[Name, Any]] = defaultdict(dict)
         self.relations: dict[Name, Relation] = {}
         self.grants: list[Grant] = []
         for role in ("ACCOUNTADMIN", "PUBLIC", "SYSADMIN"):
             self.kinds["ROLE"][(role,)] = Thing("ROLE", (role,), "")
-
-    def attach(self, database: str) -> None:
-        """Attach a DuckDB database, as fakesnow does it."""
-        cursor = self.fs.duck_conn.cursor()
-        FakeSnowflakeConnection(cursor, {}, database, create_schema=False)
 
     def things(self, kind: str) -> dict[Name, Any]:
         """All objects of a kind, by name."""

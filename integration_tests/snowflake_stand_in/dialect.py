@@ -16,6 +16,8 @@ from __future__ import annotations
 
 import ipaddress
 import json
+from collections.abc import Callable
+from functools import cache
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -43,10 +45,24 @@ RESERVED = words(
 #: In the only format that dbt writes times in.
 _TIME_FORMAT = {"YYYY": "%Y", "MM": "%m", "DD": "%d", "HH24": "%H", "MI": "%M"}
 
-# fakesnow reads SUM(x) as SUM(TRY_CAST(x AS DOUBLE)), which loses digits and the type,
-# and casts everything to TIMESTAMP through a macro that follows DuckDB's time zone.
-transforms.numeric_agg_implicit_cast = lambda tree: tree
-transforms.to_timestamp = lambda tree: tree
+#: fakesnow's steps for expressions, in its order. Two are left out: it reads SUM(x) as
+#: SUM(TRY_CAST(x AS DOUBLE)), which loses digits and the type, and casts everything to
+#: TIMESTAMP through a macro that follows DuckDB's time zone.
+_STEPS = [
+    getattr(transforms, name)
+    for name in (
+        "semi_structured_types try_parse_json split trim_cast_varchar"
+        " indices_to_json_extract json_extract_cast_as_varchar"
+        " json_extract_cased_as_varchar json_extract_precedence"
+        " flatten_value_cast_as_varchar flatten regex_replace regex_substr"
+        " values_columns to_date timestamp_offsets to_decimal to_variant"
+        " object_construct timestamp_ntz timestamp_ltz float_to_double"
+        " integer_precision extract_text_length array_size array_agg_within_group"
+        " array_agg object_agg array_construct_etc dateadd_date_cast"
+        " dateadd_string_literal_timestamp_cast datediff_string_literal_timestamp_cast"
+        " sha256 alias_in_join"
+    ).split()
+]
 
 _MACROS = r"""
 create or replace temp macro _sf_numeric(x) as case
@@ -128,6 +144,50 @@ def check(tree: Expr) -> None:
             )
 
 
+def translate(tree: Expr) -> str:
+    """DuckDB's SQL, by fakesnow's steps."""
+    for identifier in tree.find_all(exp.Identifier):
+        if not identifier.quoted:
+            identifier.set("this", identifier.name.upper())
+    nodes = list(tree.dfs())
+    for step in _STEPS:
+        tree, nodes = _transform(tree, nodes, step)
+    # Quoted, since a name in upper case may be a reserved word of DuckDB's.
+    return tree.sql(dialect="duckdb", identify=True, copy=False)
+
+
+def _transform(
+    tree: Expr, nodes: list[Expr], step: Callable[[Expr], Expr]
+) -> tuple[Expr, list[Expr]]:
+    """Like sqlglot's `transform`, which would copy the tree and visit every node.
+
+    A step changes nodes of the classes that its code names only. It does not visit what
+    it has put in place of another node.
+
+    Returns:
+        The tree and its nodes after the step.
+    """
+    asked = {kind for kind in set(map(type, nodes)) if _is_named(kind, step)}
+    in_place = asked and not {"set", "replace"}.isdisjoint(step.__code__.co_names)
+    replaced: set[int] = set()
+    for node in [node for node in nodes if type(node) in asked]:
+        parent, key, index = node.parent, node.arg_key, node.index
+        is_gone = id(node) in replaced or (parent is None and node is not tree)
+        if not is_gone and (new := step(node)) is not node:
+            replaced.update(map(id, node.dfs()))
+            if node is tree:
+                tree = new
+            else:
+                parent.set(key, new, index)
+    return tree, list(tree.dfs()) if replaced or in_place else nodes
+
+
+@cache
+def _is_named(kind: type[Expr], step: Callable[[Expr], Expr]) -> bool:
+    names = {each.__name__ for each in kind.__mro__}
+    return not names.isdisjoint(step.__code__.co_names)
+
+
 def rewrite(tree: Expr, session: Session) -> Expr:
     """What fakesnow would not translate, in terms that it or DuckDB knows.
 
@@ -160,9 +220,9 @@ def _rewrite(node: Expr, session: Session) -> Expr:
                 node.set(case, None)
         case exp.ParseIp():
             permissive = node.args.get("permissive") or exp.Literal.number(0)
-            address = exp.cast(node.this, "varchar")
+            address = exp.Cast(this=node.this, to=exp.DataType(this=Type.VARCHAR))
             call = _call("_sf_parse_ip", address, node.args["type"], permissive)
-            return exp.cast(call, "json")
+            return exp.Cast(this=call, to=exp.DataType(this=Type.JSON))
         case exp.ToChar() | exp.TimeToStr() if "format" in node.args:
             parts = [part.name for part in node.args["format"].find_all(exp.Literal)]
             written = "".join(parts).upper()
@@ -179,7 +239,7 @@ def _rewrite(node: Expr, session: Session) -> Expr:
 
 
 def _call(name: str, *arguments: Expr) -> exp.Anonymous:
-    return exp.Anonymous(this=name, expressions=[a.copy() for a in arguments])
+    return exp.Anonymous(this=name, expressions=list(arguments))
 
 
 def _is_variant(node: Expr) -> bool:

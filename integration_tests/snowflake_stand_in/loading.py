@@ -23,6 +23,7 @@ import re
 import tempfile
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Any
 from urllib.parse import unquote_plus, urlparse
 
@@ -59,6 +60,8 @@ _COPY_OPTIONS = text.words("FILE_FORMAT PATTERN ON_ERROR FILES")
 _NOT_IN_PIPES = text.words("FORCE PURGE FILES SIZE_LIMIT RETURN_FAILED_ONLY")
 _NOT_TRANSFORMING = text.words("MATCH_BY_COLUMN_NAME INCLUDE_METADATA VALIDATION_MODE")
 _QUEUE = "sf-snowpipe-STANDIN-queue"
+#: The view of the file that COPY reads.
+_FILE = "STAND_IN_FILE"
 
 
 # ----- stages
@@ -140,9 +143,14 @@ class Location:
 
 def aws(account: Account, service: str, region: str = "us-east-1") -> Any:
     """A boto3 client for the emulated AWS, with its meaningless credentials."""
+    return _client(account.s3_endpoint, service, region)
+
+
+@cache
+def _client(endpoint: str, service: str, region: str) -> Any:
     return boto3.client(
         service,
-        endpoint_url=account.s3_endpoint,
+        endpoint_url=endpoint,
         region_name=region,
         aws_access_key_id="stand-in",
         aws_secret_access_key="stand-in",
@@ -169,9 +177,10 @@ def files(account: Account, prefix: str) -> list[File]:
 
 def _records(account: Account, file: File) -> list[str]:
     """The rows of a Parquet file, each as the JSON text of its ``$1``."""
-    with tempfile.NamedTemporaryFile() as local, duckdb.connect() as reader:
-        bucket = urlparse(file.url).netloc
-        aws(account, "s3").download_fileobj(bucket, file.key, local)
+    bucket = urlparse(file.url).netloc
+    body = aws(account, "s3").get_object(Bucket=bucket, Key=file.key)["Body"]
+    with tempfile.NamedTemporaryFile() as local, account.duck.cursor() as reader:
+        local.write(body.read())
         local.flush()
         try:
             reader.execute(
@@ -186,7 +195,7 @@ def _records(account: Account, file: File) -> list[str]:
             raise SqlError(message, 100069, "22P02") from error
 
 
-def _register(session: Session, found: list[File]) -> str:
+def _register(session: Session, found: list[File], name: str | None = None) -> str:
     """A view of what a stage offers to a query: ``$1`` and the metadata."""
     rows = [
         (value, file, number)
@@ -203,7 +212,7 @@ def _register(session: Session, found: list[File]) -> str:
         "METADATA$FILE_LAST_MODIFIED": pa.array(utc, pa.timestamp("us")),
         "METADATA$START_SCAN_TIME": pa.array([started] * len(rows), zoned),
     }
-    return session.register(columns)
+    return session.register(columns, name)
 
 
 @statement(rf"list {_AT}")
@@ -287,10 +296,10 @@ class Copy:
         """The unquoted value of an option."""
         return text.unquote(self.options[name]) if name in self.options else None
 
-    def query(self, session: Session, view: str) -> Expr:
-        """The transformation as a query over registered stage rows."""
+    def query(self, session: Session) -> Expr:
+        """The transformation as a query over the registered rows of a file."""
         return session.parse(
-            f"select {_quote_first(self.expressions)} from temp.{view}"
+            f"select {_quote_first(self.expressions)} from temp.{_FILE}"
         )
 
 
@@ -339,12 +348,13 @@ def _load(
     reader = Session(session.account, session.user)
     reader.set_parameter("TIMEZONE", session.parameter("TIMEZONE"))
     reader.use(session.database, session.schema)
+    query = reader.translate(copy.query(reader))
     loads, parts = [], []
     for file in found:
         load = Load(file.url, location.prefix, file.size, pipe=pipe)
         try:
-            view = _register(reader, [file])
-            reader.duckdb(reader.translate(copy.query(reader, view)))
+            _register(reader, [file], _FILE)
+            reader.duckdb(query)
             parts.append(reader.duck.to_arrow_table())
             load.rows = parts[-1].num_rows
         except (SqlError, duckdb.Error) as error:
@@ -401,7 +411,8 @@ def _check_pipe(session: Session, copy: Copy, options: dict[str, str]) -> None:
         session.account.find("INTEGRATION", text.name_parts(integration))
     if copy.table not in session.account.relations:
         raise missing("table", ".".join(copy.table))
-    session.select(copy.query(session, _register(session, [])))
+    _register(session, [], _FILE)
+    session.select(copy.query(session))
 
 
 def _channel(account: Account, url: str, topic: str | None) -> str:

@@ -169,7 +169,7 @@ def create_database(session: Session, match: Match) -> Result:
     known = name in session.account.things("DATABASE")
     result = _register(session, Thing("DATABASE", name, session.role, values), match)
     if not known:
-        session.account.attach(name[0])
+        session.duckdb(f"attach ':memory:' as \"{name[0]}\"")
         _add_schema(session, Thing("SCHEMA", (*name, "PUBLIC"), session.role))
     session.use(name[0], "PUBLIC")
     return result

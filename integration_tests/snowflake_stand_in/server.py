@@ -54,7 +54,7 @@ class Server:
         self.account = account
         self.sessions: dict[str, Session] = {}
         self.results: dict[str, dict[str, Any]] = {}
-        dialect.install_functions(account.fs.duck_conn)
+        dialect.install_functions(account.duck)
 
     def app(self) -> Starlette:
         """The ASGI application."""

@@ -23,8 +23,6 @@ from typing import Any
 import duckdb
 import pyarrow as pa
 import sqlglot
-from fakesnow.cursor import FakeSnowflakeCursor
-from fakesnow.fakes import FakeSnowflakeConnection
 from sqlglot import Expr, exp
 from sqlglot.errors import SqlglotError
 
@@ -102,8 +100,7 @@ class Session:
         self.idle_since: float | None = None
         self._at_commit: list[Callable[[], None]] = []
         self._names = 0
-        self.duck = account.fs.duck_conn.cursor()
-        self.fake = FakeSnowflakeConnection(self.duck, {}, create_database=False)
+        self.duck = account.duck.cursor()
         dialect.install_macros(self.duck)
         self.set_parameter("TIMEZONE", self.parameter("TIMEZONE"))
 
@@ -128,7 +125,6 @@ class Session:
         elif database:
             self.account.find("DATABASE", (database,))
         self.database, self.schema = database, schema
-        self.fake.database, self.fake._schema = database, schema
         if database:
             self.duckdb(f"""set schema = '"{database}"."{schema or "main"}"'""")
 
@@ -227,14 +223,10 @@ class Session:
         return parsed
 
     def translate(self, parsed: Expr) -> str:
-        """DuckDB's SQL for a Snowflake tree: ours first, then fakesnow's."""
-        ours = dialect.rewrite(self._place_tables(parsed.copy()), self)
-        cursor = FakeSnowflakeCursor(self.fake, self.duck)
+        """DuckDB's SQL for a Snowflake tree, which is changed on the way."""
+        self._place_tables(parsed)
         try:
-            with _in_place():
-                tree = cursor._transform(ours, None)
-            # Quoted: what fakesnow upper-cased may be a reserved word of DuckDB's.
-            return tree.sql(dialect="duckdb", identify=True)
+            return dialect.translate(dialect.rewrite(parsed, self))
         except (NotImplementedError, SqlglotError, AssertionError) as error:
             raise syntax(f"{error}") from error
 
@@ -247,6 +239,7 @@ class Session:
 
     def select(self, parsed: Expr) -> Result:
         """Run a query."""
+        names = [_default_name(each) for each in parsed.selects]
         with self.account.lock:
             self.duckdb(self.translate(parsed))
             described = self.duck.description or []
@@ -259,7 +252,12 @@ class Session:
                 raise _as_sql_error(error) from error
         values = [column.to_pylist() for column in arrow.columns]
         rows = list(zip(*values, strict=True)) if values else []
-        return _named(Result(columns, rows, SELECT), parsed)
+        if len(names) == len(columns):
+            columns = [
+                replace(column, name=name or column.name)
+                for column, name in zip(columns, names, strict=True)
+            ]
+        return Result(columns, rows, SELECT)
 
     def change(self, parsed: Expr) -> int:
         """Run DML and return how many rows it touched."""
@@ -273,13 +271,12 @@ class Session:
         parts = (p.name if p.quoted else p.name.upper() for p in table.parts)
         return self.resolve(tuple(parts))
 
-    def _place_tables(self, parsed: Expr) -> Expr:
+    def _place_tables(self, parsed: Expr) -> None:
         names = {cte.alias_or_name.upper() for cte in parsed.find_all(exp.CTE)}
         for table in list(parsed.find_all(exp.Table)):
             local = not table.db and table.name.upper() in names
             if isinstance(table.this, exp.Identifier) and not local:
                 self._place(table)
-        return parsed
 
     def _place(self, table: exp.Table) -> None:
         if table.meta.get("placed"):
@@ -312,15 +309,17 @@ class Session:
             name = ("temp", "main", ".".join(name))
         return ".".join(f'"{part}"' for part in name)
 
-    def register(self, columns: dict[str, pa.Array]) -> str:
-        """Offer Arrow columns to this session's queries; returns the view's name."""
+    def register(self, columns: dict[str, pa.Array], name: str | None = None) -> str:
+        """Offer Arrow columns to this session's queries as a view of some name."""
         self._names += 1
-        name = f"STAND_IN_{self._names}"
+        name = name or f"STAND_IN_{self._names}"
         self.duck.register(f"{name}_ARROW", pa.table(columns))
         shown = ", ".join(
             f'"{c}"::json as "{c}"' if c == "$1" else f'"{c}"' for c in columns
         )
-        self.duckdb(f"create temp view {name} as select {shown} from {name}_ARROW")
+        self.duckdb(
+            f"create or replace temp view {name} as select {shown} from {name}_ARROW"
+        )
         return name
 
     # ----- transactions
@@ -410,33 +409,11 @@ class Session:
             self.duck.close()
 
 
-@contextmanager
-def _in_place() -> Iterator[None]:
-    """Let fakesnow's seventy steps share one tree; they would copy it at each.
-
-    Only one thread translates at a time: the account's lock is held.
-    """
-    copying = exp.Expression.transform
-
-    def sharing(self: exp.Expression, step: Any, *args: Any, **named: Any) -> Expr:
-        return copying(self, step, *args, **(named | {"copy": False}))
-
-    exp.Expression.transform = sharing
-    try:
-        yield
-    finally:
-        exp.Expression.transform = copying
-
-
-def _named(result: Result, parsed: Expr) -> Result:
-    """A column without an alias is named by its expression, in upper case."""
-    written = parsed.selects
-    if len(written) == len(result.columns):
-        for index, each in enumerate(written):
-            if not isinstance(each, exp.Alias | exp.Column | exp.Star):
-                name = each.sql("snowflake").upper()
-                result.columns[index] = replace(result.columns[index], name=name)
-    return result
+def _default_name(selected: Expr) -> str | None:
+    """The name that a column without an alias has: its expression, in upper case."""
+    if isinstance(selected, exp.Alias | exp.Column | exp.Star):
+        return None
+    return selected.sql("snowflake").upper()
 
 
 def _as_sql_error(error: duckdb.Error) -> SqlError:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from io import StringIO
 
 from snowflake.connector.util_text import split_statements
@@ -43,11 +44,12 @@ def pattern(template: str) -> re.Pattern[str]:
     return re.compile(expression + r"\s*;?\s*", re.IGNORECASE | re.DOTALL)
 
 
-def statements(text: str) -> list[str]:
+@lru_cache(maxsize=100)
+def statements(text: str) -> tuple[str, ...]:
     """The statements of a text, without comments and closing semicolons."""
     parts = split_statements(StringIO(text), remove_comments=True)
     stripped = (part.strip().removesuffix(";").strip() for part, _ in parts)
-    return [part for part in stripped if part]
+    return tuple(part for part in stripped if part)
 
 
 def identifier(text: str) -> str:
