@@ -50,7 +50,7 @@ def project(
         case.write(folder)
     project = new_project(folder)
     project.stage()
-    project.dbt("build", as_of=AS_OF.isoformat())
+    project.dbt("build", as_of=AS_OF.isoformat(), top_n=100_000)
     return project
 
 

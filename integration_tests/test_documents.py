@@ -60,7 +60,7 @@ RUN_BY = {
     "dbt show --select admin_exposure": HERE + "loads_a_bucket",
     "dbt show --select flow_log_health": HERE + "loads_a_bucket",
     "dbt show --select admin_exposure_coverage": HERE + "loads_a_bucket",
-    "dbt build --full-refresh --select int_traffic__daily_sightings+": (
+    "dbt build --full-refresh --select int_traffic__daily_flows+": (
         HERE + "loads_a_bucket"
     ),
     "dbt build --full-refresh": "integration_tests/test_guards.py::"
@@ -311,7 +311,7 @@ def test_a_new_user_loads_a_bucket(checkout: Path, emulated_s3: Any) -> None:
     )
     environment = "\n".join(re.findall("^export .*$", own, re.M))
     printed = shell(checkout, f"{environment}\n{rebuild}\n{shows[0]}", **server)
-    assert "int_traffic__daily_sightings" in printed
+    assert "int_traffic__daily_flows" in printed
     assert "| flow_log_id" in printed
     assert re.search(r"\| +4000 \|", printed)
 

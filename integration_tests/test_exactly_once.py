@@ -270,7 +270,7 @@ def test_a_rollup_whose_write_fails_halfway_keeps_its_rows(
     project = replace(copied, location=tmp_path / "more")
     Path(project.location).mkdir()
     shutil.copy(max(sample.rglob("*.parquet")), project.location)
-    rollup = "int_traffic__daily_sightings"
+    rollup = "int_traffic__daily_interfaces"
     rows = f"select * from {rollup} order by all"
     before = project.query(rows)
     ((definition,),) = project.query(
@@ -294,9 +294,7 @@ def test_a_rollup_whose_write_fails_halfway_keeps_its_rows(
         connection.execute(f"alter table copied rename to {rollup}")
     project.dbt(*run, **AS_OF)
     assert project.query(f"select sum(records) from {rollup}") == project.query(
-        "select count(*) from flow_records"
-        " where action = 'ACCEPT' and has_plausible_time"
-        " and bytes is not null and srcaddr is not null"
+        "select count(*) from flow_records where has_plausible_time"
     )
     assert project.query(rows) != before
 

@@ -24,8 +24,7 @@ ROLLUPS = (
     "int_traffic__daily_endpoint_bytes",
     "int_traffic__daily_admin_flows",
     "int_traffic__daily_interfaces",
-    "int_traffic__daily_sightings",
-    "int_traffic__daily_conversations",
+    "int_traffic__daily_flows",
 )
 CONFIRMED = ("--args", "{confirm: true}")
 

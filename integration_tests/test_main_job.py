@@ -39,13 +39,12 @@ def assert_each_days_bytes_count_once(
         truth: What `truth.json` holds.
     """
     expected = [(day["date"], day["deduplicated_bytes"]) for day in truth["days"]]
-    for kind in ("destination", "source"):
-        days = rows(
-            "select cast(started_date as varchar), sum(bytes_deduplicated)"
-            " from int_traffic__daily_endpoint_bytes"
-            f" where talker_type = '{kind}' group by started_date order by 1"
-        )
-        assert [(day, int(size)) for day, size in days] == expected
+    days = rows(
+        "select cast(started_date as varchar), sum(client_bytes + server_bytes)"
+        " from int_traffic__daily_flows where action = 'ACCEPT'"
+        " group by started_date order by 1"
+    )
+    assert [(day, int(size)) for day, size in days] == expected
     assert all(
         day["deduplicated_bytes"] < day["accepted_bytes"] for day in truth["days"]
     )
@@ -111,7 +110,7 @@ def test_deduplicated_bytes_are_those_of_each_day(
 
 
 def test_conversations_and_services_are_sums_of_days(built: Project) -> None:
-    """In Python, from the daily conversations; the labelled cases are about those."""
+    """In Python, from the daily flows; the labelled cases are about those."""
     conversations: dict[tuple[Any, ...], list[Any]] = {}
     services: dict[tuple[int, int], list[Any]] = {}
     for (
@@ -127,7 +126,8 @@ def test_conversations_and_services_are_sums_of_days(built: Project) -> None:
     ) in built.query(
         "select client_addr, server_addr, protocol, server_port, client_bytes,"
         " server_bytes, client_packets + server_packets, first_seen_at,"
-        " last_seen_at from int_traffic__daily_conversations"
+        " last_seen_at from int_traffic__daily_flows"
+        " where action = 'ACCEPT' and records_with_bytes > 0"
     ):
         key = (client, server, protocol, port)
         total = conversations.setdefault(key, [0, 0, 0, 0, first, last])

@@ -30,3 +30,45 @@
     {%- set escaped = replacement | replace("\\", "\\\\") -%}
     regexp_replace({{ text }}, '{{ pattern }}', '{{ escaped }}')
 {%- endmacro %}
+
+
+{# The hour of a time as a bit of 24: bit 0 is the hour from midnight. #}
+{% macro hour_bit(time) -%}
+    {{ return(adapter.dispatch('hour_bit', 'vpc_flow_logs')(time)) }}
+{%- endmacro %}
+
+{% macro duckdb__hour_bit(time) -%}
+    (1 << cast(extract(hour from {{ time }}) as integer))
+{%- endmacro %}
+
+{% macro snowflake__hour_bit(time) -%}
+    bitshiftleft(1, extract(hour from {{ time }}))
+{%- endmacro %}
+
+
+{# Whether the bit of a time's hour is set; false for null. #}
+{% macro has_hour_bit(bits, time) -%}
+    {{ return(adapter.dispatch('has_hour_bit', 'vpc_flow_logs')(bits, time)) }}
+{%- endmacro %}
+
+{% macro duckdb__has_hour_bit(bits, time) -%}
+    coalesce({{ bits }} & {{ vpc_flow_logs.hour_bit(time) }} != 0, false)
+{%- endmacro %}
+
+{% macro snowflake__has_hour_bit(bits, time) -%}
+    coalesce(bitand({{ bits }}, {{ vpc_flow_logs.hour_bit(time) }}) != 0, false)
+{%- endmacro %}
+
+
+{# The bits that are set in any row of a group. #}
+{% macro bit_or_agg(bits) -%}
+    {{ return(adapter.dispatch('bit_or_agg', 'vpc_flow_logs')(bits)) }}
+{%- endmacro %}
+
+{% macro duckdb__bit_or_agg(bits) -%}
+    cast(bit_or({{ bits }}) as integer)
+{%- endmacro %}
+
+{% macro snowflake__bit_or_agg(bits) -%}
+    cast(bitor_agg({{ bits }}) as integer)
+{%- endmacro %}

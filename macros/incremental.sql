@@ -50,33 +50,6 @@
 {% endmacro %}
 
 
-{# The same for a rollup that is built from another rollup, by the column
-   `loaded_through_at` of its rows. #}
-{% macro changed_days_from(rollup) %}
-    {% set changed = {'loaded_through_at': none, 'days': none} %}
-    {% if not execute or load_relation(rollup) is none %}
-        {% do return(changed) %}
-    {% endif %}
-
-    {% do changed.update({
-        'loaded_through_at': vpc_flow_logs.max_of(rollup, 'loaded_through_at'),
-    }) %}
-    {% if is_incremental() %}
-        {% set since = vpc_flow_logs.watermark(this, 'loaded_through_at') %}
-        {% set touched %}
-            select distinct started_date
-            from {{ rollup }}
-            where {{ vpc_flow_logs.is_loaded_after(since, 'loaded_through_at') }}
-            order by started_date
-        {% endset %}
-        {% do changed.update({
-            'days': run_query(touched).columns[0].values() | map('string') | list,
-        }) %}
-    {% endif %}
-    {% do return(changed) %}
-{% endmacro %}
-
-
 {# The UTC days of the records loaded after a time, sorted, as text. #}
 {% macro days_of(records, since) %}
     {% set touched %}

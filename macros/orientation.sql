@@ -96,38 +96,196 @@
 {%- endmacro %}
 
 
-{# One end of a sighting as text: its real address and its port. #}
-{% macro flow_end(end) -%}
-    coalesce(real_{{ end }}addr, '')
-    || ' ' || coalesce(cast({{ end }}port as varchar), '')
+{# The CTEs that name the client of connections whose records don't show it by their
+   ports, or show another one by their flags: the last one is `connection_clients`, with a
+   row for each of the two directions. `records` is the CTE of all records.
+
+   A SYN or SYN-ACK in any record decides for the whole connection. Else the end that sent
+   first is the client. Where both start in the same second, a TCP connection has a known
+   client only if its peer is outside and reaches a port of ours that others reach too;
+   of other protocols our side is taken, where flow_direction shows which that is. One
+   direction alone has no known client, since it may be the answer to what is not logged. #}
+{% macro connection_clients(records) -%}
+undecided as (
+
+    select
+        *,
+        coalesce(real_srcaddr, '') || ' ' || coalesce(cast(srcport as varchar), '')
+        <= coalesce(real_dstaddr, '') || ' ' || coalesce(cast(dstport as varchar), '')
+            as is_from_lower
+    from {{ records }}
+    where client_by_ports is null or client_by_flags != client_by_ports
+
+),
+
+connections as (
+
+    select
+        started_date,
+        protocol,
+        case when is_from_lower then real_srcaddr else real_dstaddr end as lower_addr,
+        case when is_from_lower then srcport else dstport end as lower_port,
+        case when is_from_lower then real_dstaddr else real_srcaddr end as upper_addr,
+        case when is_from_lower then dstport else srcport end as upper_port,
+        max(
+            case
+                when (client_by_flags = 'src') = is_from_lower then 'lower'
+                when client_by_flags is not null then 'upper'
+            end
+        ) as client_by_flags,
+        min(case when is_from_lower then started_at end) as lower_sent_at,
+        min(
+            case
+                when
+                    not is_from_lower
+                    or (
+                        real_srcaddr = real_dstaddr
+                        and srcport is not distinct from dstport
+                    )
+                    then started_at
+            end
+        ) as upper_sent_at,
+        max(
+            case flow_direction
+                when 'egress' then case when is_from_lower then 'lower' else 'upper' end
+                when 'ingress' then case when is_from_lower then 'upper' else 'lower' end
+            end
+        ) as interface_end
+    from undecided
+    group by all
+
+),
+
+sides as (
+
+    select
+        *,
+        case
+            when
+                {{ vpc_flow_logs.ipv4_is_internal('lower_addr') }}
+                = {{ vpc_flow_logs.ipv4_is_internal('upper_addr') }}
+                then null
+            when {{ vpc_flow_logs.ipv4_is_internal('lower_addr') }} then 'lower'
+            else 'upper'
+        end as internal_end
+    from connections
+
+),
+
+{# Ends of TCP connections that several addresses of the other side reach. #}
+shared_ports as (
+
+    {% for end, peer in [('lower', 'upper'), ('upper', 'lower')] %}
+        select
+            started_date,
+            {{ end }}_addr as addr,
+            {{ end }}_port as port
+        from sides
+        where protocol = 6 and internal_end is not null
+        group by started_date, {{ end }}_addr, {{ end }}_port
+        having min({{ peer }}_addr) != max({{ peer }}_addr)
+        {{ 'union distinct' if not loop.last }}
+    {% endfor %}
+
+),
+
+opened as (
+
+    select
+        sides.*,
+        case
+            when sides.client_by_flags is not null then sides.client_by_flags
+            when sides.lower_sent_at < sides.upper_sent_at then 'lower'
+            when sides.upper_sent_at < sides.lower_sent_at then 'upper'
+            when sides.lower_sent_at is null or sides.upper_sent_at is null then null
+            when sides.protocol = 17 and sides.interface_end = sides.internal_end
+                then sides.internal_end
+            when sides.internal_end = 'lower' and lower_ports.addr is not null
+                and upper_ports.addr is null then 'upper'
+            when sides.internal_end = 'upper' and upper_ports.addr is not null
+                and lower_ports.addr is null then 'lower'
+        end as client,
+        case
+            when sides.client_by_flags is not null
+                then {{ vpc_flow_logs.orientation_rank('tcp_flags') }}
+            when sides.lower_sent_at != sides.upper_sent_at
+                then {{ vpc_flow_logs.orientation_rank('pair') }}
+            when sides.protocol = 17
+                then {{ vpc_flow_logs.orientation_rank('flow_direction') }}
+            else {{ vpc_flow_logs.orientation_rank('shared_port') }}
+        end as orientation_rank
+    from sides
+    left join shared_ports as lower_ports
+        on
+            sides.started_date = lower_ports.started_date
+            and sides.lower_addr = lower_ports.addr
+            and sides.lower_port = lower_ports.port
+    left join shared_ports as upper_ports
+        on
+            sides.started_date = upper_ports.started_date
+            and sides.upper_addr = upper_ports.addr
+            and sides.upper_port = upper_ports.port
+
+),
+
+connection_clients as (
+
+    {% for src, dst in [('lower', 'upper'), ('upper', 'lower')] %}
+        select
+            started_date,
+            protocol,
+            {{ src }}_addr as srcaddr,
+            {{ src }}_port as srcport,
+            {{ dst }}_addr as dstaddr,
+            {{ dst }}_port as dstport,
+            case when client = '{{ src }}' then 'src' else 'dst' end as client_end,
+            orientation_rank
+        from opened
+        where client is not null
+        {% if loop.last %}
+            {# Not a second time where both ends are the same. #}
+            and (lower_addr != upper_addr or lower_port is distinct from upper_port)
+        {% else %}
+        union all
+        {% endif %}
+    {% endfor %}
+
+)
 {%- endmacro %}
 
 
-{# Whether a sighting keeps both ports, because they don't show which end is the client,
-   or has none. #}
-{% macro has_both_ports() -%}
-    (client_end is null or (srcport is not null and dstport is not null))
-{%- endmacro %}
-
-
-{# The methods that find the client of a conversation, the most reliable first. #}
+{# How the client of a flow is known, the surest first. #}
 {% macro orientation_methods() %}
-    {% do return(['tcp_flags', 'pair', 'ports', 'flow_direction', 'unknown']) %}
+    {% do return(
+        ['tcp_flags', 'pair', 'ports', 'shared_port', 'flow_direction', 'unknown']
+    ) %}
 {% endmacro %}
 
 
-{# The most reliable method in a group of rows. #}
-{% macro strongest_orientation() -%}
-    case
-        min(
-            case orientation_method
-                {%- for method in vpc_flow_logs.orientation_methods() %}
-                when '{{ method }}' then {{ loop.index }}
-                {%- endfor %}
-            end
-        )
+{# The place of a method in that order, from 1. #}
+{% macro orientation_rank(method) -%}
+    {{ vpc_flow_logs.orientation_methods().index(method) + 1 }}
+{%- endmacro %}
+
+
+{# The method of a place in that order. #}
+{% macro orientation_of_rank(rank) -%}
+    case {{ rank }}
         {%- for method in vpc_flow_logs.orientation_methods() %}
         when {{ loop.index }} then '{{ method }}'
         {%- endfor %}
     end
+{%- endmacro %}
+
+
+{# The surest method among a group of rows that hold one each. #}
+{% macro strongest_orientation() -%}
+    {%- set rank -%}
+        case orientation_method
+            {%- for method in vpc_flow_logs.orientation_methods() %}
+            when '{{ method }}' then {{ loop.index }}
+            {%- endfor %}
+        end
+    {%- endset -%}
+    {{ vpc_flow_logs.orientation_of_rank('min(' ~ rank ~ ')') }}
 {%- endmacro %}

@@ -1,9 +1,8 @@
 {# The SQL of a mart of top talkers: one row for each rank, by accepted bytes within the
    window. `talker_type` is destination, source or interface, and `key` names the column
-   of the talker. Addresses also have their bytes with each conversation counted
+   of the talker. Addresses also have their bytes with each flow counted
    once. #}
 {% macro top_talkers(talker_type, key) %}
-{% set is_address = talker_type != 'interface' %}
 with
 
 talkers as (
@@ -22,13 +21,8 @@ totals as (
         cast(sum(bytes) as bigint) as total_bytes,
         cast(sum(packets) as bigint) as total_packets,
         cast(sum(records) as bigint) as records
-        {%- if is_address %},
-        cast(sum(bytes_deduplicated) as bigint) as total_bytes_deduplicated,
-        {{ vpc_flow_logs.dedup_basis() }} as dedup_basis
-        {%- endif %}
     from talkers
     group by talker
-    having sum(records) > 0
 
 ),
 
@@ -42,16 +36,62 @@ ranked as (
         total_bytes,
         total_packets,
         records
-        {%- if is_address %},
-        total_bytes_deduplicated,
-        dedup_basis
-        {%- endif %}
     from totals
+
+),
+
+leaders as (
+
+    select * from ranked
+    where rank <= {{ var('top_n') }}
 
 )
 
-select * from ranked
-where rank <= {{ var('top_n') }}
+{%- if talker_type == 'interface' %}
+
+select * from leaders
+{%- else %},
+
+{# What a client sends, its server receives. #}
+counted_once as (
+
+    {% for end, bytes in {
+        'client': 'client_bytes' if talker_type == 'source' else 'server_bytes',
+        'server': 'server_bytes' if talker_type == 'source' else 'client_bytes',
+    }.items() %}
+        select
+            {{ end }}_addr as {{ key }},
+            {{ bytes }} as bytes,
+            dedup_basis
+        from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+        where
+            action = 'ACCEPT'
+            and records_with_bytes > 0
+            and {{ end }}_addr in (select {{ key }} from leaders)
+            and {{ vpc_flow_logs.in_window('started_date') }}
+        {{ 'union all' if not loop.last }}
+    {% endfor %}
+
+),
+
+deduplicated as (
+
+    select
+        {{ key }},
+        cast(sum(bytes) as bigint) as total_bytes_deduplicated,
+        {{ vpc_flow_logs.dedup_basis() }} as dedup_basis
+    from counted_once
+    group by {{ key }}
+
+)
+
+select
+    leaders.*,
+    coalesce(deduplicated.total_bytes_deduplicated, 0) as total_bytes_deduplicated,
+    coalesce(deduplicated.dedup_basis, 'addresses') as dedup_basis
+from leaders
+left join deduplicated on leaders.{{ key }} = deduplicated.{{ key }}
+{%- endif %}
 {% endmacro %}
 
 

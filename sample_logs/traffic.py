@@ -181,9 +181,10 @@ class Bulk:
         """What the NAT gateway's interface writes, for its private and public side.
 
         Without the pkt_ addresses, nothing shows that the client's interface wrote the
-        same, so these records count as well.
+        same. So these records count as well, but for what the client sends to the
+        gateway: the client's own interface is logged.
         """
-        counts = (not self._site.flow_log.has_packet_addresses,) * 2
+        counts = not self._site.flow_log.has_packet_addresses
         gateway = self._pool("nat")
         interface, address = gateway.interfaces[0], gateway.addresses[0]
         port = self._rng.integers(1024, 65536, exchange.count) * has_ports
@@ -195,7 +196,7 @@ class Bulk:
                 opens=False,
                 path=SAME_VPC,
                 endpoint=server[0],
-                counts=counts,
+                counts=(False, counts),
             ),
             *exchange.seen(
                 interface,
@@ -203,7 +204,7 @@ class Bulk:
                 server,
                 opens=True,
                 path=INTERNET_GATEWAY,
-                counts=counts,
+                counts=(counts, counts),
             ),
         ]
 

@@ -7,7 +7,8 @@ logged, and `expect` the rows of models that speak of it, with the columns that 
 
     eni-1 10.0.0.1 50000 > 10.0.0.2 22 tcp 100 tcp_flags=2 start=+5s
 
-`key=value` overrides a field or adds one; `start` counts from 2026-03-30 10:00 UTC.
+`key=value` overrides a field or adds one; `start` and `end` count from 2026-03-30 10:00
+UTC, and a record lasts a minute.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ INT64 = {
 #: Where the rows of a model say which case they are of.
 KEYS = (
     "metadata_filename", "internal_addr", "external_addr", "client_addr",
-    "server_addr", "talker", "interface_id", "name",
+    "server_addr", "dstaddr", "srcaddr", "interface_id", "name",
 )  # fmt: skip
 
 Row = dict[str, Any]
@@ -162,9 +163,9 @@ def _record(line: str) -> Row:
     }
     for other in others:
         name, _, value = other.partition("=")
-        if name == "start":
-            seconds = int(value[:-1]) * SECONDS[value[-1]]
-            record |= {"start": START + seconds, "end": START + seconds + 60}
+        if name in ("start", "end"):
+            moment = START + int(value[:-1]) * SECONDS[value[-1]]
+            record |= {name: moment} | ({"end": moment + 60} if name == "start" else {})
         else:
             record[name] = int(value) if name in INT32 | INT64 else value
     return record

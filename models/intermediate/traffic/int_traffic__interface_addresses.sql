@@ -1,30 +1,111 @@
-{# One row per UTC day, interface and address of its own. `flow_direction` shows which
-   address that is; without it, this model infers the address from what the interface
-   saw. int_traffic__daily_conversations needs it to find the sender's interface. #}
-
-{% set sightings = ref('vpc_flow_logs', 'int_traffic__daily_sightings') %}
-{% set changed = vpc_flow_logs.changed_days_from(sightings) %}
+{# One row per UTC day, network interface and address of its own. These rows decide which
+   records are the sender's view of the traffic and which are the receiver's. #}
+{% set flow_records = ref('vpc_flow_logs', 'flow_records') %}
+{% set changed = vpc_flow_logs.changed_days(flow_records, 'loaded_through_at') %}
+{% set own_side = {'srcaddr': 'egress', 'dstaddr': 'ingress'} %}
+{% set shows_no_side %}
+    flow_direction is null
+    and not coalesce(pkt_srcaddr != srcaddr, false)
+    and not coalesce(pkt_dstaddr != dstaddr, false)
+{% endset %}
+{% set accepted %}
+    action = 'ACCEPT'
+    and interface_id is not null
+    and has_plausible_time
+    and {{ vpc_flow_logs.in_days(changed.days) }}
+    and {{ vpc_flow_logs.is_primary_flow_log(changed.days) }}
+{% endset %}
 
 with
 
-{# The end of each sighting that may be the interface's own. With flow_direction it is
-   certain: the source of egress traffic and the destination of ingress traffic. #}
+{# The hours in which the interface has records of any kind. A record lasts ten minutes at
+   most, so it ends in the hour of its start or in the next one. #}
+active_hours as (
+
+    select
+        cast(started_at as date) as started_date,
+        interface_id,
+        max(account_id) as account_id,
+        {{ vpc_flow_logs.bit_or_agg(
+            vpc_flow_logs.hour_bit('started_at')
+            ~ ' * case when cast(started_at as date) = cast(ended_at as date)'
+            ~ ' and extract(hour from started_at) < extract(hour from ended_at)'
+            ~ ' then 3 else 1 end'
+        ) }} as active_hours
+    from {{ flow_records }}
+    where
+        interface_id is not null
+        and has_plausible_time
+        and {{ vpc_flow_logs.in_days(changed.days) }}
+    group by all
+
+),
+
+{# Where a record does not show the interface's side, its address is an end of every record.
+   So the ends of two records an hour are the candidates, of each address family. #}
+sampled_pairs as (
+
+    select
+        cast(started_at as date) as started_date,
+        extract(hour from started_at) as started_hour,
+        interface_id,
+        srcaddr like '%:%' as is_ipv6,
+        min(srcaddr || ' ' || dstaddr) as lowest_pair,
+        max(srcaddr || ' ' || dstaddr) as highest_pair
+    from {{ flow_records }}
+    where {{ shows_no_side }} and {{ accepted }}
+    group by all
+
+),
+
+candidates as (
+
+    {% for pair in ['lowest_pair', 'highest_pair'] %}
+        {% set outer_loop = loop %}
+        {% for part in [1, 2] %}
+            select
+                started_date as candidate_date,
+                interface_id as candidate_interface_id,
+                split_part({{ pair }}, ' ', {{ part }}) as candidate_address
+            from sampled_pairs
+            {{ 'union distinct' if not (loop.last and outer_loop.last) }}
+        {% endfor %}
+    {% endfor %}
+
+),
+
+{# A record shows the interface's side by flow_direction. At a hop it does so by an address
+   that is not the packet's: that one is the hop's own. #}
 ends as (
 
-    {% for address, direction in {'srcaddr': 'egress', 'dstaddr': 'ingress'}.items() %}
+    {% for address, direction in own_side.items() %}
         select
-            started_date,
+            cast(started_at as date) as started_date,
             interface_id,
             {{ address }} as address,
-            max(case when flow_direction is null then 0 else 1 end) as is_certain,
-            count(*) as sightings
-        from {{ sightings }}
+            1 as is_certain,
+            count(*) as records
+        from {{ flow_records }}
         where
-            interface_id is not null
-            and {{ address }} is not null
-            and coalesce(flow_direction, '{{ direction }}') = '{{ direction }}'
-            and {{ vpc_flow_logs.on_days(changed.days) }}
-        group by started_date, interface_id, {{ address }}
+            {{ address }} is not null
+            and (flow_direction = '{{ direction }}' or pkt_{{ address }} != {{ address }})
+            and {{ accepted }}
+        group by all
+        union all
+        select
+            candidates.candidate_date as started_date,
+            candidates.candidate_interface_id as interface_id,
+            candidates.candidate_address as address,
+            0 as is_certain,
+            count(*) as records
+        from {{ flow_records }} as flow_records
+        inner join candidates
+            on
+                cast(flow_records.started_at as date) = candidates.candidate_date
+                and flow_records.interface_id = candidates.candidate_interface_id
+                and flow_records.{{ address }} = candidates.candidate_address
+        where {{ shows_no_side }} and {{ accepted }}
+        group by all
         {{ 'union all' if not loop.last }}
     {% endfor %}
 
@@ -38,15 +119,14 @@ addresses as (
         address,
         address like '%:%' as is_ipv6,
         max(is_certain) as is_certain,
-        sum(sightings) as sightings
+        sum(records) as records
     from ends
     group by all
 
 ),
 
-{# An interface's own address is one end of all its traffic, so the address with the
-   most sightings is its own. #}
-most_seen as (
+{# An interface's own address is an end of all that it sees, so it is seen most. #}
+seen_most as (
 
     select * from addresses
     qualify
@@ -54,12 +134,12 @@ most_seen as (
             partition by started_date, interface_id, is_ipv6
             order by
                 is_certain desc,
-                case when is_certain = 0 then sightings end desc
+                case when is_certain = 0 then records end desc
         ) = 1
 
 ),
 
-candidates as (
+possible as (
 
     select
         *,
@@ -72,72 +152,95 @@ candidates as (
         max(address) over (
             partition by started_date, interface_id, is_ipv6
         ) as upper_address
-    from most_seen
+    from seen_most
 
 ),
 
-clear_addresses as (
+clear_ones as (
 
     select distinct
         started_date,
         address
-    from candidates
+    from possible
     where is_clear
 
 ),
 
-{# An interface with a single peer has seen both addresses equally often. The numbers
-   order the interfaces that saw the same two addresses. #}
-numbered as (
+{# An interface with a single peer sees both addresses equally often. Its own address is
+   the internal one, or the one that no other interface has; else two such interfaces
+   take one address each. #}
+turns as (
 
     select
-        candidates.*,
-        clear_addresses.address is null as is_free,
+        possible.*,
+        clear_ones.address is null as is_free,
         dense_rank() over (
             partition by
-                candidates.started_date,
-                candidates.lower_address,
-                candidates.upper_address
-            order by candidates.interface_id
-        ) as interface_number
-    from candidates
-    left join clear_addresses
+                possible.started_date, possible.lower_address, possible.upper_address
+            order by possible.interface_id
+        ) as turn
+    from possible
+    left join clear_ones
         on
-            candidates.started_date = clear_addresses.started_date
-            and candidates.address = clear_addresses.address
+            possible.started_date = clear_ones.started_date
+            and possible.address = clear_ones.address
 
 ),
 
-{# Of two equal candidates, prefer the internal address, then an address that no other
-   interface has. Otherwise odd numbers get the lower address, even ones the upper. #}
-own_addresses as (
+own as (
 
     select
         started_date,
         interface_id,
         address,
         is_certain = 1 as is_certain,
-        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
-            as loaded_through_at
-    from numbered
+        case
+            when is_clear then null
+            when
+                {{ vpc_flow_logs.ipv4_is_internal('lower_address') }}
+                != {{ vpc_flow_logs.ipv4_is_internal('upper_address') }}
+                then null
+            when address = lower_address then upper_address
+            else lower_address
+        end as only_peer
+    from turns
     qualify
         is_clear
         or row_number() over (
             partition by started_date, interface_id, is_ipv6
             order by
                 case
-                    when {{ vpc_flow_logs.ipv4_is_internal('address') }} then 0
-                    else 1
+                    when {{ vpc_flow_logs.ipv4_is_internal('address') }} then 0 else 1
                 end,
                 case when is_free then 0 else 1 end,
                 case
-                    when mod(interface_number, 2) = 1 then address
+                    when mod(turn, 2) = 1 then address
                     when address = lower_address then upper_address
                     else lower_address
                 end
         ) = 1
 
+),
+
+with_hours as (
+
+    select
+        own.started_date,
+        own.interface_id,
+        own.address,
+        own.only_peer,
+        active_hours.account_id,
+        own.is_certain,
+        active_hours.active_hours,
+        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
+            as loaded_through_at
+    from own
+    inner join active_hours
+        on
+            own.started_date = active_hours.started_date
+            and own.interface_id = active_hours.interface_id
+
 )
 
-select * from own_addresses
+select * from with_hours
 order by started_date

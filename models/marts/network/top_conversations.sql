@@ -1,7 +1,7 @@
 {# One row per rank: the clients and servers that exchanged the most accepted bytes in
    the window, by service. #}
 
-{% set conversations = ref('vpc_flow_logs', 'int_traffic__daily_conversations') %}
+{% set flows = ref('vpc_flow_logs', 'int_traffic__daily_flows') %}
 {% set most_bytes_first %}
     total_bytes_deduplicated desc,
     client_addr asc,
@@ -22,9 +22,11 @@ top_conversations as (
         protocol,
         server_port,
         cast(sum(client_bytes + server_bytes) as bigint) as total_bytes_deduplicated
-    from {{ conversations }}
+    from {{ flows }}
     where
-        client_addr is not null
+        action = 'ACCEPT'
+        and records_with_bytes > 0
+        and client_addr is not null
         and server_addr is not null
         and {{ vpc_flow_logs.in_window('started_date') }}
     group by client_addr, server_addr, protocol, server_port
@@ -36,14 +38,17 @@ top_conversations as (
 top_days as (
 
     select daily.*
-    from {{ conversations }} as daily
+    from {{ flows }} as daily
     inner join top_conversations
         on
             daily.client_addr = top_conversations.client_addr
             and daily.server_addr = top_conversations.server_addr
             and daily.protocol is not distinct from top_conversations.protocol
             and daily.server_port is not distinct from top_conversations.server_port
-    where {{ vpc_flow_logs.in_window('daily.started_date') }}
+    where
+        daily.action = 'ACCEPT'
+        and daily.records_with_bytes > 0
+        and {{ vpc_flow_logs.in_window('daily.started_date') }}
 
 ),
 

@@ -5,8 +5,11 @@ with
 
 conversations as (
 
-    select * from {{ ref('vpc_flow_logs', 'int_traffic__daily_conversations') }}
-    where {{ vpc_flow_logs.in_window('started_date') }}
+    select * from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+    where
+        action = 'ACCEPT'
+        and records_with_bytes > 0
+        and {{ vpc_flow_logs.in_window('started_date') }}
 
 ),
 

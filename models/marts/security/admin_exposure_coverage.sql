@@ -40,12 +40,37 @@ files as (
 unattributed as (
 
     select
-        coalesce(sum(records), 0) as records_between_public_addresses,
-        coalesce(sum(records_between_public_and_cgnat), 0)
-            as records_between_public_and_cgnat,
-        coalesce(sum(records_without_addresses), 0) as records_without_addresses
-    from {{ ref('vpc_flow_logs', 'int_traffic__daily_unattributed_records') }}
-    where {{ vpc_flow_logs.in_window('started_date') }}
+        coalesce(
+            sum(
+                case
+                    when client_scope = 'public' and server_scope = 'public'
+                        then observed_records_without_side
+                end
+            ),
+            0
+        ) as records_between_public_addresses,
+        coalesce(
+            sum(
+                case
+                    when
+                        (client_scope = 'public' and server_scope = 'cgnat')
+                        or (client_scope = 'cgnat' and server_scope = 'public')
+                        then observed_records
+                end
+            ),
+            0
+        ) as records_between_public_and_cgnat,
+        coalesce(
+            sum(
+                case
+                    when client_scope = 'none' or server_scope = 'none'
+                        then observed_records
+                end
+            ),
+            0
+        ) as records_without_addresses
+    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+    where action = 'ACCEPT' and {{ vpc_flow_logs.in_window('started_date') }}
 
 ),
 
