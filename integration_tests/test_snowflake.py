@@ -34,7 +34,7 @@ def plain(value: Any) -> Any:
 
 #: When the test loaded the files, and what Snowpipe bills for that.
 OF_THE_LOAD = {
-    *("LOADED_AT", "LOADED_THROUGH", "FIRST_LOADED_AT", "FOUND_AT"),
+    *("LOADED_AT", "LOADED_THROUGH_AT", "FIRST_LOADED_AT", "FOUND_AT"),
     *("NEWEST_FILE_LOADED_AT", "LOAD_LAG_P50_SECONDS", "LOAD_LAG_P95_SECONDS"),
     *("BYTES_BILLED", "CREDITS"),
 }
