@@ -71,12 +71,14 @@ def _run(
     os.environ.update(environment)
     os.chdir(ROOT)
     sys.argv = ["vpcflow", *words]
+    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
     from vpcflow.cli import main
-    from vpcflow.dbt_commands import close_duckdb
 
     try:
         main()
     finally:
-        close_duckdb()
+        # What dbt leaves to the end of the interpreter, which this process has not.
+        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
         sys.stdout.flush()
         sys.stderr.flush()

@@ -108,6 +108,13 @@ class Dbt:
         message = failed[0] + more if failed else ""
         return Result(0 if ended.success else 1, message, nodes)
 
+    def close_file(self) -> None:
+        """Close the DuckDB file, which dbt keeps open until the process ends."""
+        if self._manifest is not None and self.adapter == "duckdb":
+            from dbt.adapters.duckdb.connections import DuckDBConnectionManager
+
+            DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+
     @property
     def _parsed(self) -> Manifest:
         assert self._manifest is not None, "run parse first"
@@ -120,13 +127,6 @@ class Dbt:
         at = getattr(data, "index", None) or None
         of = getattr(data, "total", None) or getattr(data, "num_models", None) or None
         self._listen(Line(info.msg, info.level, at, of if at else None))
-
-
-def close_duckdb() -> None:
-    """Close the DuckDB file, which dbt keeps open until the process ends."""
-    from dbt.adapters.duckdb.connections import DuckDBConnectionManager
-
-    DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
 
 
 def one_line(message: object) -> str:

@@ -16,7 +16,7 @@ from sample_logs import generate
 from . import tables as show
 from .ask import Ask, answer
 from .built_tables import QueryError, Where, open_tables
-from .dbt_commands import Dbt, Line, Result, close_duckdb
+from .dbt_commands import Dbt, Line, Result
 from .progress import Progress
 from .scheduled_run import BUILD, PARSE, STAGE, Loaded, read_loaded
 
@@ -93,8 +93,6 @@ def show_demo(verbose: bool) -> int:
     except DemoError as failure:
         print(f"{failure}\ndbt's log: {log}", file=sys.stderr)
         return 1
-    finally:
-        close_duckdb()
     console.print(f"dbt's log: {log}")
     _show_answers(console)
     _show_what_comes_next(database, console)
@@ -158,6 +156,7 @@ def _load_and_build(progress: Progress, console: Console) -> None:
         f" {built.count('test', 'pass')} tests passed,"
         f" {built.count('test', 'warn')} warned, in {seconds}"
     )
+    dbt.close_file()
 
 
 def _show_answers(console: Console) -> None:

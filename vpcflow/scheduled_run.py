@@ -188,6 +188,8 @@ class Run:
             with self._counting():
                 with _as_role(self._job.loader_role):
                     self._step("stage", *STAGE)
+                # Until its file is closed, DuckDB keeps some of what loading took.
+                self._dbt.close_file()
                 self._step("freshness", *FRESHNESS)
                 self._step("build", *BUILD, *self._job.build_options())
 
