@@ -78,7 +78,9 @@ def test_runs_load_as_one_role_and_build_as_another(account: Account) -> None:
     *most, last = account.bucket.files
     account.bucket.announce(*most)
     account.stand_in.clear_log()
-    line = json.loads(account.run("+admin_exposure", "+admin_attempts", "+int_health__files").out)
+    line = json.loads(
+        account.run("+admin_exposure", "+admin_attempts", "+int_health__files").out
+    )
     assert line["outcome"] == "ok", line
     assert (line["files"], line["records"]) == (len(most), records_of(*most))
     roles: dict[str, set[Any]] = {"show pipes": set(), "merge into": set()}
