@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import os
-import re
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
@@ -20,20 +19,12 @@ import dbt.task.docs.generate
 import dbt.task.freshness
 import dbt.task.run_operation
 import dbt.task.show  # noqa: F401
-import yaml
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
 
 ROOT = Path(__file__).parent.parent
-
-#: The variables whose values dbt reads while it parses.
-READ_BY_PARSING = {
-    name
-    for path in [*ROOT.glob("models/**/*.yml"), *ROOT.glob("models/**/*.sql")]
-    for line in path.read_text().splitlines()
-    if path.suffix == ".yml" or "config(" in line
-    for name in re.findall(r"var\('(\w+)'", line)
-}
+#: The name of the tests' DuckDB files, which is in the names of all relations.
+DATABASE = "flow.duckdb"
 
 
 def parse() -> Manifest | None:
@@ -48,7 +39,7 @@ def parse() -> Manifest | None:
         *("--project-dir", str(ROOT), "--profiles-dir", str(scratch)),
         *("--target-path", str(scratch), "--log-path", str(scratch)),
     ]
-    os.environ["VPC_FLOW_DUCKDB_PATH"] = "flow.duckdb"
+    os.environ["VPC_FLOW_DUCKDB_PATH"] = DATABASE
     result = dbtRunner().invoke(["--quiet", "parse", "--target", "local", *places])
     shutil.rmtree(scratch)
     return result.result if isinstance(result.result, Manifest) else None
@@ -59,17 +50,16 @@ def manifest_for(
 ) -> Manifest | None:
     """Return what a command would parse, or None where it must parse itself.
 
+    The manifest has the default of each variable that dbt reads while it parses, such
+    as `landing_schema`: a test that sets one gives `--no-partial-parse`.
+
     Args:
         words: The command and its options.
         environment: The command's environment.
     """
-    given = words[words.index("--vars") + 1] if "--vars" in words else "{}"
-    if (
-        not MANIFEST
-        or {"parse", "docs", "--target", "--no-partial-parse"} & set(words)
-        or READ_BY_PARSING & set(yaml.safe_load(given))
-        or Path(environment["VPC_FLOW_DUCKDB_PATH"]).name != "flow.duckdb"
-    ):
+    must_parse = {"parse", "docs", "--target", "--no-partial-parse"}
+    database = Path(environment["VPC_FLOW_DUCKDB_PATH"]).name
+    if not MANIFEST or must_parse & set(words) or database != DATABASE:
         return None
     for source in MANIFEST.sources.values():
         if source.external:
