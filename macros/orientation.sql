@@ -96,15 +96,17 @@
 {%- endmacro %}
 
 
-{# The CTEs that name the client of connections whose records don't show it by their
-   ports, or show another one by their flags: the last one is `connection_clients`, with a
-   row for each of the two directions. `records` is the CTE of all records.
+{# The CTEs that find the client of connections whose ports don't show it, or whose
+   flags show another one. The last CTE is `connection_clients`, with a row for each
+   direction. `records` is the name of the CTE of all records.
 
-   A SYN or SYN-ACK in any record decides for the whole connection. Else the end that sent
-   first is the client. Where both start in the same second, a TCP connection has a known
-   client only if its peer is outside and reaches a port of ours that others reach too;
-   of other protocols our side is taken, where flow_direction shows which that is. One
-   direction alone has no known client, since it may be the answer to what is not logged. #}
+   A SYN or SYN-ACK in any record decides for the whole connection. Otherwise the end
+   that sent first is the client. If both ends sent first in the same second:
+   - TCP: an outside peer is the client if other outside peers reach the same
+     internal port. Otherwise the client is unknown.
+   - UDP: the internal end is the client, if flow_direction shows it. A connection
+     with one direction alone has an unknown client: it may be the reply to traffic
+     that is not logged. #}
 {% macro connection_clients(records) -%}
 undecided as (
 
@@ -146,9 +148,10 @@ connections as (
             end
         ) as upper_sent_at,
         max(
-            case flow_direction
-                when 'egress' then case when is_from_lower then 'lower' else 'upper' end
-                when 'ingress' then case when is_from_lower then 'upper' else 'lower' end
+            case
+                when flow_direction not in ('egress', 'ingress') then null
+                when (flow_direction = 'egress') = is_from_lower then 'lower'
+                else 'upper'
             end
         ) as interface_end
     from undecided
@@ -243,7 +246,7 @@ connection_clients as (
         from opened
         where client is not null
         {% if loop.last %}
-            {# Not a second time where both ends are the same. #}
+            {# Once, if both ends are the same. #}
             and (lower_addr != upper_addr or lower_port is distinct from upper_port)
         {% else %}
         union all
@@ -254,7 +257,7 @@ connection_clients as (
 {%- endmacro %}
 
 
-{# How the client of a flow is known, the surest first. #}
+{# The methods that find the client of a flow, the most reliable first. #}
 {% macro orientation_methods() %}
     {% do return(
         ['tcp_flags', 'pair', 'ports', 'shared_port', 'flow_direction', 'unknown']
@@ -278,7 +281,7 @@ connection_clients as (
 {%- endmacro %}
 
 
-{# The surest method among a group of rows that hold one each. #}
+{# The most reliable method in a group of rows. #}
 {% macro strongest_orientation() -%}
     {%- set rank -%}
         case orientation_method

@@ -1,7 +1,7 @@
 {# The SQL of a mart of top talkers: one row for each rank, by accepted bytes within the
    window. `talker_type` is destination, source or interface, and `key` names the column
-   of the talker. Addresses also have their bytes with each flow counted
-   once. #}
+   of the talker. Addresses also have their bytes with each flow
+   counted once. #}
 {% macro top_talkers(talker_type, key) %}
 with
 

@@ -1,10 +1,11 @@
-{# One row per UTC day, client, server, protocol, server port and action: THE rollup, which
-   nearly all marts read. It takes one pass over the records: small joined tables give each
-   record its client and decide whether it counts, then all is summed. #}
+{# One row per UTC day, client, server, protocol, server port and action: the central
+   rollup, which most marts read. dbt builds it in one pass over the records. Small
+   joined tables give each record its client and decide whether it counts. #}
+
 {% set flow_records = ref('vpc_flow_logs', 'flow_records') %}
 {% set changed = vpc_flow_logs.changed_days(flow_records, 'loaded_through_at') %}
-{# Real ends are the packet's own: at a hop, such as a NAT gateway, another address takes
-   the place of one of them. #}
+{# The real ends are the packet's own addresses. At a hop, such as a NAT gateway,
+   another address takes the place of one of them. #}
 {% set all_records %}
     select
         interface_id,
@@ -44,8 +45,8 @@ all_records as (
 
 ),
 
-{# Each is read by one CTE: a CTE that is read twice is stored as a whole. Keys of joins
-   are null where a record has nothing to look up. #}
+{# DuckDB stores a CTE that is read twice as a whole, so each of these is read once. The
+   key of a join is null for records that have nothing to look up. #}
 records as (
 
     select
@@ -85,8 +86,7 @@ hops as (
 
 ),
 
-{# What an interface in between exchanges with the real end is the other side of the same
-   traffic. #}
+{# A hop exchanges the same traffic with the real end: this is the other side of it. #}
 other_sides as (
 
     select
@@ -140,7 +140,7 @@ logged_in_account as (
 
 ),
 
-{# Where networks overlap, several accounts use an address: then `active_hours` is null,
+{# If networks overlap and several accounts use an address, `active_hours` is null
    and the account of the record decides. #}
 logged as (
 
@@ -231,9 +231,9 @@ seen as (
 
 ),
 
-{# The sender's interface counts. Where none is logged at that hour, the receiver's does.
-   Where neither end is logged, one interface in between does. A refusal counts wherever
-   it happened, for it happens once. #}
+{# The sender's record counts. If no interface of the sender is logged at that hour,
+   the receiver's counts. If neither is, the record of one hop counts. Every
+   rejection counts, because traffic is rejected only once. #}
 counted as (
 
     select
@@ -263,7 +263,7 @@ counted as (
 
 ),
 
-{# Where the client is unknown, the lower address takes its place. #}
+{# If the client is unknown, the lower address takes its place. #}
 oriented as (
 
     select
@@ -296,20 +296,24 @@ aggregated as (
         {% for measure in ['bytes', 'packets'] %}
             cast(
                 coalesce(
-                    sum(case when is_counted and is_from_client then {{ measure }} end), 0
+                    sum(case when is_counted and is_from_client then {{ measure }} end),
+                    0
                 ) as bigint
             ) as client_{{ measure }},
             cast(
                 coalesce(
                     sum(
-                        case when is_counted and not is_from_client then {{ measure }} end
+                        case
+                            when is_counted and not is_from_client then {{ measure }}
+                        end
                     ),
                     0
                 ) as bigint
             ) as server_{{ measure }},
         {% endfor %}
         cast(count(case when is_counted then 1 end) as bigint) as records,
-        cast(count(case when is_counted then bytes end) as bigint) as records_with_bytes,
+        cast(count(case when is_counted then bytes end) as bigint)
+            as records_with_bytes,
         cast(count(*) as bigint) as observed_records,
         cast(count(case when flow_direction is null or is_at_hop then 1 end) as bigint)
             as observed_records_without_side,
@@ -324,7 +328,8 @@ aggregated as (
                 end
             ) as bigint
         ) as syn_only_records,
-        {{ vpc_flow_logs.bit_or_agg(vpc_flow_logs.hour_bit('started_at')) }} as active_hours,
+        {{ vpc_flow_logs.bit_or_agg(vpc_flow_logs.hour_bit('started_at')) }}
+            as active_hours,
         min(case when is_counted then started_at end) as first_seen_at,
         max(case when is_counted then started_at end) as last_seen_at
     from oriented
@@ -376,7 +381,7 @@ flows as (
         {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
             as loaded_through_at
     from scoped
-    {# Not what another flow counts, such as the public side of a NAT gateway. #}
+    {# Without traffic that other flows count, such as a NAT gateway's public side. #}
     where records > 0
 
 )

@@ -1,5 +1,7 @@
-{# One row per UTC day, network interface and address of its own. These rows decide which
-   records are the sender's view of the traffic and which are the receiver's. #}
+{# One row per UTC day, network interface and address of its own. With these rows
+   int_traffic__daily_flows finds out whether a record is the sender's view of the
+   traffic or the receiver's. #}
+
 {% set flow_records = ref('vpc_flow_logs', 'flow_records') %}
 {% set changed = vpc_flow_logs.changed_days(flow_records, 'loaded_through_at') %}
 {% set own_side = {'srcaddr': 'egress', 'dstaddr': 'ingress'} %}
@@ -18,8 +20,8 @@
 
 with
 
-{# The hours in which the interface has records of any kind. A record lasts ten minutes at
-   most, so it ends in the hour of its start or in the next one. #}
+{# The hours in which the interface has records of any kind. A record lasts at most ten
+   minutes, so it ends in the hour of its start or in the next one. #}
 active_hours as (
 
     select
@@ -41,14 +43,14 @@ active_hours as (
 
 ),
 
-{# Where a record does not show the interface's side, its address is an end of every record.
-   So the ends of two records an hour are the candidates, of each address family. #}
+{# If records don't show the interface's side, its address is an end of all of them. So
+   the ends of two records per hour and address family are the candidates. #}
 sampled_pairs as (
 
     select
+        interface_id,
         cast(started_at as date) as started_date,
         extract(hour from started_at) as started_hour,
-        interface_id,
         srcaddr like '%:%' as is_ipv6,
         min(srcaddr || ' ' || dstaddr) as lowest_pair,
         max(srcaddr || ' ' || dstaddr) as highest_pair
@@ -74,8 +76,8 @@ candidates as (
 
 ),
 
-{# A record shows the interface's side by flow_direction. At a hop it does so by an address
-   that is not the packet's: that one is the hop's own. #}
+{# flow_direction shows the interface's side. At a hop, so does an address that is
+   not the packet's: it is the hop's own. #}
 ends as (
 
     {% for address, direction in own_side.items() %}
@@ -88,7 +90,9 @@ ends as (
         from {{ flow_records }}
         where
             {{ address }} is not null
-            and (flow_direction = '{{ direction }}' or pkt_{{ address }} != {{ address }})
+            and (
+                flow_direction = '{{ direction }}' or pkt_{{ address }} != {{ address }}
+            )
             and {{ accepted }}
         group by all
         union all
