@@ -57,7 +57,7 @@ def manifest_for(
         words: The command and its options.
         environment: The command's environment.
     """
-    must_parse = {"parse", "docs", "--target", "--no-partial-parse"}
+    must_parse = {"parse", "--target", "--no-partial-parse"}
     database = Path(environment["VPC_FLOW_DUCKDB_PATH"]).name
     if not MANIFEST or must_parse & set(words) or database != DATABASE:
         return None

@@ -15,17 +15,18 @@ import duckdb
 import pytest
 import yaml
 
+from vpcflow.questions import COOKBOOK as DOCUMENT
+from vpcflow.questions import read_questions
+
 from .conftest import END_DATE, ROOT, Project
 
-DOCUMENT = ROOT / "docs/cookbook.md"
-QUESTION = re.compile(
-    r"^### (?P<title>\d+\. .*?)$(?P<before>(?:(?!^#).)*?)"
-    r"```sql\n(?P<query>.*?)```\n(?:\n```text\n(?P<output>.*?)```\n)?",
+#: A question's name, and the query and the answer below its heading.
+ANSWER = re.compile(
+    r"^### `(?P<name>\w+)`: (?:(?!^#).)*?```sql\n.*?```\n\n"
+    r"```text\n(?P<answer>.*?)```\n",
     flags=re.DOTALL | re.MULTILINE,
 )
-QUESTIONS = {
-    found["title"]: found["query"] for found in QUESTION.finditer(DOCUMENT.read_text())
-}
+QUESTIONS = {name: question.sql for name, question in read_questions().items()}
 #: A second flow log over the interfaces of the first.
 FLOW_LOG, SECOND_FLOW_LOG = "fl-46b4ab4e4db8dd629", "fl-0a1b2c3d4e5f60718"
 
@@ -77,10 +78,10 @@ def answers(project: Project) -> dict[str, str]:
     """What the built sample answers to each question."""
     given = {}
     with duckdb.connect(str(project.database), read_only=True) as connection:
-        for title, query in QUESTIONS.items():
+        for name, query in QUESTIONS.items():
             result = connection.execute(query)
             names = [column[0] for column in result.description]
-            given[title] = table(names, result.fetchall())
+            given[name] = table(names, result.fetchall())
     return given
 
 
@@ -89,16 +90,14 @@ def test_every_question_has_the_answer_that_the_cookbook_shows(
 ) -> None:
     """`UPDATE_COOKBOOK=1` writes the answers into the document instead."""
     given = answers(project)
-    text = DOCUMENT.read_text()
-    assert len(given) == text.count("```sql") == 15
     assert all(answer.count("\n") > 2 for answer in given.values()), "an empty answer"
+    text = DOCUMENT.read_text()
     if os.environ.get("UPDATE_COOKBOOK"):
-
-        def with_answer(found: re.Match[str]) -> str:
-            question = found[0].split("\n```text\n")[0]
-            return f"{question}\n```text\n{given[found['title']]}```\n"
-
-        text = QUESTION.sub(with_answer, text)
+        text = ANSWER.sub(
+            lambda found: found[0].replace(found["answer"], given[found["name"]]), text
+        )
         DOCUMENT.write_text(text)
-    for found in QUESTION.finditer(text):
-        assert found["output"] == given[found["title"]], found["title"]
+    shown = {found["name"]: found["answer"] for found in ANSWER.finditer(text)}
+    assert shown.keys() == QUESTIONS.keys()
+    for name, answer in shown.items():
+        assert answer == given[name], name

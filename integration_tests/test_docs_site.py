@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import os
+import json
 import shutil
 import socket
-import subprocess
-import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from .conftest import ROOT, Project
+from .processes import Command
 
 COMMANDS = ("docs generate", "docs serve")
 OPTIONS = (
@@ -55,19 +53,22 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 
 @pytest.fixture(scope="module")
-def site(browser: Any, built: Project) -> Iterator[str]:
-    """The address of the site, generated and served by dbt."""
-    built.dbt("docs", "generate")
+def generated(built: Project) -> Project:
+    """The built sample, with the site beside it as the first command writes it."""
+    built.dbt(*COMMANDS[0].split())
+    return built
+
+
+@pytest.fixture(scope="module")
+def site(browser: Any, generated: Project) -> Iterator[str]:
+    """The address of the site, served by the second command."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    dbt = str(Path(sys.executable).with_name("dbt"))
-    server = subprocess.Popen(
-        [dbt, *COMMANDS[1].split(), "--no-browser", "--port", str(port)],
-        cwd=ROOT,
-        env=os.environ | built.variables(),
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.STDOUT,
+    served = Command(
+        [*COMMANDS[1].split(), "--no-browser", "--port", str(port)],
+        generated.variables(),
+        generated.target / "served.txt",
     )
     address = f"http://127.0.0.1:{port}/"
     for _ in range(150):
@@ -75,11 +76,10 @@ def site(browser: Any, built: Project) -> Iterator[str]:
             urllib.request.urlopen(address).close()
             break
         except OSError:
-            assert server.poll() is None, "dbt docs serve has ended"
+            assert served.process.is_alive(), served.printed()
             time.sleep(0.2)
     yield address
-    server.terminate()
-    server.wait()
+    served.kill_after(0)
 
 
 def lineage(browser: Any) -> set[str]:
@@ -102,10 +102,20 @@ def errors_of_scripts(browser: Any) -> list[str]:
     ]
 
 
-def test_make_docs_generates_and_serves() -> None:
+def test_make_docs_runs_these_commands() -> None:
     recipe = (ROOT / "Makefile").read_text().split("\ndocs: ")[1].split("\n\n")[0]
     commands = [line.split("dbt ")[1] for line in recipe.splitlines()[1:]]
     assert commands == list(COMMANDS)
+
+
+def test_the_site_has_every_column_that_is_built(generated: Project) -> None:
+    catalog = json.loads((generated.target / "catalog.json").read_text())
+    columns = catalog["nodes"]["model.vpc_flow_logs.admin_attempts"]["columns"]
+    assert [*columns] == [
+        name for name, *_ in generated.query("describe admin_attempts")
+    ]
+    assert (generated.target / "index.html").exists()
+    assert (generated.target / "assets/flow.svg").exists()
 
 
 def test_a_model_is_found_with_its_columns_and_lineage(browser: Any, site: str) -> None:
