@@ -194,14 +194,14 @@ def _create_flow_logs(aws: Aws) -> Any:
             ):
                 fail(resource, "FlowLogAlreadyExists", "there is one already")
             else:
-                log = moto_flow_logs.FlowLogs(  # type: ignore[abstract]
+                log = moto_flow_logs.FlowLogs(
                     backend,
                     random_flow_log_id(),
                     resource,
                     self._get_param("TrafficType"),
                     destination,
-                    None,  # type: ignore[arg-type]
-                    None,  # type: ignore[arg-type]
+                    None,
+                    None,
                     self._get_int_param("MaxAggregationInterval", 600),
                     "s3",
                     self._get_param("LogFormat"),
