@@ -213,7 +213,7 @@ def snowflake(
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sample of few files, since the stand-in takes its time for each."""
     folder = tmp_path_factory.mktemp("small")
-    sample_logs.generate(folder, end_date=END_DATE, records=4_000, records_per_file=400)
+    sample_logs.generate(folder, end_date=END_DATE, records=2_000, records_per_file=200)
     return folder
 
 

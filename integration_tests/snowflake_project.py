@@ -18,9 +18,14 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from dbt.cli.main import dbtRunner
 from dbt.contracts.graph.manifest import Manifest
+from dbt_common.behavior_flags import BehaviorFlagRendered
 
 from .conftest import ROOT
 from .snowflake_stand_in import StandIn
+
+# dbt asks the stack for the module that set a flag, at each flag of each command, which
+# takes half the time of a command below pytest's deep stack. Nothing here shows it.
+BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")
 
 
 class SnowflakeProject:

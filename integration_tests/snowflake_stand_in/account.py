@@ -148,7 +148,7 @@ class Account:
         self.parameters = dict(PARAMETERS)
         self.pipe_timezone: str | None = None
         self.last_modified: dict[str, datetime] = {}
-        self.duck = duckdb.connect()
+        self.duck = duckdb.connect(config={"threads": 1})
         self.kinds: dict[str, dict[Name, Any]] = defaultdict(dict)
         self.relations: dict[Name, Relation] = {}
         self.grants: list[Grant] = []
