@@ -83,12 +83,12 @@ def test_runs_load_as_one_role_and_build_as_another(account: Account) -> None:
     )
     assert line["outcome"] == "ok", line
     assert (line["files"], line["records"]) == (len(most), records_of(*most))
-    roles: dict[str, set[Any]] = {"show pipes": set(), "merge into": set()}
+    roles: dict[str, set[Any]] = {"show pipes": set(), "create or replace": set()}
     for entry in account.stand_in.log():
         for statement, seen in roles.items():
             if entry["text"].strip().startswith(statement):
                 seen.add(entry["role"])
-    assert roles == {"show pipes": {LOADER}, "merge into": {TRANSFORMER}}
+    assert roles == {"show pipes": {LOADER}, "create or replace": {TRANSFORMER}}
 
     account.bucket.announce(last)
     line = json.loads(account.run("+int_health__files").out)

@@ -84,8 +84,8 @@ class Job:
         """Return the options of `dbt build`."""
         options = [word for name in self.select for word in ("--select", name)]
         options += [word for name in self.exclude for word in ("--exclude", name)]
-        if self.exclude and not self.select:
-            # With options dbt leaves out its default selector, which excludes these.
+        if options:
+            # dbt's default selector excludes these, but options take its place.
             options += ["--exclude", "tag:audit"]
         return options
 
