@@ -1,12 +1,12 @@
-# `make demo` and `make test` need Python 3.11, make and a package registry; they set up
-# everything else below this folder, once.
+# `make demo` and `make test` need Python 3.11 or newer, make and a package registry. They
+# set up everything else below this folder, once.
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 PYTHON_CODE := plugins sample_logs vpcflow bootstrap integration_tests bench
 
-.PHONY: help setup setup-dev demo test test-long lint bench docs requirements
+.PHONY: help setup setup-dev demo check test test-long lint bench docs requirements
 .DEFAULT_GOAL := help
 
 help: ## Show what can be made.
@@ -15,8 +15,14 @@ help: ## Show what can be made.
 demo: setup ## Load sample logs, build, and print the answers.
 	@$(BIN)/python -m vpcflow demo
 
+# Each worker runs whole files, in this order: the longest files come first.
+PYTEST := $(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
+
+check: setup-dev lint ## What a change is likely to break, in minutes.
+	@$(PYTEST) -m "not long" $(addprefix integration_tests/test_,cases.py project.py addresses.py)
+
 test: setup-dev lint ## Everything that CI checks.
-	@$(BIN)/python -m pytest -q -m "not long" --numprocesses 3 --dist loadfile --no-loadscope-reorder
+	@$(PYTEST) -m "not long"
 
 test-long: setup-dev ## The long property, kill and scale tests.
 	@$(BIN)/python -m pytest -q -m long
@@ -48,6 +54,8 @@ setup-dev: .venv/.dev setup
 
 .venv/.runtime: requirements.txt
 	@echo "Setting up .venv with $(PYTHON)"
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+		echo "$(PYTHON) is too old: install Python 3.11 or newer, or set PYTHON to it"; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
 	@$(PIP_INSTALL) -r $<
 	@touch $@
