@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parent.parent
 PUBLISHED_DATA = ROOT.parent / "shared" / "data"
 END_DATE = date(2026, 3, 31)
-AS_OF = {"as_of": END_DATE.isoformat()}
+AS_OF: dict[str, Any] = {"as_of": END_DATE.isoformat()}
 #: They check code, not data, and run with the labelled cases.
 WITHOUT_UNIT_TESTS = ("--exclude-resource-types", "unit_test")
 

@@ -133,5 +133,5 @@ def _run(
         cli(sys.argv[1:], prog_name="dbt", obj={"manifest": manifest})
     finally:
         # What dbt leaves to the end of the interpreter, which this process has not.
-        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+        DuckDBConnectionManager.close_all_connections()
         sys.stdout.flush()

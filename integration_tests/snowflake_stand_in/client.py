@@ -71,7 +71,7 @@ class StandIn:
         with self.connect(**arguments) as connection:
             cursor = connection.cursor(DictCursor)
             cursor.execute(sql, num_statements=0)
-            found = cursor.fetchall()
+            found: list[dict[str, Any]] = cursor.fetchall()
             while cursor.nextset():
                 found = cursor.fetchall()
             return found

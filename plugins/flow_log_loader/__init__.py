@@ -28,7 +28,7 @@ from .locking import InUseError, open_when_free
 LOCK_TIMEOUT = 300
 
 
-class Plugin(BasePlugin):
+class Plugin(BasePlugin):  # type: ignore[misc]
     """Registers `stage_flow_logs(settings)` on the DuckDB connection that dbt uses."""
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
