@@ -96,15 +96,16 @@
 {%- endmacro %}
 
 
-{# The CTEs that name the client of connections whose records don't show it by their
-   ports, or show another one by their flags: the last one is `connection_clients`, with a
-   row for each of the two directions. `records` is the CTE of all records.
+{# CTEs that find the client of connections whose records don't show it by their ports,
+   or show another one by their flags. The last one is `connection_clients`, with a row
+   for each of the two directions. `records` is the CTE of all records.
 
-   A SYN or SYN-ACK in any record decides for the whole connection. Else the end that sent
-   first is the client. Where both start in the same second, a TCP connection has a known
-   client only if its peer is outside and reaches a port of ours that others reach too;
-   of other protocols our side is taken, where flow_direction shows which that is. One
-   direction alone has no known client, since it may be the answer to what is not logged. #}
+   A SYN or SYN-ACK in any record decides for the whole connection. Otherwise the end
+   that sent first is the client. If both start in the same second, a TCP connection has
+   a known client only if its peer is outside and reaches a port of ours that others
+   reach too. For other protocols the client is our side, if flow_direction shows which
+   side that is. A connection with records of one direction alone has no known client:
+   they may be the answer to records that are not logged. #}
 {% macro connection_clients(records) -%}
 undecided as (
 
@@ -147,8 +148,10 @@ connections as (
         ) as upper_sent_at,
         max(
             case flow_direction
-                when 'egress' then case when is_from_lower then 'lower' else 'upper' end
-                when 'ingress' then case when is_from_lower then 'upper' else 'lower' end
+                when 'egress'
+                    then case when is_from_lower then 'lower' else 'upper' end
+                when 'ingress'
+                    then case when is_from_lower then 'upper' else 'lower' end
             end
         ) as interface_end
     from undecided
