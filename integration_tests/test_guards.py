@@ -108,7 +108,7 @@ def test_the_named_command_rebuilds_under_the_new_settings(copied: Project) -> N
 
 
 def test_an_as_of_that_is_no_date_stops_with_a_message(copied: Project) -> None:
-    printed = copied.dbt("run", exit_code=2, as_of="31.01.2026")
+    printed = copied.dbt("run", "--no-partial-parse", exit_code=2, as_of="31.01.2026")
     assert "as_of is '31.01.2026', which is not a date" in printed
 
 

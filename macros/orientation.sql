@@ -104,9 +104,9 @@
    that sent first is the client. If both ends sent first in the same second:
    - TCP: an outside peer is the client if other outside peers reach the same
      internal port. Otherwise the client is unknown.
-   - UDP: the internal end is the client, if flow_direction shows it. A connection
-     with one direction alone has an unknown client: it may be the reply to traffic
-     that is not logged. #}
+   - UDP: the internal end is the client, if flow_direction shows it.
+   A connection with one direction alone has an unknown client: it may be the reply to
+   traffic that is not logged. #}
 {% macro connection_clients(records) -%}
 undecided as (
 
@@ -148,10 +148,11 @@ connections as (
             end
         ) as upper_sent_at,
         max(
-            case
-                when flow_direction not in ('egress', 'ingress') then null
-                when (flow_direction = 'egress') = is_from_lower then 'lower'
-                else 'upper'
+            case flow_direction
+                when 'egress'
+                    then case when is_from_lower then 'lower' else 'upper' end
+                when 'ingress'
+                    then case when is_from_lower then 'upper' else 'lower' end
             end
         ) as interface_end
     from undecided
