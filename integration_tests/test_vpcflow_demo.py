@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 from pathlib import Path
 
 import duckdb
@@ -80,12 +81,8 @@ def test_the_demo_names_the_next_commands(shown: Ended, checkout: Path) -> None:
         "VPC_FLOW_DUCKDB_PATH": "flow.duckdb",
     }
     for command in commands:
-        words = re.findall(r'"[^"]*"|\S+', command)
-        ended = Vpcflow(
-            [word.strip('"') for word in words],
-            os.environ | environment,
-            checkout.parent,
-        ).end()
+        words = shlex.split(command)
+        ended = Vpcflow(words, os.environ | environment, checkout.parent).end()
         assert ended.code == 0, ended.err
 
 

@@ -212,7 +212,7 @@ def _open_snowflake(credentials: Any, timeout: float) -> Iterator[Tables]:
         state=ConnectionState.INIT,
     )
     try:
-        SnowflakeConnectionManager.open(connection)  # type: ignore[no-untyped-call]
+        SnowflakeConnectionManager.open(connection)
     except DbtBaseException as failure:
         raise QueryError(f"Snowflake can't be reached: {failure}") from failure
     with closing(connection.handle) as handle:

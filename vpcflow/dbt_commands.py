@@ -113,7 +113,7 @@ class Dbt:
         if self._manifest is not None and self.adapter == "duckdb":
             from dbt.adapters.duckdb.connections import DuckDBConnectionManager
 
-            DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+            DuckDBConnectionManager.close_all_connections()
 
     @property
     def _parsed(self) -> Manifest:
