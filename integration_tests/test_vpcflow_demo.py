@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
+import sys
 from pathlib import Path
 
 import duckdb
@@ -24,12 +26,18 @@ def checkout(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def demo(checkout: Path, database: str = "flow.duckdb") -> Ended:
+    return run(checkout, "demo", VPC_FLOW_DUCKDB_PATH=database)
+
+
+def run(checkout: Path, *words: str, **variables: str) -> Ended:
+    """Run a command in the activated environment."""
     environment = {
         "DBT_PROJECT_DIR": str(checkout),
-        "VPC_FLOW_DUCKDB_PATH": database,
+        "VPC_FLOW_DUCKDB_PATH": "flow.duckdb",
         "COLUMNS": "100",
+        "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
-    return Vpcflow(["demo"], os.environ | environment, checkout.parent).end()
+    return Vpcflow(words, os.environ | environment | variables, checkout.parent).end()
 
 
 @pytest.fixture(scope="module")
@@ -75,17 +83,8 @@ def test_the_demo_names_the_next_commands(shown: Ended, checkout: Path) -> None:
         r"^  \S*python -m vpcflow (ask.*?)(?: +#.*)?$", shown.out, re.M
     )
     assert len(commands) == 3
-    environment = {
-        "DBT_PROJECT_DIR": str(checkout),
-        "VPC_FLOW_DUCKDB_PATH": "flow.duckdb",
-    }
     for command in commands:
-        words = re.findall(r'"[^"]*"|\S+', command)
-        ended = Vpcflow(
-            [word.strip('"') for word in words],
-            os.environ | environment,
-            checkout.parent,
-        ).end()
+        ended = run(checkout, *shlex.split(command))
         assert ended.code == 0, ended.err
 
 

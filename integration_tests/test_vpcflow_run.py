@@ -9,7 +9,6 @@ import re
 import shutil
 import signal
 import subprocess
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -76,13 +75,7 @@ def scheduled(
     """One database for all tests: each of them leaves it as whole as it was."""
     folder = tmp_path_factory.mktemp("scheduled")
     shutil.copy(built.database, folder)
-    target = folder / "target"
-    target.mkdir()
-    # What dbt has parsed already.
-    for name in ("profiles.yml", "partial_parse.msgpack"):
-        shutil.copy(built.target / name, target)
-    database = folder / built.database.name
-    project = replace(built, database=database, location=few_files, target=target)
+    project = Project.of(folder, few_files)
     return Scheduled(project, folder)
 
 

@@ -79,6 +79,6 @@ def _run(
         main()
     finally:
         # What dbt leaves to the end of the interpreter, which this process has not.
-        DuckDBConnectionManager.close_all_connections()  # type: ignore[no-untyped-call]
+        DuckDBConnectionManager.close_all_connections()
         sys.stdout.flush()
         sys.stderr.flush()

@@ -9,11 +9,8 @@ import time
 from datetime import UTC, datetime
 from pathlib import Path
 
-from rich.console import Console
-
 from sample_logs import generate
 
-from . import tables as show
 from .ask import Ask, answer
 from .built_tables import QueryError, Where, open_tables
 from .dbt_commands import Dbt, Line, Result
@@ -67,7 +64,6 @@ def show_demo(verbose: bool) -> int:
         "VPC_FLOW_LOGS_LOCATION": LOCATION,
         "VPC_FLOW_DUCKDB_PATH": str(database),
     }
-    console = show.console()
     try:
         is_of_a_sample = _holds_a_sample(database)
         now = datetime.now(UTC)
@@ -77,7 +73,7 @@ def show_demo(verbose: bool) -> int:
     except (DemoError, OSError) as failure:
         print(failure, file=sys.stderr)
         return 1
-    console.print(
+    print(
         f"Sample: {sample['records']:,} records of a week in {sample['files']} files,"
         f" in {LOCATION}"
     )
@@ -89,13 +85,13 @@ def show_demo(verbose: bool) -> int:
     log.parent.mkdir(parents=True, exist_ok=True)
     try:
         with log.open("w") as file, Progress(file, verbose) as progress:
-            _load_and_build(progress, console)
+            _load_and_build(progress)
     except DemoError as failure:
         print(f"{failure}\ndbt's log: {log}", file=sys.stderr)
         return 1
-    console.print(f"dbt's log: {log}")
-    _show_answers(console)
-    _show_what_comes_next(database, console)
+    print(f"dbt's log: {log}")
+    _show_answers()
+    _show_what_comes_next(database)
     return 0
 
 
@@ -122,7 +118,7 @@ def _holds_a_sample(database: Path) -> bool:
     return bool(locations)
 
 
-def _load_and_build(progress: Progress, console: Console) -> None:
+def _load_and_build(progress: Progress) -> None:
     """Run dbt, and print a line for each step.
 
     Raises:
@@ -147,11 +143,9 @@ def _load_and_build(progress: Progress, console: Console) -> None:
 
     run("Parse", *PARSE)
     _, seconds = run("Load", *STAGE)
-    console.print(
-        f"Load: {loaded.files} new files, {loaded.records:,} records in {seconds}"
-    )
+    print(f"Load: {loaded.files} new files, {loaded.records:,} records in {seconds}")
     built, seconds = run("Build", *BUILD)
-    console.print(
+    print(
         f"Build: {built.count('model', 'success')} models built,"
         f" {built.count('test', 'pass')} tests passed,"
         f" {built.count('test', 'warn')} warned, in {seconds}"
@@ -159,18 +153,18 @@ def _load_and_build(progress: Progress, console: Console) -> None:
     dbt.close_file()
 
 
-def _show_answers(console: Console) -> None:
+def _show_answers() -> None:
     for question, (mart, columns, limit) in ANSWERS.items():
-        console.print(f"\n{question}  ({mart})")
+        print(f"\n{question}  ({mart})")
         answer(Ask(mart, columns=columns.split(), limit=limit), TARGET)
 
 
-def _show_what_comes_next(database: Path, console: Console) -> None:
+def _show_what_comes_next(database: Path) -> None:
     python, found = os.path.relpath(sys.executable), shutil.which("python")
     if found and Path(found).samefile(sys.executable):
         python = "python"
     ask = f"  {python} -m vpcflow ask"
-    console.print(f"\nThe answers are tables in {database}. Ask more:")
-    console.print(f"{ask}                 # lists the questions")
-    console.print(f"{ask} new_exposure")
-    console.print(f'{ask} admin_exposure --where "port = 3389"')
+    print(f"\nThe answers are tables in {database}. Ask more:")
+    print(f"{ask}                 # lists the questions")
+    print(f"{ask} new_exposure")
+    print(f'{ask} admin_exposure --where "port = 3389"')
