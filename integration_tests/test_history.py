@@ -52,8 +52,7 @@ def rollups(query: Query) -> dict[str, list[tuple[Any, ...]]]:
         ROLLUPS[0]: "started_date, talker_type, talker, bytes, packets, records",
         ROLLUPS[1]: "started_date, internal_addr, external_addr, port, records",
         ROLLUPS[2]: "started_date, flow_log_id, interface_id, records",
-        ROLLUPS[3]: "started_date, interface_id, srcaddr, dstaddr, bytes",
-        ROLLUPS[4]: "started_date, client_addr, server_addr, client_bytes",
+        ROLLUPS[3]: "started_date, client_addr, server_addr, client_bytes",
     }
     return {
         rollup: sorted(query(f"select {names} from {rollup}"), key=repr)
