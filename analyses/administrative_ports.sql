@@ -1,7 +1,7 @@
-{# The question as it is usually put: which of our addresses exchanged accepted traffic
-   on SSH or RDP ports? Compare it with the mart `admin_exposure`: this one also counts
-   traffic between two private addresses, a NAT gateway that took 3389 as its own port,
-   and other protocols than TCP and UDP. #}
+{# The plain query for the question: which of our addresses exchanged accepted traffic
+   on SSH or RDP ports? Unlike the mart `admin_exposure`, it also counts traffic between
+   two private addresses, of a NAT gateway that uses 3389 as its own port, and of
+   protocols other than TCP and UDP. #}
 {{ config(enabled=project_name == 'vpc_flow_logs') }}
 
 with

@@ -1,5 +1,5 @@
-{# Which destination addresses received most? All of landing, whatever the day; the mart
-   `top_talkers_by_destination` looks at the last `lookback_days`. #}
+{# Which destination addresses received most? It reads all records. The mart
+   `top_talkers_by_destination` reads the last `lookback_days` days. #}
 {{ config(enabled=project_name == 'vpc_flow_logs') }}
 
 with

@@ -1,5 +1,5 @@
-{# Which network interfaces carried most? All of landing, whatever the day; the mart
-   `top_talkers_by_interface` looks at the last `lookback_days`. #}
+{# Which network interfaces carried most? It reads all records. The mart
+   `top_talkers_by_interface` reads the last `lookback_days` days. #}
 {{ config(enabled=project_name == 'vpc_flow_logs') }}
 
 with

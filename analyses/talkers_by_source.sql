@@ -1,5 +1,5 @@
-{# Which source addresses sent most? All of landing, whatever the day; the mart
-   `top_talkers_by_source` looks at the last `lookback_days`. #}
+{# Which source addresses sent most? It reads all records. The mart
+   `top_talkers_by_source` reads the last `lookback_days` days. #}
 {{ config(enabled=project_name == 'vpc_flow_logs') }}
 
 with

@@ -7,9 +7,11 @@ import os
 import shutil
 import subprocess
 import sys
+import venv
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -186,3 +188,26 @@ def test_the_host_decides_what_the_schema_is_called(host: Host) -> None:
         host.dbt("parse", "--target", "snowflake")
     found = schemas_of_models(host.manifest())
     assert found == {"analytics_vpc_flow_logs", "analytics_answers"}
+
+
+@pytest.fixture(scope="module")
+def older_dbt(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A dbt 1.11 in an environment of its own, or the one of VPC_FLOW_OLDER_DBT."""
+    given = os.environ.get("VPC_FLOW_OLDER_DBT")
+    if given:
+        return Path(given)
+    folder = tmp_path_factory.mktemp("older")
+    venv.create(folder, with_pip=True)
+    same = ["dbt-duckdb", "dbt-snowflake", "duckdb", "pyarrow", "boto3"]
+    pinned = [f"{name}=={metadata.version(name)}" for name in same]
+    pip = [folder / "bin/pip", "install", "--quiet", "dbt-core==1.11.*", *pinned]
+    if subprocess.run(pip, check=False).returncode:
+        pytest.skip("dbt-core 1.11 cannot be installed")
+    return folder / "bin/dbt"
+
+
+@pytest.mark.long
+def test_dbt_1_11_builds_without_a_warning(older_dbt: Path) -> None:
+    words = [sys.executable, "-m", "integration_tests.any_dbt", "--dbt", older_dbt]
+    run = subprocess.run(words, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stdout

@@ -1,6 +1,6 @@
-{# Fails if nothing has been loaded for `stopped_after_hours`, or ever: no event comes,
-   no job runs, or the bucket gets no files. It looks at all files, not at those of the
-   window, which has none left when loading stopped long ago. #}
+{# Fails if no file was loaded for `stopped_after_hours`, or ever: no event arrives, no
+   job runs, or AWS delivers no files. It reads all files: if loading stopped long ago,
+   the window has none. #}
 {{ config(tags=['health']) }}
 
 with

@@ -1,6 +1,6 @@
-{# A file whose records of the last run stand in flow_records more than once has more of
-   them than its last row number. To look for equal keys among them would hold every one
-   in memory: that is the test of flow_records tagged `audit`. #}
+{# A file whose records are in flow_records twice has more of them there than its last
+   row number. This is cheaper than to compare all keys, which a test of flow_records
+   tagged `audit` does. #}
 {% set two_days_ago = run_started_at - modules.datetime.timedelta(days=2) %}
 
 with

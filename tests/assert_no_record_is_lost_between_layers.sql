@@ -1,5 +1,5 @@
-{# Every staged record stands in flow_records or, if a transit gateway wrote it, in
-   transit_gateway_records; only those of malformed files do not. Reads everything. #}
+{# Every staged record is in flow_records or, if it is a transit gateway's, in
+   transit_gateway_records, except those of malformed files. Reads all records. #}
 {{ config(tags=['audit']) }}
 
 with
