@@ -205,7 +205,8 @@ def test_descriptions_are_comments_in_the_database(
     models = [key for key in described if key.startswith("model.")]
     assert sorted(models) == sorted(found)
     for key in models:
-        assert found[key]["metadata"]["comment"] == described[key]["description"], key
+        wanted = described[key]["description"].strip()
+        assert found[key]["metadata"]["comment"] == wanted, key
         for name, column in found[key]["columns"].items():
-            wanted = described[key]["columns"][name.lower()]["description"]
+            wanted = described[key]["columns"][name.lower()]["description"].strip()
             assert (column["comment"] or "") == wanted, (key, name)
