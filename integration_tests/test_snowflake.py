@@ -206,7 +206,7 @@ def test_descriptions_are_comments_in_the_database(
     assert sorted(models) == sorted(found)
     for key in models:
         wanted = described[key]["description"].strip()
-        assert found[key]["metadata"]["comment"] == wanted, key
+        assert found[key]["metadata"]["comment"].strip() == wanted, key
         for name, column in found[key]["columns"].items():
             wanted = described[key]["columns"][name.lower()]["description"].strip()
-            assert (column["comment"] or "") == wanted, (key, name)
+            assert (column["comment"] or "").strip() == wanted, (key, name)

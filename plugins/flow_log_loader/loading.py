@@ -277,7 +277,8 @@ class Loader:
         common: set[str] = set()
         for group in self._groups_of_one_schema(files):
             columns = self._columns(group[0])
-            for name in columns.keys() & fields.keys():
+            # In the order of the format, so that the table has one order in any run.
+            for name in [name for name in fields if name in columns]:
                 self._execute(
                     f"alter table {self.settings.landing}"
                     f' add column if not exists "{name}" {fields[name]}'
