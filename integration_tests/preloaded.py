@@ -61,6 +61,8 @@ def manifest_for(
     database = Path(environment["VPC_FLOW_DUCKDB_PATH"]).name
     if not MANIFEST or must_parse & set(words) or database != DATABASE:
         return None
+    if environment.get("DBT_TARGET", "local") != "local":
+        return None
     for source in MANIFEST.sources.values():
         if source.external:
             source.external.location = environment["VPC_FLOW_LOGS_LOCATION"]
