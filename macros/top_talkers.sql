@@ -67,7 +67,7 @@ counted_once as (
         where
             action = 'ACCEPT'
             and records_with_bytes > 0
-            and {{ end }}_addr in (select {{ key }} from leaders)
+            and {{ end }}_addr in (select leaders.{{ key }} from leaders)
             and {{ vpc_flow_logs.in_window('started_date') }}
         {{ 'union all' if not loop.last }}
     {% endfor %}

@@ -108,7 +108,7 @@ ends as (
                 cast(flow_records.started_at as date) = candidates.candidate_date
                 and flow_records.interface_id = candidates.candidate_interface_id
                 and flow_records.{{ address }} = candidates.candidate_address
-        where {{ shows_no_side }} and {{ accepted }}
+        where {{ shows_no_side }} and {{ accepted }} -- noqa: RF02
         group by all
         {{ 'union all' if not loop.last }}
     {% endfor %}
