@@ -122,9 +122,8 @@ def test_trimming_removes_whole_days_and_no_answer(
         ],
         ROLLUPS[1]: [],
         ROLLUPS[2]: [(END_DATE, None, "eni-late", 1)],
-        ROLLUPS[3]: [(END_DATE, "eni-late", "10.9.9.9", None, 11)],
-        # Who opened it is not known, and no address stands before any.
-        ROLLUPS[4]: [(END_DATE, None, "10.9.9.9", 0)],
+        # The client is unknown, so the address that is logged takes its place.
+        ROLLUPS[3]: [(END_DATE, "10.9.9.9", None, 11)],
     }
     assert all(set(rows) <= set(after[rollup]) for rollup, rows in trimmed.items())
 
