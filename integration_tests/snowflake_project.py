@@ -5,9 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
-import subprocess
-import sys
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -21,6 +18,7 @@ from dbt.contracts.graph.manifest import Manifest
 from dbt_common.behavior_flags import BehaviorFlagRendered
 
 from .conftest import ROOT
+from .processes import Command
 from .snowflake_stand_in import StandIn
 
 # dbt asks the stack for the module that set a flag, at each flag of each command, which
@@ -90,14 +88,15 @@ class SnowflakeProject:
         *words: str,
         folder: str = "1",
         **variables: Any,
-    ) -> subprocess.Popen[str]:
+    ) -> Command:
         """Start dbt as a user does, with the profile that the project offers.
 
         Args:
-            login: What `SNOWFLAKE_…` variables say, by the end of their names.
+            login: Values of `SNOWFLAKE_…` variables, by the end of their names.
             words: The command line; the target is added.
-            folder: What keeps one command's files from another's at the same time.
-            variables: What `--vars` says.
+            folder: Holds the command's files. What one command has parsed, the next one
+                in the folder reads, if profile, login and variables are the same.
+            variables: The values of `--vars`.
         """
         place = self.target / folder
         example = yaml.safe_load((ROOT / "profiles.yml.example").read_text())
@@ -106,14 +105,10 @@ class SnowflakeProject:
         self._write_profiles(place, {"snowflake": output | here})
         names = {"ACCOUNT": "standin", "DATABASE": "flow", "SCHEMA": "analytics"}
         names |= {"WAREHOUSE": "flow_wh"} | login
-        dbt = str(Path(sys.executable).with_name("dbt"))
         words = (*words, "--target", "snowflake", "--vars", json.dumps(variables))
-        return subprocess.Popen(
-            [dbt, *words, *self._places(place)],
-            env=os.environ | {f"SNOWFLAKE_{key}": names[key] for key in names},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        environment = {f"SNOWFLAKE_{key}": names[key] for key in names}
+        return Command(
+            [*words, *self._places(place)], environment, place / "printed.txt"
         )
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:

@@ -86,13 +86,11 @@ class Account:
 
     def command(
         self, key: KeyPair, operation: str, **arguments: Any
-    ) -> tuple[int, str]:
-        """Run an operation by dbt's command; its exit status and standard output."""
+    ) -> tuple[int | None, str]:
+        """Run an operation by dbt's command; its exit status and what it printed."""
         login = {"USER": SERVICE, "PRIVATE_KEY_PATH": key.file, "ROLE": LOADER}
         given = ["run-operation", operation, "--args", json.dumps(arguments)]
-        run = self.project.command(login, "--no-use-colors", "--quiet", *given)
-        printed, _ = run.communicate(timeout=120)
-        return run.returncode, printed
+        return self.project.command(login, "--quiet", *given).end(timeout=300)
 
     def recorded(self, operation: str, **named: Any) -> tuple[str, list[str]]:
         """Run an operation; return what it printed and its statements."""

@@ -442,11 +442,13 @@ def test_an_idle_transaction_that_blocks_another_is_rolled_back(
     """sf:sql-reference/transactions: as that of a client that was killed."""
     run("create table t (a int)")
     run("insert into t values (1), (2)")
+    stand_in.idle_timeout(0.5)
     with stand_in.connect() as killed:
         cursor = killed.cursor()
         cursor.execute("begin")
         cursor.execute(f"delete from {run.database}.public.t where a = 1")
         run("delete from t where a = 2")
+    stand_in.idle_timeout(None)
     assert run("select a from t") == [(1,)]
 
 

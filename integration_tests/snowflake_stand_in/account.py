@@ -18,6 +18,9 @@ import duckdb
 from integration_tests.snowflake_stand_in.errors import SqlError, exists, missing
 
 Name = tuple[str, ...]
+#: Seconds that a transaction may idle while it blocks another:
+#: https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions
+IDLE_TIMEOUT = 300
 #: sf:sql-reference/parameters: defaults of the parameters that this project touches.
 PARAMETERS = {
     "DATA_RETENTION_TIME_IN_DAYS": "1",
@@ -147,6 +150,7 @@ class Account:
         self.scan_time: datetime | None = None
         self.parameters = dict(PARAMETERS)
         self.pipe_timezone: str | None = None
+        self.idle_timeout: float = IDLE_TIMEOUT
         self.last_modified: dict[str, datetime] = {}
         self.duck = duckdb.connect(config={"threads": 1})
         self.kinds: dict[str, dict[Name, Any]] = defaultdict(dict)

@@ -125,6 +125,10 @@ class StandIn:
         """Run pipes in a time zone (``None``: the account's)."""
         self._do("pipe-timezone", timezone=timezone)
 
+    def idle_timeout(self, seconds: float | None) -> None:
+        """Roll back what blocks and idles so long (``None``: five minutes)."""
+        self._do("idle-timeout", seconds=seconds)
+
     def fail(
         self,
         regex: str,

@@ -37,7 +37,12 @@ from integration_tests.snowflake_stand_in import (
     relations,
     text,
 )
-from integration_tests.snowflake_stand_in.account import Account, Failure, now
+from integration_tests.snowflake_stand_in.account import (
+    IDLE_TIMEOUT,
+    Account,
+    Failure,
+    now,
+)
 from integration_tests.snowflake_stand_in.errors import SqlError
 from integration_tests.snowflake_stand_in.results import Result
 from integration_tests.snowflake_stand_in.session import Session
@@ -252,6 +257,9 @@ class Server:
 
     def _do_pipe_timezone(self, timezone: str | None) -> None:
         self.account.pipe_timezone = timezone
+
+    def _do_idle_timeout(self, seconds: float | None) -> None:
+        self.account.idle_timeout = IDLE_TIMEOUT if seconds is None else seconds
 
     def _do_fail(self, regex: str, message: str, times: int, when: str) -> None:
         self.account.failures.append(Failure(regex, message, times, when))

@@ -51,10 +51,7 @@ TREE_HANDLERS: dict[type[Expr], TreeHandler] = {}
 #: Statement type ids by which the connector knows rows from counts.
 SELECT, INSERT, DELETE, MERGE, DDL = 4096, 12544, 13056, 13312, 24576
 #: Seconds; Snowflake's are 43,200.
-_LOCK_TIMEOUT = 60
-#: Seconds that a transaction may idle while it blocks another; Snowflake's are 300:
-#: https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions
-_IDLE_TIMEOUT = 15
+_LOCK_TIMEOUT = 300
 
 
 def statement(*templates: str) -> Callable[[Handler], Handler]:
@@ -388,7 +385,7 @@ class Session:
                     return
                 holder = holders[name]
             idle_since = holder.idle_since
-            if idle_since and time.monotonic() - idle_since > _IDLE_TIMEOUT:
+            if idle_since and time.monotonic() - idle_since > self.account.idle_timeout:
                 with self.account.lock:
                     holder.rollback()
         table = ".".join(name)
