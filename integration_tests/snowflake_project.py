@@ -29,8 +29,8 @@ BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")
 class SnowflakeProject:
     """A stand-in and dbt on it, with the database FLOW and the schema ANALYTICS.
 
-    dbt runs in this process, where it keeps what it has parsed: what depends on a
-    variable when dbt parses needs the command.
+    dbt runs in this process and parses once. A variable that dbt reads while it parses
+    needs a command of its own.
     """
 
     def __init__(self, stand_in: StandIn, s3: Any, folder: Path) -> None:
@@ -62,7 +62,7 @@ class SnowflakeProject:
         ]
 
     def try_dbt(self, *words: str, **variables: Any) -> tuple[bool, str]:
-        """Run a dbt command in this process; whether it succeeded, what it printed."""
+        """Run a dbt command; return whether it succeeded, and what it printed."""
         given = ["--no-use-colors", *words, "--vars", json.dumps(variables)]
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
@@ -70,7 +70,7 @@ class SnowflakeProject:
         return result.success, printed.getvalue() + str(result.exception or "")
 
     def dbt(self, *words: str, fails: bool = False, **variables: Any) -> str:
-        """Run a dbt command in this process; return what it printed."""
+        """Run a dbt command; return what it printed."""
         succeeded, printed = self.try_dbt(*words, **variables)
         assert succeeded != fails, printed
         return printed
@@ -116,7 +116,7 @@ class SnowflakeProject:
         return [tuple(row.values()) for row in found]
 
     def rows(self, relation: str, order_by: str) -> list[dict[str, Any]]:
-        """A relation as the truth file writes it: times as text."""
+        """A relation as in the truth file, where times are text."""
         return [
             {
                 name.lower(): str(value) if name.endswith("_AT") else value
@@ -130,7 +130,7 @@ class SnowflakeProject:
 
 
 class Bucket:
-    """A bucket with a stage over it, whose pipe hears of new files."""
+    """A bucket and its stage, in an empty database."""
 
     _numbers = count(1)
 
@@ -156,7 +156,7 @@ class Bucket:
         return [self.url + key for key in keys]
 
     def announce(self, *files: Path) -> None:
-        """Upload files, with an event for each."""
+        """Upload files and send the pipe an event for each."""
         for url in self.put(*files):
             assert self.project.stand_in.event(url) == ["FLOW.LANDING.FLOW_LOGS"]
 

@@ -29,7 +29,7 @@ import sample_logs
 from bootstrap.tests.faithful import faithful
 from bootstrap.tests.world import HOME, REGION, World, snapshot
 
-from .conftest import ROOT, Project
+from .conftest import ROOT, WITHOUT_UNIT_TESTS, Project
 from .processes import Command
 from .snowflake_stand_in import StandIn
 from .test_main_job import MARTS, of_the_truth
@@ -220,7 +220,8 @@ def test_from_two_empty_accounts_to_the_answers_and_back(
     world.aws.s3.upload_file(str(file), BUCKET, key)
     assert stand_in.poll() == [f"s3://{BUCKET}/{key}"]
     project.environment["SNOWFLAKE_ROLE"] = "VPC_FLOW_LOGS_TRANSFORMER"
-    project.dbt("build", "--exclude-resource-types=unit_test", as_of=str(yesterday))
+    words = ("build", *WITHOUT_UNIT_TESTS, "--target", "snowflake")
+    project.dbt(*words, as_of=str(yesterday))
 
     for mart, expected in truth["marts"].items():
         found = [
