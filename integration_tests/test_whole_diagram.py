@@ -220,8 +220,7 @@ def test_from_two_empty_accounts_to_the_answers_and_back(
     world.aws.s3.upload_file(str(file), BUCKET, key)
     assert stand_in.poll() == [f"s3://{BUCKET}/{key}"]
     project.environment["SNOWFLAKE_ROLE"] = "VPC_FLOW_LOGS_TRANSFORMER"
-    words = ("build", *WITHOUT_UNIT_TESTS, "--target", "snowflake")
-    project.dbt(*words, as_of=str(yesterday))
+    project.dbt("build", *WITHOUT_UNIT_TESTS, as_of=str(yesterday))
 
     for mart, expected in truth["marts"].items():
         found = [
