@@ -25,6 +25,9 @@ from .snowflake_stand_in import StandIn
 # takes half the time of a command below pytest's deep stack. Nothing here shows it.
 BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")
 
+#: Builds the marts whose rows the sample's truth lists, and what they read.
+RUN = ("run", "--select", "+admin_exposure", "+path:models/marts/network")
+
 
 class SnowflakeProject:
     """A stand-in and dbt on it, with the database FLOW and the schema ANALYTICS.

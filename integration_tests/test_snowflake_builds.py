@@ -15,15 +15,13 @@ from sqlglot import exp
 
 from .conftest import AS_OF
 from .processes import Command
-from .snowflake_project import Bucket, KeyPair, SnowflakeProject
+from .snowflake_project import RUN, Bucket, KeyPair, SnowflakeProject
 from .test_main_job import assert_each_days_bytes_count_once, assert_marts_equal
 
 #: What is too large to be read in full.
 LARGE = {"flow_logs", "stg_vpc_flow__flow_logs", "flow_records"}
 TALKERS = "int_traffic__daily_endpoint_bytes"
 ADMIN_FLOWS = "int_traffic__daily_admin_flows"
-#: Builds the marts whose rows the sample's truth lists, and what they read.
-RUN = ("run", "--select", "+admin_exposure", "+path:models/marts/network")
 
 
 @dataclass
