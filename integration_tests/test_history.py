@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from .conftest import END_DATE, Project
-from .snowflake_project import Bucket, SnowflakeProject
+from .snowflake_project import RUN, Bucket, SnowflakeProject
 from .test_main_job import MARTS
 from .test_staging import write
 
@@ -154,7 +154,7 @@ def test_on_snowflake_an_interrupted_trim_is_finished_and_stays_done(
     bucket = Bucket(snowflake, small)
     bucket.put(*bucket.files)
     snowflake.stage()
-    snowflake.dbt("run", **WINDOW)
+    snowflake.dbt(*RUN, **WINDOW)
     query = snowflake.query
 
     records = days_of(query, "flow_records", "started_at")
@@ -168,7 +168,7 @@ def test_on_snowflake_an_interrupted_trim_is_finished_and_stays_done(
     trim = ("run-operation", "trim_history", *CONFIRMED)
     snowflake.dbt(*trim, fails=True, **WINDOW, **RETENTION)
     snowflake.stand_in.forget_failures()
-    snowflake.dbt("run", **WINDOW)
+    snowflake.dbt(*RUN, **WINDOW)
     half_way = rollups(query)
     assert half_way[ROLLUPS[0]] == before[ROLLUPS[0]]
 
@@ -184,11 +184,11 @@ def test_on_snowflake_an_interrupted_trim_is_finished_and_stays_done(
     snowflake.dbt(*trim, **WINDOW, **RETENTION)
     assert_trimmed()
 
-    # The pipe has forgotten a file of trimmed days, and an event tells of it again.
+    # The pipe has forgotten a file of trimmed days, and an event announces it again.
     snowflake.stand_in.lapse("FLOW.LANDING.FLOW_LOGS")
     old = min(small.rglob("*.parquet"), key=lambda file: file.name.split("_")[4])
     bucket.announce(old)
-    snowflake.dbt("run", **WINDOW)
+    snowflake.dbt(*RUN, **WINDOW)
     assert {mart: snowflake.rows(mart, by) for mart, by in MARTS.items()} == marts
     ((again,),) = query("select count(*) from flow_records")
     assert again > sum(kept_records.values())
