@@ -1,7 +1,8 @@
-"""The labelled cases, the unit tests and the data tests on DuckDB, in one build."""
+"""The labelled cases and the data tests on DuckDB, in one build."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,6 +10,8 @@ from typing import Any
 
 import duckdb
 import pytest
+
+from vpcflow.questions import COOKBOOK
 
 from .cases import AS_OF, Case, Row, cases, readable
 from .conftest import Project
@@ -20,6 +23,16 @@ CASES = cases()
 def test_there_are_enough_cases_and_no_two_share_anything() -> None:
     assert len(CASES) >= 60
     assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_the_cookbook_names_cases_and_their_addresses() -> None:
+    text = COOKBOOK.read_text().partition("| case | plain query |")[2]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines()[2:] if line]
+    assert len(rows) == 10
+    words = {case.name: case.words() for case in CASES}
+    for name, theirs, ours, _ in rows:
+        addresses = re.findall(r"[0-9a-f]+[.:][0-9a-f.:]*[0-9a-f]", f"{theirs} {ours}")
+        assert set(addresses) <= words[name], name
 
 
 def test_the_cases_expect_every_field_of_every_version(project: Project) -> None:
