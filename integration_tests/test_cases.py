@@ -141,7 +141,7 @@ def real_ends(record: Row) -> list[Any]:
 
 
 def hops(record: Row) -> int:
-    """How many ends another address stands in for."""
+    """How many ends have another address in their place."""
     ends = [record.get("srcaddr"), record.get("dstaddr")]
     return sum(
         end not in (None, real)

@@ -1,8 +1,8 @@
 """Labelled cases: small flow logs, and beside each the rows that it must give.
 
 A case is a mapping in one of the YAML files of this folder: `case` names it, `reason`
-says in a line why the rows are right, `records` or `fields` or `files` hold what is
-logged, and `expect` the rows of models that speak of it, with the columns that matter.
+gives the reason for the rows in one line, `records`, `fields` or `files` hold what is
+logged, and `expect` holds the rows of models about it, with the columns that matter.
 `<n>` is the number of the case. Records are short for the fields of the default format:
 
     eni-1 10.0.0.1 50000 > 10.0.0.2 22 tcp 100 tcp_flags=2 start=+5s
@@ -41,7 +41,7 @@ INT64 = {
     "packets_lost_blackhole", "packets_lost_mtu_exceeded", "packets_lost_ttl_expired",
 }  # fmt: skip
 
-#: Where the rows of a model say which case they are of.
+#: The columns by which a row of a model belongs to a case.
 KEYS = (
     "metadata_filename", "internal_addr", "external_addr", "client_addr",
     "server_addr", "dstaddr", "srcaddr", "interface_id", "name",
