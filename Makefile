@@ -15,11 +15,8 @@ help: ## Show what can be made.
 demo: setup ## Load sample logs, build, and print the answers.
 	@$(BIN)/python -m vpcflow demo
 
-# Two workers run whole files in this order.
+# Two workers run whole files, in the order that conftest.py gives them.
 PYTEST := $(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
-TESTS := integration_tests bootstrap/tests
-# So that no worker is left alone with a long file at the end.
-LONGEST := $(patsubst %,integration_tests/test_%.py,whole_diagram snowflake_builds snowflake)
 CHECKED := $(patsubst %,integration_tests/test_%.py, \
 	cases project documents main_job guards staging addresses)
 
@@ -27,7 +24,7 @@ check: setup-dev lint ## What a change is most likely to break.
 	@$(PYTEST) -m "not long" $(CHECKED)
 
 test: setup-dev lint ## Everything that CI checks.
-	@$(PYTEST) -m "not long" $(LONGEST) $(TESTS)
+	@$(PYTEST) -m "not long"
 
 test-long: setup-dev ## The tests that take long: many kills, much data, other versions.
 	@$(BIN)/python -m pytest -q -m long

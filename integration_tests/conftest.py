@@ -26,6 +26,13 @@ ROOT = Path(__file__).parent.parent
 PUBLISHED_DATA = ROOT.parent / "shared" / "data"
 END_DATE = date(2026, 3, 31)
 AS_OF: dict[str, Any] = {"as_of": END_DATE.isoformat()}
+#: They start first, so that no worker is left alone with one of them at the end.
+LONGEST = ("test_whole_diagram", "test_snowflake_builds", "test_snowflake")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 @dataclass

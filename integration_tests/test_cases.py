@@ -13,7 +13,7 @@ import pytest
 
 from vpcflow.questions import COOKBOOK
 
-from .cases import AS_OF, Case, Row, cases, readable
+from .cases import AS_OF, Case, Row, cases, readable, texts_of_cases
 from .conftest import Project
 from .test_addresses import scope_of
 
@@ -29,10 +29,10 @@ def test_the_cookbook_names_cases_and_their_addresses() -> None:
     text = COOKBOOK.read_text().partition("| case | plain query |")[2]
     rows = [line.strip("| ").split(" | ") for line in text.splitlines()[2:] if line]
     assert len(rows) == 10
-    words = {case.name: case.words() for case in CASES}
+    texts = {text.splitlines()[0]: text for text in texts_of_cases()}
     for name, theirs, ours, _ in rows:
-        addresses = re.findall(r"[0-9a-f]+[.:][0-9a-f.:]*[0-9a-f]", f"{theirs} {ours}")
-        assert set(addresses) <= words[name], name
+        for address in re.findall("`(.*?)`", f"{theirs} {ours}"):
+            assert address in texts[f"- case: {name}"], name
 
 
 def test_the_cases_expect_every_field_of_every_version(project: Project) -> None:

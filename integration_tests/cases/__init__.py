@@ -13,7 +13,6 @@ UTC, and a record lasts a minute.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -100,19 +99,17 @@ class Case:
 
 def cases() -> list[Case]:
     """All cases, in the order of the files."""
-    return [_case(number, text) for number, text in numbered_texts()]
+    return [_case(number, text) for number, text in enumerate(texts_of_cases(), 1)]
 
 
-def numbered_texts() -> Iterator[tuple[int, str]]:
-    """The text of each case, with its number in place of `<n>`."""
-    texts = (path.read_text() for path in sorted(Path(__file__).parent.glob("*.yml")))
-    split = (re.split(r"^(?=- case:)", text, flags=re.M)[1:] for text in texts)
-    for number, text in enumerate(itertools.chain(*split), start=1):
-        yield number, text.replace("<n>", str(number))
+def texts_of_cases() -> Iterator[str]:
+    """The text of each case, as it is in its file."""
+    for path in sorted(Path(__file__).parent.glob("*.yml")):
+        yield from re.split(r"^(?=- case:)", path.read_text(), flags=re.M)[1:]
 
 
 def _case(number: int, text: str) -> Case:
-    (raw,) = yaml.safe_load(text)
+    (raw,) = yaml.safe_load(text.replace("<n>", str(number)))
     if "files" in raw:
         files = {
             FILE_NAME.format(flow_log): [_record(line) for line in lines]
