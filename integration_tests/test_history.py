@@ -71,7 +71,7 @@ def test_trimming_removes_whole_days_and_no_answer(
     assert old
     assert min(landed) < ROLLUPS_FROM
 
-    # Without a word of consent it only says what it would do.
+    # Without confirmation it only prints what it would do.
     printed = project.dbt("run-operation", "trim_history", **WINDOW, **RETENTION)
     assert f'"flow_logs": {old} rows before {LANDING_FROM} would be removed' in printed
     assert "Nothing was removed" in printed
@@ -90,8 +90,8 @@ def test_trimming_removes_whole_days_and_no_answer(
     # Trimmed files are not loaded again.
     assert "Nothing new" in project.stage()
 
-    # A file that comes late, of a trimmed day and a kept one: the trimmed day's sums
-    # know more than what came late, and stay.
+    # A late file has records of a trimmed day and of a kept one. The trimmed day's rows
+    # stay as they are, since they count more than the late records.
     late = tmp_path / "logs/late.parquet"
     noons = [
         int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp())

@@ -157,7 +157,7 @@ def test_an_object_that_is_replaced_meanwhile_loads_with_the_next_command(
 def test_the_size_of_each_object_is_not_asked_for(
     bench: Bench, s3: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The listing has said it; a request a file is what small files cost."""
+    """The listing has it, and one request more a file would slow down small files."""
     for number in range(3):
         write_good(bench.folder / f"{number}.parquet")
     upload(s3, bench.folder, "sizes/")
