@@ -15,8 +15,10 @@ help: ## Show what can be made.
 demo: setup ## Load sample logs, build, and print the answers.
 	@$(BIN)/python -m vpcflow demo
 
-# Two workers run whole files, in the order that conftest.py gives them.
-PYTEST := $(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder
+# Two workers run whole files, in the order that conftest.py gives them. No test takes
+# 15 minutes: one that hangs fails and says where.
+PYTEST := $(BIN)/python -m pytest -q --numprocesses 2 --dist loadfile --no-loadscope-reorder \
+	--timeout 900 --durations 10
 CHECKED := $(patsubst %,integration_tests/test_%.py, \
 	cases project documents main_job guards staging addresses)
 
