@@ -26,6 +26,8 @@ ROOT = Path(__file__).parent.parent
 PUBLISHED_DATA = ROOT.parent / "shared" / "data"
 END_DATE = date(2026, 3, 31)
 AS_OF: dict[str, Any] = {"as_of": END_DATE.isoformat()}
+#: They check code, not data, and run with the labelled cases.
+WITHOUT_UNIT_TESTS = ("--exclude-resource-types", "unit_test")
 #: They start first, so that no worker is left alone with one of them at the end.
 LONGEST = ("test_whole_diagram", "test_snowflake_builds", "test_snowflake")
 
@@ -154,7 +156,7 @@ def built(
     def build(folder: Path) -> None:
         project = Project.of(folder, sample)
         project.stage()
-        project.dbt("build", **AS_OF)
+        project.dbt("build", *WITHOUT_UNIT_TESTS, **AS_OF)
 
     folder = tmp_path_factory.mktemp("built")
     shutil.copytree(made_once("built", build), folder, dirs_exist_ok=True)
