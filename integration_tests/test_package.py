@@ -56,17 +56,9 @@ class Host:
             else [ROOT / "package_stand_ins" / name for name in STAND_INS]
         )
         ours = folder / OURS
-        for name in (
-            "models",
-            "macros",
-            "tests",
-            "analyses",
-            "assets",
-            "plugins",
-            "docs",
-        ):
+        folders = "models macros tests analyses assets plugins docs vpcflow"
+        for name in folders.split():
             shutil.copytree(ROOT / name, ours / name)
-        shutil.copytree(ROOT / "vpcflow", ours / "vpcflow")
         shutil.copy(ROOT / "dbt_project.yml", ours)
         local = [{"local": str(package)} for package in packages]
         (ours / "packages.yml").write_text(yaml.safe_dump({"packages": local}))

@@ -124,7 +124,7 @@ def run(
     "--schema",
     envvar="VPC_FLOW_SCHEMA",
     show_envvar=True,
-    help="schema of the models, where a project of yours installs this one and chose it",
+    help="schema of the models; default: where dbt builds them",
 )
 @target_options
 def ask(
