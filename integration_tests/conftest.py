@@ -97,6 +97,16 @@ class Project:
             ]
 
 
+def move_in_history(project: Project, before: Path, after: Path) -> None:
+    """Let a database say that its files were loaded from another folder."""
+    with duckdb.connect(str(project.database)) as connection:
+        connection.execute(
+            "update landing.load_history set location = $after,"
+            " path = replace(path, $before, $after)",
+            {"before": str(before), "after": str(after)},
+        )
+
+
 @pytest.fixture(scope="session")
 def new_project(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Project]:
     """Makes projects; each has a database, a profile and a target folder of its own."""

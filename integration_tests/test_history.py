@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from .conftest import END_DATE, Project
+from .conftest import END_DATE, Project, move_in_history
 from .snowflake_project import RUN, Bucket, SnowflakeProject
 from .test_main_job import MARTS
 from .test_staging import write
@@ -35,6 +35,7 @@ Query = Callable[[str], list[tuple[Any, ...]]]
 def project(copied: Project, sample: Path, tmp_path: Path) -> Project:
     """The built project and a folder of its own for more files."""
     shutil.copytree(sample / "AWSLogs", tmp_path / "logs" / "AWSLogs")
+    move_in_history(copied, sample, tmp_path / "logs")
     return replace(copied, location=tmp_path / "logs")
 
 

@@ -17,7 +17,7 @@ import pytest
 
 import sample_logs
 
-from .conftest import AS_OF, END_DATE, ROOT, Project
+from .conftest import AS_OF, END_DATE, ROOT, Project, move_in_history
 from .vpcflow_process import Ended, Vpcflow, copy_project
 
 DAY = timedelta(days=1)
@@ -70,12 +70,16 @@ def few_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scheduled(
-    built: Project, few_files: Path, tmp_path_factory: pytest.TempPathFactory
+    built: Project,
+    sample: Path,
+    few_files: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Scheduled:
     """One database for all tests: each of them leaves it as whole as it was."""
     folder = tmp_path_factory.mktemp("scheduled")
     shutil.copy(built.database, folder)
     project = Project.of(folder, few_files)
+    move_in_history(project, sample, few_files)
     return Scheduled(project, folder)
 
 
@@ -164,7 +168,7 @@ def test_a_run_beside_another_one_is_skipped(scheduled: Scheduled) -> None:
 
 @pytest.mark.parametrize(
     ("location", "reason"),
-    [("gone", "which does not exist"), ("empty", "no file is under")],
+    [("gone", "which does not exist"), ("empty", "0 Parquet files under")],
 )
 def test_a_location_without_files_is_a_failure(
     scheduled: Scheduled, tmp_path: Path, location: str, reason: str

@@ -72,6 +72,17 @@
 {% endmacro %}
 
 
+{# The fields that other kinds of files have as well. A file with none but these is not
+   a flow log. #}
+{% macro generic_fields() %}
+    {% do return([
+        'version', 'account_id', 'srcport', 'dstport', 'protocol', 'packets', 'bytes',
+        'start', 'end', 'action', 'vpc_id', 'subnet_id', 'instance_id', 'type',
+        'region', 'az_id', 'resource_type', 'resource_id',
+    ]) %}
+{% endmacro %}
+
+
 {# The value of one field, typed. Null if the file has no such column, for the text `-`,
    and for the account id `unknown`. `landed` lists the fields of the landing table: on
    DuckDB it gets a column when a file with that field is loaded. #}
