@@ -72,3 +72,18 @@
 {% macro snowflake__bit_or_agg(bits) -%}
     cast(bitor_agg({{ bits }}) as integer)
 {%- endmacro %}
+
+
+{# Whether a number is one of a list; null for null. On DuckDB a CASE computes it for
+   the rows of its branch alone. IN would join a long list to all rows. #}
+{% macro is_one_of(number, numbers) -%}
+    {{ return(adapter.dispatch('is_one_of', 'vpc_flow_logs')(number, numbers)) }}
+{%- endmacro %}
+
+{% macro duckdb__is_one_of(number, numbers) -%}
+    list_contains([{{ numbers | join(', ') }}], {{ number }})
+{%- endmacro %}
+
+{% macro snowflake__is_one_of(number, numbers) -%}
+    {{ number }} in ({{ numbers | join(', ') }})
+{%- endmacro %}

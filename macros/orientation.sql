@@ -72,6 +72,9 @@
     {%- set dst_rank = vpc_flow_logs.port_rank('dstport') -%}
     case
         when protocol not in (6, 17, 132) then null
+        {#- Most records: without this their ranks would take time. #}
+        when dstport < 1024 and srcport >= 1024 then 'src'
+        when srcport < 1024 and dstport >= 1024 then 'dst'
         when {{ dst_rank }} < {{ src_rank }} then 'src'
         when {{ src_rank }} < {{ dst_rank }} then 'dst'
     end
@@ -86,11 +89,11 @@
     {%- set listed = vpc_flow_logs.service_ports() | list + var('admin_ports') -%}
     {%- set known = listed | unique | sort -%}
     {%- set below = known | select('>=', 1024) | select('<', 32768) -%}
-    {%- set within = known | select('>=', 32768) | join(', ') -%}
+    {%- set within = known | select('>=', 32768) -%}
     case
         when {{ port }} < 1024 then 0
-        when {{ port }} in ({{ below | join(', ') }}) then 1
-        when {{ port }} < 32768 or {{ port }} in ({{ within }}) then 2
+        when {{ vpc_flow_logs.is_one_of(port, below) }} then 1
+        when {{ port }} < 32768 or {{ vpc_flow_logs.is_one_of(port, within) }} then 2
         when {{ port }} is not null then 3
     end
 {%- endmacro %}

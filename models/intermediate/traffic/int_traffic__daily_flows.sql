@@ -34,6 +34,7 @@
         action in ('ACCEPT', 'REJECT')
         and has_plausible_time
         and {{ vpc_flow_logs.in_days(changed.days) }}
+        and {{ vpc_flow_logs.in_part() }}
         and {{ vpc_flow_logs.is_primary_flow_log(changed.days) }}
 {% endset %}
 
@@ -122,7 +123,9 @@ first_hops as (
 own_addresses as (
 
     select * from {{ ref('vpc_flow_logs', 'int_traffic__interface_addresses') }}
-    where {{ vpc_flow_logs.on_days(changed.days) }}
+    where
+        {{ vpc_flow_logs.on_days(changed.days) }}
+        and {{ vpc_flow_logs.in_part('started_date') }}
 
 ),
 
