@@ -87,3 +87,19 @@
 {% macro snowflake__is_one_of(number, numbers) -%}
     {{ number }} in ({{ numbers | join(', ') }})
 {%- endmacro %}
+
+
+{# Four bits of an integer, from the bit `shift` on, as a number from 0 to 15. On
+   Snowflake a division of integers rounds to six decimal places, so it would be wrong
+   just below a power of two. #}
+{% macro hex_digit_value(number, shift) -%}
+    {{ return(adapter.dispatch('hex_digit_value', 'vpc_flow_logs')(number, shift)) }}
+{%- endmacro %}
+
+{% macro duckdb__hex_digit_value(number, shift) -%}
+    cast(({{ number }} >> {{ shift }}) & 15 as bigint)
+{%- endmacro %}
+
+{% macro snowflake__hex_digit_value(number, shift) -%}
+    cast(bitand(bitshiftright({{ number }}, {{ shift }}), 15) as bigint)
+{%- endmacro %}

@@ -43,13 +43,7 @@
                         case {{ protocol }} when 6 then 'tcp/' else 'udp/' end
                         || cast({{ port }} as varchar)
                 end
-        {%- for number, name in {
-            1: 'icmp', 6: 'tcp', 17: 'udp', 47: 'gre', 50: 'esp', 58: 'icmp-v6',
-            132: 'sctp',
-        }.items() %}
-        when {{ protocol }} = {{ number }} then '{{ name }}'
-        {%- endfor %}
-        else coalesce('protocol ' || cast({{ protocol }} as varchar), 'unknown')
+        else coalesce({{ vpc_flow_logs.protocol_name(protocol) }}, 'unknown')
     end
 {%- endmacro %}
 
