@@ -23,6 +23,7 @@ SNOWFLAKE = {
 
 #: dbt or dbt_external_tables calls these by their names.
 CALLED_BY_DBT = {
+    "create_table_as",
     "generate_schema_name",
     "get_create_view_as_sql",
     "get_external_build_plan",

@@ -33,7 +33,7 @@
 {%- endmacro %}
 
 {# One statement reads all. #}
-{% macro default__in_part(started_at) -%}
+{% macro snowflake__in_part(started_at) -%}
     true
 {%- endmacro %}
 

@@ -46,17 +46,9 @@
 {%- endmacro %}
 
 
-{# Whether the bit of a time's hour is set; false for null. #}
-{% macro has_hour_bit(bits, time) -%}
-    {{ return(adapter.dispatch('has_hour_bit', 'vpc_flow_logs')(bits, time)) }}
-{%- endmacro %}
-
-{% macro duckdb__has_hour_bit(bits, time) -%}
-    coalesce({{ bits }} & {{ vpc_flow_logs.hour_bit(time) }} != 0, false)
-{%- endmacro %}
-
-{% macro snowflake__has_hour_bit(bits, time) -%}
-    coalesce(bitand({{ bits }}, {{ vpc_flow_logs.hour_bit(time) }}) != 0, false)
+{# Whether a bit is set; false for null. #}
+{% macro has_hour_bit(bits, hour_bit) -%}
+    coalesce({{ vpc_flow_logs.has_tcp_flags(bits, hour_bit) }}, false)
 {%- endmacro %}
 
 

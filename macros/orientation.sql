@@ -101,7 +101,8 @@
    that sent first is the client. If both ends sent first in the same second:
    - TCP: an outside peer is the client if other outside peers reach the same
      internal port. Otherwise the client is unknown.
-   - UDP: the internal end is the client, if flow_direction shows it.
+   - UDP: the internal end is the client, if flow_direction shows it. The client is
+     unknown if several outside peers reach this port from other ports.
    A connection with one direction alone has an unknown client: it may be the reply to
    traffic that is not logged. #}
 {% macro connection_clients(records) -%}
@@ -173,17 +174,18 @@ sides as (
 
 ),
 
-{# Ends of TCP connections that several addresses of the other side reach. #}
+{# Ends of connections that several addresses of the other side reach. #}
 shared_ports as (
 
     {% for end, peer in [('lower', 'upper'), ('upper', 'lower')] %}
         select
             started_date,
+            protocol,
             {{ end }}_addr as addr,
             {{ end }}_port as port
         from sides
-        where protocol = 6 and internal_end is not null
-        group by started_date, {{ end }}_addr, {{ end }}_port
+        where protocol in (6, 17) and internal_end is not null
+        group by started_date, protocol, {{ end }}_addr, {{ end }}_port
         having min({{ peer }}_addr) != max({{ peer }}_addr)
         {{ 'union distinct' if not loop.last }}
     {% endfor %}
@@ -199,8 +201,20 @@ opened as (
             when sides.lower_sent_at < sides.upper_sent_at then 'lower'
             when sides.upper_sent_at < sides.lower_sent_at then 'upper'
             when sides.lower_sent_at is null or sides.upper_sent_at is null then null
-            when sides.protocol = 17 and sides.interface_end = sides.internal_end
-                then sides.internal_end
+            when sides.protocol = 17
+                then
+                    case
+                        when
+                            sides.interface_end = sides.internal_end
+                            and (
+                                sides.lower_port = sides.upper_port
+                                or case sides.internal_end
+                                    when 'lower' then lower_ports.addr
+                                    else upper_ports.addr
+                                end is null
+                            )
+                            then sides.internal_end
+                    end
             when sides.internal_end = 'lower' and lower_ports.addr is not null
                 and upper_ports.addr is null then 'upper'
             when sides.internal_end = 'upper' and upper_ports.addr is not null
@@ -219,11 +233,13 @@ opened as (
     left join shared_ports as lower_ports
         on
             sides.started_date = lower_ports.started_date
+            and sides.protocol = lower_ports.protocol
             and sides.lower_addr = lower_ports.addr
             and sides.lower_port = lower_ports.port
     left join shared_ports as upper_ports
         on
             sides.started_date = upper_ports.started_date
+            and sides.protocol = upper_ports.protocol
             and sides.upper_addr = upper_ports.addr
             and sides.upper_port = upper_ports.port
 
