@@ -126,8 +126,8 @@
 {%- endmacro %}
 
 
-{# The element of a record's VARIANT that holds a field, or its text. AWS's documentation writes
-   `account-id` for `account_id`, and some tools write names in upper case. #}
+{# The element of a record's VARIANT that holds a field, or its text. The documentation
+   of AWS has `account-id` for `account_id`; some tools write names in upper case. #}
 {% macro landed_value(name, as_text=false) -%}
     {%- set names = [name, name | replace('_', '-')] | unique | list -%}
     {%- set elements = [] -%}

@@ -1,5 +1,5 @@
-{# The files whose records count nowhere, one row each: they cannot be read as flow logs,
-   or they are copies of other files. #}
+{# The files whose records count nowhere, one row each: they cannot be read as flow
+   logs, or they are copies of other files. #}
 {% macro malformed_files() -%}
     {{ return(adapter.dispatch('malformed_files', 'vpc_flow_logs')()) }}
 {%- endmacro %}
@@ -37,7 +37,7 @@
                     {%- for field in vpc_flow_logs.flow_log_fields() %}
                     when not {{ vpc_flow_logs.has_right_type(field) }}
                         then '{{ field.name }} holds '
-                            || {{ vpc_flow_logs.landed_value(field.name, as_text=true) }}
+                            || {{ vpc_flow_logs.landed_value(field.name, true) }}
                             || ', which is no '
                             || '{{ 'text' if field.type == 'varchar' else 'integer' }}'
                     {%- endfor %}
@@ -135,12 +135,14 @@
 {% macro delivery(metadata_filename) -%}
     {%- set name = "split_part(" ~ metadata_filename ~ ", '/', -1)" -%}
     case
-        when split_part({{ name }}, '_', 4) like 'fl-%' then split_part({{ name }}, '.', 1)
+        when split_part({{ name }}, '_', 4) like 'fl-%'
+            then split_part({{ name }}, '.', 1)
     end
 {%- endmacro %}
 
 
-{# Whether the element of a record's VARIANT has the type of its field, or is missing. #}
+{# Whether the element of a record's VARIANT has the type of its field, or is
+   missing. #}
 {% macro has_right_type(field) -%}
     {%- set value = vpc_flow_logs.landed_value(field.name) -%}
     {%- set text = vpc_flow_logs.landed_value(field.name, as_text=true) -%}

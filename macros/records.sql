@@ -23,9 +23,9 @@
 {%- endmacro %}
 
 
-{# Whether a count of bytes or packets is possible. An interface of 400 Gbit/s carries 30
-   TB in the 600 seconds of the longest record, so 100 TB is the bound. The sum of any
-   day then fits 64 bits. True for null. #}
+{# Whether a count of bytes or packets is possible. An interface of 400 Gbit/s carries
+   30 TB in the 600 seconds of the longest record, so 100 TB is the bound. The sum of
+   90,000 such records still fits 64 bits. True for null. #}
 {% macro is_plausible_count(count) -%}
     coalesce({{ count }} between 0 and 100000000000000, true)
 {%- endmacro %}
