@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import sqlfluff
 import sqlglot
@@ -79,15 +80,26 @@ def as_compared(row: dict[str, Any]) -> str:
 def compared(
     snowflake: SnowflakeProject, small: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Sample logs, malformed files, odd types, the labelled cases, published logs.
+    """Sample logs, malformed files, odd types, a copy, labelled cases, published logs.
 
     All of it is built, tested and documented on the stand-in.
     """
     folder = tmp_path_factory.mktemp("compared") / "logs"
     shutil.copytree(small / "AWSLogs", folder / "AWSLogs")
-    for fault in ("digits in text", "a fraction", "a truth", "no field"):
+    for fault in (
+        *("digits in text", "a fraction", "a truth", "no field", "findings"),
+        *("a list", "a number as text", "an account id as a fraction"),
+        *("an account id of 13 digits", "a firewall"),
+    ):
         spoil(fault, folder / f"{fault.replace(' ', '_')}.parquet")
-    write(folder / "odd.parquet", start=[None, 0, 2**62], bytes=[1, 2, 3])
+    account_ids = pa.array([12345678901, None], pa.int64())
+    write(folder / "ids.parquet", srcaddr=["10.0.0.1", "-"], account_id=account_ids)
+    copied = min(folder.glob("AWSLogs/**/*.parquet"))
+    (folder / "moved").mkdir()
+    shutil.copy(copied, folder / "moved")
+    write(folder / "_temporary/0.parquet", srcaddr=["10.0.0.1"])
+    odd = {"start": [None, 0, 2**62], "bytes": [1, 2, 3]}
+    write(folder / "odd.parquet", srcaddr=["10.0.0.1"] * 3, **odd)
     for file in PUBLISHED_DATA.rglob("*.parquet"):
         shutil.copy(file, folder)
     for case in cases():
@@ -115,6 +127,15 @@ def test_every_model_has_the_same_rows_on_both_engines(
         maybe_empty = model in ("delivery_gaps", "failed_files")
         assert_same_rows(snowflake, project, model, maybe_empty)
     malformed = project.query("select metadata_filename from malformed_files")
+    copies = (
+        "select metadata_filename from malformed_files where reason like 'copy of%'"
+    )
+    assert [name.split("/")[0] for (name,) in project.query(copies)] == ["moved"]
+    assert snowflake.query(copies) == project.query(copies)
+    padded = (
+        "select distinct account_id from flow_records where account_id like '012345%'"
+    )
+    assert snowflake.query(padded) == project.query(padded) == [("012345678901",)]
     (landed,) = snowflake.query(
         "select count(*) from stg_vpc_flow__flow_logs where not"
         + OF_READABLE_FILES.removeprefix(" where")

@@ -23,6 +23,14 @@
 {%- endmacro %}
 
 
+{# Whether a count of bytes or packets is possible. An interface of 400 Gbit/s carries
+   30 TB in the 600 seconds of the longest record, so 100 TB is the bound. The sum of
+   90,000 such records still fits 64 bits. True for null. #}
+{% macro is_plausible_count(count) -%}
+    coalesce({{ count }} between 0 and 100000000000000, true)
+{%- endmacro %}
+
+
 {# The load time as a timestamp without zone, to compare with the times of records. #}
 {% macro load_time_in_utc(loaded_at) -%}
     {{ return(adapter.dispatch('load_time_in_utc', 'vpc_flow_logs')(loaded_at)) }}

@@ -35,6 +35,11 @@ identified as (
         {% for field in vpc_flow_logs.flow_log_fields() if field.version != 6 %}
             {% if field.column == 'region' %}
                 {{ vpc_flow_logs.region_of('region', 'metadata_filename') }} as region,
+            {% elif field.name in ('bytes', 'packets') %}
+                case
+                    when {{ vpc_flow_logs.is_plausible_count(field.column) }}
+                        then {{ field.column }}
+                end as {{ field.column }},
             {% else %}
                 {{ field.column }},
             {% endif %}

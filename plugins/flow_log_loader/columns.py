@@ -10,6 +10,8 @@ INTEGERS = {
     for sign in ("", "U")
     for width in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 }
+# How `declared` says that a text file has a number in a column.
+NUMBER_IN_TEXT = "number in text"
 FRACTIONS = ("FLOAT", "DOUBLE", "DECIMAL")
 
 # Seconds within DuckDB's timestamps: the years 1 to about 287,000. A start or end
@@ -108,6 +110,13 @@ def _typed(field: str, column: Column, wanted: str) -> str:
             f"case when {source} = trunc({source}) then cast({source} as bigint)"
             f" when {source} is not null"
             f" then error('{field} holds ' || {source} || ', which is no integer') end"
+        )
+    elif column.declared == NUMBER_IN_TEXT:
+        # A cast alone would round.
+        source = (
+            f"case when contains({source}, '.')"
+            f" then error('{field} holds ' || {source} || ', which is no integer')"
+            f" else cast({source} as bigint) end"
         )
     elif column.declared in INTEGERS:
         source = f"cast({source} as bigint)"

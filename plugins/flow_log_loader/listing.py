@@ -18,9 +18,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from . import s3
+from . import s3, text_logs
 
 SUFFIX = ".parquet"
+SUFFIXES = (SUFFIX, *text_logs.SUFFIXES)
 
 # https://docs.aws.amazon.com/vpc/latest/userguide/flow-logs-s3-path.html
 AWS_NAME = re.compile(
@@ -48,6 +49,11 @@ class LogFile(NamedTuple):
     size: int
     modified: int
     fault: str = ""
+
+    @property
+    def is_text(self) -> bool:
+        """Whether the file has AWS's text format."""
+        return self.path.lower().endswith(text_logs.SUFFIXES)
 
     @property
     def delivered(self) -> str:
@@ -151,14 +157,14 @@ def _is_hidden(name: str) -> bool:
 
 
 def _is_flow_log(name: str) -> bool:
-    return name.lower().endswith(SUFFIX)
+    return name.lower().endswith(SUFFIXES)
 
 
 def _kind(name: str) -> str:
     """Return the kind of a file that is passed over: its extension, mostly."""
     if _is_hidden(name):
         return "_ or . in front"
-    found = re.search(r"(?:\.log)?\.[a-z0-9]{1,8}$", name.lower())
+    found = re.search(r"\.[a-z0-9]{1,8}$", name.lower())
     return found[0] if found else "no extension"
 
 

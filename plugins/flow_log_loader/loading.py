@@ -21,8 +21,9 @@ from typing import Any, NamedTuple
 
 import duckdb
 
-from . import s3
+from . import s3, text_logs
 from .columns import (
+    NUMBER_IN_TEXT,
     Column,
     MalformedError,
     fields_of,
@@ -337,7 +338,7 @@ class Loader:
         root = root_of(self.settings.location)
         if any(is_within(path, root) for path in self.history):
             return
-        found = f"0 Parquet files under {self.settings.location}"
+        found = f"0 Parquet files and text logs under {self.settings.location}"
         if passed_over:
             found += f"; {_kinds(passed_over)}"
         raise ListingError(f"{found}. Check VPC_FLOW_LOGS_LOCATION.")
@@ -467,7 +468,7 @@ class Loader:
             self._insert(files)
         except OF_ALL_FILES:
             raise
-        except (duckdb.Error, MalformedError):
+        except (duckdb.Error, OSError, MalformedError):
             if len(files) == 1:
                 self._load_again(files[0])
             else:
@@ -479,7 +480,7 @@ class Loader:
         """Load a file once more, to know whether it is to blame for its failure.
 
         Raises:
-            duckdb.Error: the database failed.
+            duckdb.Error, OSError: the database or its disk failed.
         """
         try:
             size = _bytes_of(self._opened(file))
@@ -531,24 +532,19 @@ class Loader:
         most of the cost. Another statement reads each other schema, so that the types
         of one file never change the values of another.
         """
+        self._copy_text([file for file in files if file.is_text], copied_at)
+        files = [file for file in files if not file.is_text]
         fields = self.settings.fields
         ordinary: set[LogFile] = set()
         common: set[str] = set()
         for group in self._groups_of_one_schema(files):
-            columns = fields_of(
-                self._columns(group[0]), fields, self.settings.generic_fields
-            )
-            # In the order of the format, so that the table has one order in any run.
-            for name in [name for name in fields if name in columns]:
-                self._execute(
-                    f"alter table {self.settings.landing}"
-                    f' add column if not exists "{name}" {fields[name]}'
-                )
+            columns = self._fields_of(self._columns(group[0]))
             if all(is_ordinary(*item, fields) for item in columns.items()):
                 ordinary.update(group)
                 common.update(columns)
             else:
-                self._append(group, copied_at, projection(columns, fields))
+                source = f"read_parquet({self._paths(group)}, {READ_OPTIONS})"
+                self._append(group, copied_at, projection(columns, fields), source)
         if ordinary:
             types = {
                 name: Column(name, "VARCHAR" if fields[name] == "varchar" else "BIGINT")
@@ -558,19 +554,81 @@ class Loader:
                 f"'{name}': {{name: '{name}', type: '{kind}', default_value: null}}"
                 for name, kind in types.values()
             )
+            group = [file for file in files if file in ordinary]
             self._append(
-                [file for file in files if file in ordinary],
+                group,
                 copied_at,
                 projection(types, fields),
-                f", schema = map {{{schema}}}",
+                f"read_parquet({self._paths(group)}, {READ_OPTIONS},"
+                f" schema = map {{{schema}}})",
             )
+
+    def _fields_of(self, columns: Sequence[Column]) -> dict[str, Column]:
+        """Return a file's columns by field, and add the fields to the landing table.
+
+        Raises:
+            MalformedError: the file is not a flow log, or two columns are one field.
+        """
+        fields = self.settings.fields
+        found = fields_of(columns, fields, self.settings.generic_fields)
+        # In the order of the format, so that the table has one order in any run.
+        for name in [name for name in fields if name in found]:
+            self._execute(
+                f"alter table {self.settings.landing}"
+                f' add column if not exists "{name}" {fields[name]}'
+            )
+        return found
+
+    def _copy_text(self, files: list[LogFile], copied_at: datetime) -> None:
+        """Append the records of text files: those with the same first line at once.
+
+        Raises:
+            MalformedError: a file is not a flow log.
+            OSError: the disk failed, or a file is gone.
+        """
+        groups: dict[tuple[str, ...], list[LogFile]] = {}
+        for file in files:
+            header = text_logs.read_header(self._opened(file))
+            groups.setdefault(header, []).append(file)
+        for header, group in groups.items():
+            found = self._fields_of([Column(name, "VARCHAR") for name in header])
+            fields = self.settings.fields
+            columns = {
+                name: column
+                if fields.get(name, "varchar") == "varchar"
+                else Column(column.name, NUMBER_IN_TEXT)
+                for name, column in found.items()
+            }
+            numbers = (text_logs.FILE_NUMBER, text_logs.ROW_NUMBER)
+            types = dict.fromkeys(numbers, "BIGINT") | dict.fromkeys(header, "VARCHAR")
+            schema = ", ".join(f"{quoted(n)}: '{kind}'" for n, kind in types.items())
+            with tempfile.NamedTemporaryFile(prefix="vpc_flow_logs_") as target:
+                for number, file in enumerate(group):
+                    text_logs.number_records(self._opened(file), number, target)
+                target.flush()
+                self._append(
+                    group,
+                    copied_at,
+                    projection(columns, self.settings.fields),
+                    f"""
+                    read_csv(
+                        {quoted(target.name)}, columns = {{{schema}}}, delim = ' ',
+                        header = false, nullstr = '-', quote = '', escape = '',
+                        auto_detect = false
+                    )
+                    """,
+                    f'"{text_logs.FILE_NUMBER}"',
+                    f'"{text_logs.ROW_NUMBER}"',
+                )
 
     def _append(
         self,
         files: list[LogFile],
         copied_at: datetime,
         expressions: dict[str, str],
-        options: str = "",
+        source: str,
+        file_number: str = "cast(file_index as bigint)",
+        row_number: str = "file_row_number + 1",
     ) -> None:
         columns = ", ".join(
             f"{expression} as {name}" for name, expression in expressions.items()
@@ -579,14 +637,13 @@ class Loader:
             f"""
             insert into {self.settings.landing} by name
             select
-                list_extract({_names(files)}, cast(file_index as bigint) + 1)
-                    as metadata_filename,
-                file_row_number + 1 as metadata_file_row_number,
-                list_extract({_modified(files)}, cast(file_index as bigint) + 1)
+                list_extract({_names(files)}, {file_number} + 1) as metadata_filename,
+                {row_number} as metadata_file_row_number,
+                list_extract({_modified(files)}, {file_number} + 1)
                     as metadata_file_last_modified,
                 $copied_at as _dbt_copied_at,
                 {columns}
-            from read_parquet({self._paths(files)}, {READ_OPTIONS}{options})
+            from {source}
             """,
             copied_at=copied_at,
         )
@@ -734,6 +791,8 @@ class Loader:
 
     def _groups_of_one_schema(self, files: list[LogFile]) -> list[list[LogFile]]:
         """Group the files by their columns and declared types."""
+        if not files:
+            return []
         schemas: dict[str, set[str]] = {}
         rows = self._execute(
             f"""
@@ -774,7 +833,7 @@ class Loader:
 
     def _first_line(self, failure: Exception, file: LogFile) -> str:
         """Return the first line of the error, without the path in the history."""
-        line = str(failure).strip().splitlines()[0]
+        line = text_logs.explain(str(failure).strip()) or str(failure).splitlines()[0]
         for path in (self._opened(file), escape_glob(self._opened(file))):
             line = line.replace(f" '{path}'", "").replace(f' "{path}"', "")
         return line.removeprefix("Invalid Input Error: ").strip()
@@ -811,8 +870,7 @@ class Loader:
 
 # What to do about the kinds of files that a run passes over.
 HINTS = {
-    ".log": ": text logs",
-    ".log.gz": ": text logs",
+    ".gz": ": exports of CloudWatch Logs, perhaps, which have no names of fields",
     "no extension": ": rename them to .parquet if they are Parquet",
 }
 
@@ -866,11 +924,13 @@ def _batches(files: Sequence[LogFile]) -> Iterator[list[LogFile]]:
     batch: list[LogFile] = []
     size = 0
     for file in files:
-        if batch and (len(batch) == BATCH_FILES or size + file.size > BATCH_BYTES):
+        # Text is decompressed on disk, to about eight times the size.
+        file_size = file.size * 8 if file.is_text else file.size
+        if batch and (len(batch) == BATCH_FILES or size + file_size > BATCH_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(file)
-        size += file.size
+        size += file_size
     if batch:
         yield batch
 
