@@ -77,7 +77,7 @@ BAD_TEXT: dict[str, tuple[tuple[str, ...], str]] = {
     "generic": (("start action bytes", "1 ACCEPT 1"), "not a flow log"),
     "a word": ((HEADER, LINE, LINE.replace(" 7 ", " seven ")), "seven"),
     "a fraction": ((HEADER, LINE.replace(" 7 ", " 7.5 ")), "7.5"),
-    "too few": ((HEADER, LINE, LINE.removesuffix(" OK")), "record 2 has 8 fields"),
+    "too few": ((HEADER, LINE, LINE.removesuffix(" OK")), "Expected 9 columns, got 8"),
     "twice": ((f"{HEADER} BYTES", f"{LINE} 1"), "two columns are named bytes"),
     "empty": ((), "names no fields"),
 }
