@@ -28,6 +28,13 @@ END_DATE = date(2026, 3, 31)
 AS_OF: dict[str, Any] = {"as_of": END_DATE.isoformat()}
 #: They check code, not data, and run with the labelled cases.
 WITHOUT_UNIT_TESTS = ("--exclude-resource-types", "unit_test")
+#: They start first, so that no worker is left alone with one of them at the end.
+LONGEST = ("test_whole_diagram", "test_snowflake_builds", "test_snowflake")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Put the longest files first."""
+    items.sort(key=lambda item: item.path.stem not in LONGEST)
 
 
 @dataclass

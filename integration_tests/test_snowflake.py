@@ -1,4 +1,4 @@
-"""The same project on Snowflake's stand-in: the same rows as DuckDB gives."""
+"""The project gives the same rows on Snowflake's stand-in as on DuckDB."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import sqlglot
 from sqlglot import exp
 
 from .cases import cases, readable
-from .conftest import AS_OF, PUBLISHED_DATA, ROOT, Project
+from .conftest import AS_OF, PUBLISHED_DATA, ROOT, WITHOUT_UNIT_TESTS, Project
 from .snowflake_project import Bucket, SnowflakeProject, records_of
 from .test_addresses import OWN, QUERY, all_addresses, assert_python_agrees
 from .test_cookbook import QUESTIONS
@@ -26,7 +26,7 @@ from .test_staging import spoil, write
 
 
 def plain(value: Any) -> Any:
-    """A value as both engines can give it."""
+    """A value in a form that is the same on both engines."""
     if isinstance(value, datetime):
         instant = value.astimezone(UTC) if value.tzinfo else value
         return instant.replace(tzinfo=None).isoformat(sep=" ")
@@ -36,7 +36,7 @@ def plain(value: Any) -> Any:
 #: The labelled cases expect their own talkers, whatever else is loaded.
 ALL_TALKERS: dict[str, Any] = AS_OF | {"top_n": 100_000}
 
-#: When the test loaded the files, and what Snowpipe bills for that.
+#: The times of this test's loads, and what Snowpipe bills for them.
 OF_THE_LOAD = {
     *("LOADED_AT", "LOADED_THROUGH_AT", "FIRST_LOADED_AT", "FOUND_AT"),
     *("NEWEST_FILE_LOADED_AT", "LOAD_LAG_P50_SECONDS", "LOAD_LAG_P95_SECONDS"),
@@ -54,7 +54,7 @@ def assert_same_rows(
     model: str,
     maybe_empty: bool = False,
 ) -> None:
-    """The first row that only one of them has stands in the message."""
+    """Compare a model; the message shows the first row that only one engine has."""
     described = snowflake.query(f"describe table {model}")
     columns = [row[0].lower() for row in described if row[0] not in OF_THE_LOAD]
     query = f"select {readable(columns)} from {model}"
@@ -70,7 +70,7 @@ def assert_same_rows(
 
 
 def as_compared(row: dict[str, Any]) -> str:
-    """Of a reason, that there is one: each engine says it in its own words."""
+    """Each engine words a reason differently, so only its presence is compared."""
     if row.get("reason"):
         row["reason"] = "some"
     return repr(row)
@@ -108,7 +108,7 @@ def compared(
     bucket = Bucket(snowflake, folder)
     bucket.put(*bucket.files)
     snowflake.stage()
-    snowflake.dbt("build", **ALL_TALKERS)
+    snowflake.dbt("build", *WITHOUT_UNIT_TESTS, **ALL_TALKERS)
     snowflake.dbt("test", "--select", "tag:audit", **ALL_TALKERS)
     snowflake.dbt("docs", "generate", **ALL_TALKERS)
     return folder
@@ -157,13 +157,13 @@ def test_the_published_logs_are_among_what_is_compared(
     assert files <= {name for (name,) in snowflake.query(landed)}
 
 
-def test_each_rollup_lies_day_after_day(
+def test_each_rollup_is_sorted_by_day(
     snowflake: SnowflakeProject, compared: Path
 ) -> None:
     assert_rollups_lie_day_after_day(snowflake.query)
 
 
-def test_the_labelled_cases_are_right_there_too(
+def test_the_labelled_cases_are_right_on_snowflake(
     snowflake: SnowflakeProject, compared: Path
 ) -> None:
     tables: dict[str, list[dict[str, Any]]] = {}
@@ -179,7 +179,7 @@ def test_the_labelled_cases_are_right_there_too(
     assert [line for case in cases() for line in case.differences(rows_of)] == []
 
 
-def test_address_macros_agree_with_python_there_too(
+def test_address_macros_agree_with_python_on_snowflake(
     snowflake: SnowflakeProject, tmp_path: Path
 ) -> None:
     addresses = all_addresses(OWN)

@@ -227,7 +227,7 @@ BAD_CASES = (*BAD_BYTES, *BAD_COLUMNS, *NO_FLOW_LOGS)
 
 
 def spoil(case: str, path: Path) -> str:
-    """Write a bad file; return what its quarantine must say."""
+    """Write a bad file; return the reason that its quarantine must give."""
     if case in BAD_BYTES:
         change, reason = BAD_BYTES[case]
         write_good(path, 500)
@@ -822,5 +822,5 @@ def test_paths_are_escaped_for_duckdb() -> None:
 
 
 def test_the_benchmark_of_known_files_finds_nothing_new(tmp_path: Path) -> None:
-    """It measures a run; that the run finds all files known is checked in there."""
+    """The benchmark itself checks that the run finds all files loaded."""
     assert len(known_files.measure(tmp_path, files=300)) == 3

@@ -143,7 +143,7 @@ def test_cron_loads_builds_and_tests_what_is_new(scheduled: Scheduled) -> None:
     }
     text = log.read_text()
     assert text.count("$ dbt") == 4
-    assert "unit_test" not in text.replace("--exclude-resource-type unit_test", "")
+    assert "unit_test" not in text.replace("--exclude-resource-types unit_test", "")
     # The tests tagged `audit` read everything, so no schedule runs them.
     assert "assert_no_record_is_lost_between_layers" not in text
 

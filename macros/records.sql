@@ -55,6 +55,19 @@
 {%- endmacro %}
 
 
+{# The region of a record: the field or, where the format lacks it, the part of the
+   file's name; null for other names. #}
+{% macro region_of(region, metadata_filename) -%}
+    coalesce(
+        {{ region }},
+        case
+            when {{ vpc_flow_logs.flow_log_id(metadata_filename) }} is not null
+                then split_part(split_part({{ metadata_filename }}, '/', -1), '_', 3)
+        end
+    )
+{%- endmacro %}
+
+
 {# Whether a record belongs to the flow log that counts, where several describe the same
    interface, day and action. If none overlap on these days, the condition is `true`. #}
 {% macro is_primary_flow_log(days) -%}

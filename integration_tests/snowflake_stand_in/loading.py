@@ -196,7 +196,7 @@ def _records(account: Account, file: File) -> list[str]:
 
 
 def _register(session: Session, found: list[File], name: str | None = None) -> str:
-    """A view of what a stage offers to a query: ``$1`` and the metadata."""
+    """A view of staged files: ``$1`` and the metadata columns."""
     rows = [
         (value, file, number)
         for file in found
@@ -250,7 +250,7 @@ def _quote_first(expressions: str) -> str:
 
 @dataclass(frozen=True)
 class Copy:
-    """A COPY statement, understood."""
+    """A COPY statement's parts."""
 
     table: Name
     expressions: str
@@ -259,7 +259,7 @@ class Copy:
 
     @classmethod
     def of(cls, session: Session, command: str, *, in_pipe: bool) -> Copy:
-        """Read a COPY statement; what it may not say is an error."""
+        """Read a COPY statement; an option that it may not have is an error."""
         head = text.pattern(r"copy into {name} from\s*(?P<rest>\(.*)").fullmatch(
             command
         )
@@ -431,7 +431,7 @@ def _channel(account: Account, url: str, topic: str | None) -> str:
 
 @statement(r"alter pipe {name} set {rest}")
 def alter_pipe(session: Session, match: Match) -> Result:
-    """Of what can be altered, the project alters the pause and the comment."""
+    """ALTER PIPE ... SET the pause or the comment."""
     session.commit()
     pipe = session.account.find("PIPE", session.resolve(match["name"]))
     allowed = text.words("PIPE_EXECUTION_PAUSED COMMENT")
@@ -501,7 +501,7 @@ def _work(account: Account, pipe: Pipe) -> None:
 
 
 def event(account: Account, url: str) -> list[str]:
-    """An object was created: the pipes whose location covers it take it."""
+    """Load a new object by the pipes whose location covers it; return their names."""
     bucket, taken = urlparse(url).netloc, []
     for name, pipe in account.things("PIPE").items():
         stage = account.find("STAGE", pipe.stage)

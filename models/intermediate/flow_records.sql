@@ -33,7 +33,9 @@ identified as (
         metadata_file_row_number,
         {# Only transit gateways fill the fields of version 6. #}
         {% for field in vpc_flow_logs.flow_log_fields() if field.version != 6 %}
-            {% if field.name in ('bytes', 'packets') %}
+            {% if field.column == 'region' %}
+                {{ vpc_flow_logs.region_of('region', 'metadata_filename') }} as region,
+            {% elif field.name in ('bytes', 'packets') %}
                 case
                     when {{ vpc_flow_logs.is_plausible_count(field.column) }}
                         then {{ field.column }}
