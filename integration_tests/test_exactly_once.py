@@ -26,6 +26,7 @@ from .conftest import AS_OF, END_DATE, Project
 from .processes import Command, kill_after, start_loading
 from .test_main_job import MARTS, assert_marts_equal
 from .test_staging import settings_for
+from .text_files import write_as_text
 
 STAGE = ["run-operation", "stage_external_sources"]
 BUILD = ["run"]
@@ -54,15 +55,23 @@ class Site:
         self.seconds = {STAGE[0]: 1.0, BUILD[0]: 3.0}
 
     def deliver(self, files: list[Path]) -> None:
-        """Put files into the bucket, and some that are there already once more."""
+        """Put files into the bucket, and some that are there already once more.
+
+        Those also get a copy elsewhere. A link that leads nowhere is always there.
+        """
         again = self.chance.sample(self.delivered, len(self.delivered) // 10)
-        for file in files + again:
-            target = self.bucket / file.relative_to(self.sample)
+        targets = [(file, file.relative_to(self.sample)) for file in files + again]
+        targets += [(file, Path("copies") / file.name) for file in again]
+        for file, place in targets:
+            target = self.bucket / place
             target.parent.mkdir(parents=True, exist_ok=True)
             # As S3 does it: a reader sees all of an object, or nothing.
             shutil.copyfile(file, target.with_suffix(".part"))
             target.with_suffix(".part").rename(target)
         self.delivered += files
+        link = self.bucket / "nowhere.parquet"
+        if not link.is_symlink():
+            link.symlink_to("gone")
 
     def start(self, words: list[str], **options: Any) -> Command:
         project = self.project
@@ -113,7 +122,9 @@ def assert_no_file_is_half_loaded(database: Path) -> None:
                     from landing.flow_logs group by all
                 )
                 full join landing.load_history using (metadata_filename)
-            where landed is distinct from records or status != 'loaded'
+            where
+                landed is distinct from records
+                or status not in ('loaded', 'copy', 'failed')
             """
         ).fetchall()
 
@@ -140,7 +151,7 @@ def live_through(
     later. The last round brings files of 26 hours before others that are counted.
     """
     chance = site.chance
-    files = sorted(site.sample.rglob("*.parquet"))
+    files = sorted(site.sample.rglob("*.log.*"))
     newest = max(delivery_time(file) for file in files)
     early = [file for file in files if delivery_time(file) <= newest - LATE]
     late = chance.sample(early, len(early) // 8)
@@ -189,9 +200,20 @@ def test_every_record_counts_once_whatever_happens(
     tmp_path: Path,
     seed: int,
 ) -> None:
-    site = Site(new_project(tmp_path), sample, random.Random(seed))
+    files = sorted(sample.rglob("*.parquet"))
+    mixed, bucket = tmp_path / "mixed", tmp_path / "bucket"
+    shutil.copytree(sample / "AWSLogs", mixed / "AWSLogs")
+    write_as_text(files[::3], sample, mixed)
+    for file in files[::3]:
+        (mixed / file.relative_to(sample)).unlink()
+    site = Site(new_project(bucket), mixed, random.Random(seed))
     live_through(site, truth, rounds=1, kills_a_round=1)
     assert site.kills == 4
+    statuses = site.project.query(
+        "select status, count(*) from landing.load_history group by 1 order by 1"
+    )
+    assert [status for status, _ in statuses] == ["copy", "failed", "loaded"]
+    assert ("loaded", len(files)) in statuses
 
 
 def test_two_builds_and_a_staging_run_at_once_wait_for_each_other(

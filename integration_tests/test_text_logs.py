@@ -42,9 +42,7 @@ def write_text(path: Path, *lines: str, compressed: bool = False) -> None:
 def test_each_file_has_an_order_of_fields_of_its_own(bench: Bench) -> None:
     """Compressed or not, whatever the ending says, beside Parquet."""
     write_text(bench.folder / "a.log", HEADER, LINE, LINE.replace(" 7 ", " - "))
-    write_text(
-        bench.folder / "in/b.LOG.GZ", "bytes srcaddr later-field", "8 10.0.0.2 x"
-    )
+    write_text(bench.folder / "in/b.LOG.GZ", "bytes srcaddr new-part", "8 10.0.0.2 x")
     write_text(
         bench.folder / "c.log", "SRCADDR Bytes", "10.0.0.3 9\r", "", compressed=True
     )
@@ -56,19 +54,10 @@ def test_each_file_has_an_order_of_fields_of_its_own(bench: Bench) -> None:
         " srcport, bytes, start, unknown_fields from landing.flow_logs order by 1, 2"
     ) == [
         ("a.log", 1, "012345678901", "10.0.0.1", 22, 7, NEW_YEAR, UNKNOWN),
-        (
-            "a.log",
-            2,
-            "012345678901",
-            "10.0.0.1",
-            22,
-            None,
-            datetime(2026, 1, 1),
-            UNKNOWN,
-        ),
+        ("a.log", 2, "012345678901", "10.0.0.1", 22, None, NEW_YEAR, UNKNOWN),
         ("c.log", 1, None, "10.0.0.3", None, 9, None, None),
         ("e.parquet", 1, None, "10.0.0.0", 22, 0, NEW_YEAR, None),
-        ("in/b.LOG.GZ", 1, None, "10.0.0.2", None, 8, None, {"new-field": "x"}),
+        ("in/b.LOG.GZ", 1, None, "10.0.0.2", None, 8, None, {"new-part": "x"}),
     ]
     assert bench.load().startswith("Nothing new in 5 files")
 
@@ -88,7 +77,7 @@ BAD_TEXT: dict[str, tuple[tuple[str, ...], str]] = {
     "generic": (("start action bytes", "1 ACCEPT 1"), "not a flow log"),
     "a word": ((HEADER, LINE, LINE.replace(" 7 ", " seven ")), "seven"),
     "a fraction": ((HEADER, LINE.replace(" 7 ", " 7.5 ")), "7.5"),
-    "too few": ((HEADER, LINE, LINE.removesuffix(" OK")), "record 2 has 8 fields"),
+    "too few": ((HEADER, LINE, LINE.removesuffix(" OK")), "Expected 9 columns, got 8"),
     "twice": ((f"{HEADER} BYTES", f"{LINE} 1"), "two columns are named bytes"),
     "empty": ((), "names no fields"),
 }

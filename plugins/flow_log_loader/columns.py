@@ -10,8 +10,6 @@ INTEGERS = {
     for sign in ("", "U")
     for width in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 }
-# How `declared` says that a text file has a number in a column.
-NUMBER_IN_TEXT = "number in text"
 FRACTIONS = ("FLOAT", "DOUBLE", "DECIMAL")
 
 # Seconds within DuckDB's timestamps: the years 1 to about 287,000. A start or end
@@ -46,11 +44,11 @@ def fields_of(
     """
     found: dict[str, Column] = {}
     for column in columns:
-        name = _field(column.name)
+        name = field_name(column.name)
         base, _, number = column.name.rpartition("_")
         # DuckDB appends a number to the second of two names that differ by case.
         if number.isdigit() and base not in {other.name for other in columns}:
-            name = _field(base) if _field(base) in found else name
+            name = field_name(base) if field_name(base) in found else name
         if name in fields and name in found:
             raise MalformedError(
                 f"two columns are named {name}, but for case or hyphens"
@@ -63,7 +61,8 @@ def fields_of(
     return found
 
 
-def _field(name: str) -> str:
+def field_name(name: str) -> str:
+    """Return the field that a column of this name is, if it is one."""
     return name.lower().replace("-", "_")
 
 
@@ -110,13 +109,6 @@ def _typed(field: str, column: Column, wanted: str) -> str:
             f"case when {source} = trunc({source}) then cast({source} as bigint)"
             f" when {source} is not null"
             f" then error('{field} holds ' || {source} || ', which is no integer') end"
-        )
-    elif column.declared == NUMBER_IN_TEXT:
-        # A cast alone would round.
-        source = (
-            f"case when contains({source}, '.')"
-            f" then error('{field} holds ' || {source} || ', which is no integer')"
-            f" else cast({source} as bigint) end"
         )
     elif column.declared in INTEGERS:
         source = f"cast({source} as bigint)"

@@ -23,7 +23,6 @@ import duckdb
 
 from . import s3, text_logs
 from .columns import (
-    NUMBER_IN_TEXT,
     Column,
     MalformedError,
     fields_of,
@@ -56,6 +55,9 @@ SHOWN = 10
 RETRIED = 1_000
 
 READ_OPTIONS = "hive_partitioning = false, binary_as_string = true"
+
+# The ending of Parquet files that were made from text.
+CONVERTED = ".from_text.parquet"
 
 # What DuckDB raises for a file that it cannot decode. For a broken footer it raises a
 # plain duckdb.Error, and for a footer that points beyond the file an IOException, like
@@ -437,12 +439,37 @@ class Loader:
                     # DuckDB takes it for an escape.
                     os.symlink(file.path, local)
                     self.opened[file.path] = local
-            yield self._download(files) if files[0].path in self.opened else files
+            if files[0].path.startswith("s3://"):
+                files = self._download(files)
+            yield [file for file in files if self._is_parquet(file, folder)]
+
+    def _is_parquet(self, file: LogFile, folder: str) -> bool:
+        """Whether a file is Parquet; text becomes Parquet in the folder, if it can.
+
+        Raises:
+            OSError: the disk failed.
+        """
+        if not file.is_text:
+            return True
+        converted = os.path.join(folder, f"{len(os.listdir(folder))}{CONVERTED}")
+        settings = self.settings
+        try:
+            text_logs.convert(
+                self._opened(file), converted, settings.fields, settings.generic_fields
+            )
+        except MalformedError as failure:
+            if self._is_complete(file):
+                self._quarantine(file, str(failure))
+            return False
+        except OSError:
+            if self._is_complete(file):
+                raise
+            return False
+        self.opened[file.path] = converted
+        return True
 
     def _download(self, files: list[LogFile]) -> list[LogFile]:
         """Download S3 objects; return those that could be read."""
-        if not files[0].path.startswith("s3://"):
-            return files
         bucket, _ = s3.split_uri(self.settings.location)
         start = len(f"s3://{bucket}/")
         outcomes = s3.Bucket(bucket, self.settings.s3_requester_pays).download(
@@ -482,19 +509,7 @@ class Loader:
         Raises:
             duckdb.Error, OSError: the database or its disk failed.
         """
-        try:
-            size = _bytes_of(self._opened(file))
-        except OSError as failure:
-            self.denied += isinstance(failure, PermissionError)
-            reason = (
-                "gone since the listing"
-                if isinstance(failure, FileNotFoundError)
-                else f"cannot be read: {failure.strerror}"
-            )
-            self.failed.append((file, reason))
-            return
-        if size != file.size:
-            self.unsettled.append(file)
+        if not self._is_complete(file):
             return
         try:
             self._insert([file])
@@ -511,6 +526,25 @@ class Loader:
             if not _cannot_be_decoded(failure):
                 raise
             self._quarantine(file, self._first_line(failure, file))
+
+    def _is_complete(self, file: LogFile) -> bool:
+        """Whether a file can be read and has the size of the listing; note why not."""
+        if self._opened(file).endswith(CONVERTED):
+            return True
+        try:
+            size = _bytes_of(self._opened(file))
+        except OSError as failure:
+            self.denied += isinstance(failure, PermissionError)
+            reason = (
+                "gone since the listing"
+                if isinstance(failure, FileNotFoundError)
+                else f"cannot be read: {failure.strerror}"
+            )
+            self.failed.append((file, reason))
+            return False
+        if size != file.size:
+            self.unsettled.append(file)
+        return size == file.size
 
     def _insert(self, files: list[LogFile]) -> None:
         """Land the files and their history entries in one transaction."""
@@ -532,8 +566,6 @@ class Loader:
         most of the cost. Another statement reads each other schema, so that the types
         of one file never change the values of another.
         """
-        self._copy_text([file for file in files if file.is_text], copied_at)
-        files = [file for file in files if not file.is_text]
         fields = self.settings.fields
         ordinary: set[LogFile] = set()
         common: set[str] = set()
@@ -579,56 +611,12 @@ class Loader:
             )
         return found
 
-    def _copy_text(self, files: list[LogFile], copied_at: datetime) -> None:
-        """Append the records of text files: those with the same first line at once.
-
-        Raises:
-            MalformedError: a file is not a flow log.
-            OSError: the disk failed, or a file is gone.
-        """
-        groups: dict[tuple[str, ...], list[LogFile]] = {}
-        for file in files:
-            header = text_logs.read_header(self._opened(file))
-            groups.setdefault(header, []).append(file)
-        for header, group in groups.items():
-            found = self._fields_of([Column(name, "VARCHAR") for name in header])
-            fields = self.settings.fields
-            columns = {
-                name: column
-                if fields.get(name, "varchar") == "varchar"
-                else Column(column.name, NUMBER_IN_TEXT)
-                for name, column in found.items()
-            }
-            numbers = (text_logs.FILE_NUMBER, text_logs.ROW_NUMBER)
-            types = dict.fromkeys(numbers, "BIGINT") | dict.fromkeys(header, "VARCHAR")
-            schema = ", ".join(f"{quoted(n)}: '{kind}'" for n, kind in types.items())
-            with tempfile.NamedTemporaryFile(prefix="vpc_flow_logs_") as target:
-                for number, file in enumerate(group):
-                    text_logs.number_records(self._opened(file), number, target)
-                target.flush()
-                self._append(
-                    group,
-                    copied_at,
-                    projection(columns, self.settings.fields),
-                    f"""
-                    read_csv(
-                        {quoted(target.name)}, columns = {{{schema}}}, delim = ' ',
-                        header = false, nullstr = '-', quote = '', escape = '',
-                        auto_detect = false
-                    )
-                    """,
-                    f'"{text_logs.FILE_NUMBER}"',
-                    f'"{text_logs.ROW_NUMBER}"',
-                )
-
     def _append(
         self,
         files: list[LogFile],
         copied_at: datetime,
         expressions: dict[str, str],
         source: str,
-        file_number: str = "cast(file_index as bigint)",
-        row_number: str = "file_row_number + 1",
     ) -> None:
         columns = ", ".join(
             f"{expression} as {name}" for name, expression in expressions.items()
@@ -637,9 +625,10 @@ class Loader:
             f"""
             insert into {self.settings.landing} by name
             select
-                list_extract({_names(files)}, {file_number} + 1) as metadata_filename,
-                {row_number} as metadata_file_row_number,
-                list_extract({_modified(files)}, {file_number} + 1)
+                list_extract({_names(files)}, cast(file_index as bigint) + 1)
+                    as metadata_filename,
+                file_row_number + 1 as metadata_file_row_number,
+                list_extract({_modified(files)}, cast(file_index as bigint) + 1)
                     as metadata_file_last_modified,
                 $copied_at as _dbt_copied_at,
                 {columns}
@@ -833,7 +822,7 @@ class Loader:
 
     def _first_line(self, failure: Exception, file: LogFile) -> str:
         """Return the first line of the error, without the path in the history."""
-        line = text_logs.explain(str(failure).strip()) or str(failure).splitlines()[0]
+        line = str(failure).strip().splitlines()[0]
         for path in (self._opened(file), escape_glob(self._opened(file))):
             line = line.replace(f" '{path}'", "").replace(f' "{path}"', "")
         return line.removeprefix("Invalid Input Error: ").strip()

@@ -8,17 +8,21 @@ from __future__ import annotations
 import gzip
 import re
 import zlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from typing import IO
+from typing import Any
 
-from .columns import MalformedError
+import pyarrow as pa
+import pyarrow.parquet as pq
+from pyarrow import csv
+
+from .columns import Column, MalformedError, field_name, fields_of
 
 SUFFIXES = (".log", ".log.gz")
 GZIP_MAGIC = b"\x1f\x8b"
 
-# Columns in front of the file's own, for the number of the file and of the record.
-FILE_NUMBER, ROW_NUMBER = "file number", "row number"
+# Bytes of text that are in memory at once, and become one row group.
+BLOCK = 16_000_000
 
 
 def read_header(path: str) -> tuple[str, ...]:
@@ -50,46 +54,59 @@ def read_header(path: str) -> tuple[str, ...]:
     return names
 
 
-def number_records(path: str, number: int, target: IO[bytes]) -> None:
-    """Write the records of a file, each after the number of the file and its own.
-
-    With the numbers in the lines, DuckDB may read them in any order.
+def convert(
+    path: str, target: str, fields: Mapping[str, str], generic: Collection[str]
+) -> None:
+    """Write the records of a text file as Parquet, with the types of AWS's own.
 
     Args:
         path: The file, compressed or not.
-        number: The number of the file.
-        target: Takes the lines.
+        target: The Parquet file to write.
+        fields: The fields of the format with their types.
+        generic: The fields that other kinds of files have as well.
 
     Raises:
-        MalformedError: the file is damaged.
+        MalformedError: the file is damaged, or not a flow log.
         OSError: the disk failed, or the file is gone.
     """
-    before, row = b"%d " % number, 0
-    with _opened(path) as file:
-        file.readline()
-        for line in file:
-            record = line.rstrip(b"\r\n")
-            if record:
-                row += 1
-                target.write(b"%b%d %b\n" % (before, row, record))
-
-
-def explain(message: str) -> str:
-    """Return what DuckDB's message says of a record; empty for other messages."""
-    found = re.search(
-        r"CSV Error on Line: (\d+)\n.*Expected Number of Columns: (\d+) Found: (\d+)",
-        message,
-        re.DOTALL,
-    )
-    if not found:
-        return ""
-    record, expected, given = map(int, found.groups())
-    # Less the two numbers in front.
-    return f"record {record} has {given - 2} fields and not {expected - 2}"
+    header = read_header(path)
+    fields_of([Column(name, "VARCHAR") for name in header], fields, generic)
+    names = [field_name(n) if field_name(n) in fields else n for n in header]
+    types = {
+        name: pa.string() if fields.get(name, "varchar") == "varchar" else pa.int64()
+        for name in names
+    }
+    try:
+        with _opened(path) as file:
+            file.readline()
+            # A file without records is an error to pyarrow.
+            first = file.readline()
+            if not first.strip():
+                pq.write_table(pa.schema(types.items()).empty_table(), target)
+                return
+        with _opened(path) as file:
+            reader = csv.open_csv(
+                pa.PythonFile(file, mode="r"),
+                csv.ReadOptions(
+                    use_threads=False,
+                    block_size=BLOCK,
+                    skip_rows=1,
+                    column_names=names,
+                ),
+                csv.ParseOptions(delimiter=" ", quote_char=False),
+                csv.ConvertOptions(
+                    column_types=types, null_values=["-"], strings_can_be_null=True
+                ),
+            )
+            with pq.ParquetWriter(target, reader.schema, compression="snappy") as out:
+                for batch in reader:
+                    out.write_batch(batch)
+    except pa.ArrowInvalid as failure:
+        raise MalformedError(str(failure).partition(": ")[2]) from failure
 
 
 @contextmanager
-def _opened(path: str) -> Iterator[IO[bytes] | gzip.GzipFile]:
+def _opened(path: str) -> Iterator[Any]:
     try:
         with open(path, "rb") as file:
             is_compressed = file.read(2) == GZIP_MAGIC
