@@ -40,7 +40,7 @@
 {# The names of the TCP flags of a record, such as `SYN,ACK`; null without flags. #}
 {% macro tcp_flag_names(tcp_flags) -%}
     nullif(
-        ltrim(
+        substr(
             {%- for flag in ['FIN', 'SYN', 'RST', 'PSH', 'ACK', 'URG'] %}
             {{ '|| ' if not loop.first -}}
             case
@@ -48,7 +48,7 @@
                     then ',{{ flag }}' else ''
             end
             {%- endfor %},
-            ','
+            2
         ),
         ''
     )
