@@ -94,6 +94,7 @@ def compared(
         case.write(folder)
 
     bucket = Bucket(snowflake, folder)
+    snowflake.stand_in.account(first_row_number=1, row_numbers_restart=False)
     bucket.put(*bucket.files)
     snowflake.stage()
     snowflake.dbt("build", **ALL_TALKERS)

@@ -65,7 +65,7 @@
                 {%- for shift in [28, 24, 20, 16, 12, 8, 4, 0] %}
                 || substr(
                     '0123456789abcdef',
-                    cast(mod(floor({{ number }} / {{ 2 ** shift }}), 16) as bigint) + 1,
+                    {{ vpc_flow_logs.hex_digit_value(number, shift) }} + 1,
                     1
                 ){{ " || ':'" if shift == 16 }}
                 {%- endfor %}

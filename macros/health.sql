@@ -4,7 +4,7 @@
     {%- set day = vpc_flow_logs.as_of() + modules.datetime.timedelta(days=1) -%}
     {%- set end = modules.datetime.datetime(day.year, day.month, day.day) -%}
     {%- set started = run_started_at.astimezone(modules.pytz.utc) -%}
-    cast('{{ [end, started.replace(tzinfo=none)] | min }}' as timestamp)
+    {{ vpc_flow_logs.time_literal([end, started.replace(tzinfo=none)] | min) }}
 {%- endmacro %}
 
 
@@ -39,11 +39,7 @@
         when
             split_part({{ name }}, '_', 4) like 'fl-%'
             and {{ vpc_flow_logs.regexp_matches_all_of(minute, '[0-9]{8}T[0-9]{4}Z') }}
-            then try_cast({{ vpc_flow_logs.regexp_replace_all(
-                minute,
-                '(....)(..)(..)T(..)(..)Z',
-                '\\1-\\2-\\3 \\4:\\5:00'
-            ) }} as timestamp)
+            then {{ vpc_flow_logs.minute_from_text(minute) }}
     end
 {%- endmacro %}
 

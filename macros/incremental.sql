@@ -11,7 +11,7 @@
    subqueries.
 
    Why every record counts once: dbt deletes the days of a rollup and inserts them again
-   in one transaction, on both engines. `loaded_through_at`, the watermark of the next
+   in one transaction, on both engines (see ordered_transaction). `loaded_through_at`, the watermark of the next
    run, is a column of the same rows. So a run that ends at any moment leaves the rollup
    and its watermark unchanged. Each rollup has its own watermark, so it does not matter
    which rollups a run has reached. On DuckDB only one process has the file open, so no
@@ -64,17 +64,18 @@
 {% endmacro %}
 
 
-{# The incremental strategy of flow_records: insert the rows that it does not have yet,
-   in one statement. Snowflake runs it after any other statement that changes the table.
+{# The incremental strategy of flow_records: insert the rows that it does not have yet.
    Of the big table it reads only the days of the new records. #}
 {% macro get_incremental_insert_only_sql(arg_dict) %}
     {% set days = vpc_flow_logs.days_of(arg_dict.temp_relation, none) %}
     {% set columns = arg_dict.dest_columns | map(attribute='quoted') | list %}
+    {% call vpc_flow_logs.ordered_transaction(arg_dict.target_relation) %}
     merge into {{ arg_dict.target_relation }} as known
     using {{ arg_dict.temp_relation }} as loaded
         on
             known.metadata_filename = loaded.metadata_filename
-            and known.metadata_file_row_number = loaded.metadata_file_row_number
+            and {{ vpc_flow_logs.record_identity('known') }}
+            = {{ vpc_flow_logs.record_identity('loaded') }}
             and (
                 {{ vpc_flow_logs.in_days(days, 'known.started_at') }}
                 or not known.has_plausible_time
@@ -84,7 +85,70 @@
         {%- for column in columns %}
         loaded.{{ column }}{{ ',' if not loop.last }}
         {%- endfor %}
-    )
+    );
+    {% endcall %}
+{% endmacro %}
+
+
+{# The incremental strategy of the other models: delete the rows with the keys of the new
+   rows, and insert those, in one transaction. #}
+{% macro get_incremental_replace_sql(arg_dict) %}
+    {{ return(adapter.dispatch('get_incremental_replace_sql', 'vpc_flow_logs')(
+        arg_dict
+    )) }}
+{% endmacro %}
+
+{% macro duckdb__get_incremental_replace_sql(arg_dict) %}
+    {{ return(get_incremental_delete_insert_sql(arg_dict)) }}
+{% endmacro %}
+
+{# Where two runs overlap, the rows of a day that counts more records stay. The one that
+   writes last may have read the records first. #}
+{% macro snowflake__get_incremental_replace_sql(arg_dict) %}
+    {% set target, new = arg_dict.target_relation, arg_dict.temp_relation %}
+    {% set columns = arg_dict.dest_columns | map(attribute='name') | map('lower') %}
+    {% call vpc_flow_logs.ordered_transaction(target) %}
+    {% if 'loaded_through_at' in columns %}
+    delete from {{ new }} as outdated
+    using {{ target }} as known
+    where
+        outdated.started_date = known.started_date
+        and outdated.loaded_through_at < known.loaded_through_at;
+    {% endif %}
+    {{ default__get_delete_insert_merge_sql(
+        target, new, arg_dict.unique_key, arg_dict.dest_columns, none
+    ) }};
+    {% endcall %}
+{% endmacro %}
+
+
+{# Statements on Snowflake as one transaction, after any other such transaction on
+   models of the same schema.
+
+   One block, because dbt sends no ROLLBACK after a statement that fails: Snowflake would
+   keep the transaction open, and the next DDL of the session would commit it.
+
+   The UPDATE first, because a statement sees what was committed before it began, and it
+   is not documented that one that has waited for a lock looks again. The statements
+   after the UPDATE begin when the other transaction has ended.
+   https://docs.snowflake.com/en/sql-reference/transactions #}
+{% macro ordered_transaction(relation) %}
+    {% set lock = relation.incorporate(path={'identifier': 'write_lock'}, type='table') %}
+    {% do run_query(
+        'create table if not exists ' ~ lock ~ ' as select current_timestamp() as taken_at'
+    ) if load_relation(lock) is none %}
+    execute immediate $$
+    begin
+        begin transaction;
+        update {{ lock }} set taken_at = current_timestamp();
+        {{ caller() }}
+        commit;
+    exception
+        when other then
+            rollback;
+            raise;
+    end;
+    $$
 {% endmacro %}
 
 
@@ -136,8 +200,8 @@
     {%- if not days -%}
         {{ vpc_flow_logs.on_days(days) }}
     {%- else -%}
-        {%- set last = "cast('" ~ days | last ~ "' as timestamp)" -%}
-        {{ started_at }} >= cast('{{ days | first }}' as timestamp)
+        {%- set last = vpc_flow_logs.time_literal(days | last) -%}
+        {{ started_at }} >= {{ vpc_flow_logs.time_literal(days | first) }}
         and {{ started_at }} < {{ dbt.dateadd('day', 1, last) }}
         and {{ vpc_flow_logs.on_days(days, 'cast(' ~ started_at ~ ' as date)') }}
     {%- endif -%}
@@ -153,7 +217,7 @@
     {%- else -%}
         {{ started_date }} in (
             {%- for day in days %}
-            cast('{{ day }}' as date){{ ',' if not loop.last }}
+            {{ vpc_flow_logs.date_literal(day) }}{{ ',' if not loop.last }}
             {%- endfor %}
         )
     {%- endif -%}
@@ -166,13 +230,19 @@
 {%- endmacro %}
 
 {% macro duckdb__load_time_literal(value) -%}
-    {{ "cast('" ~ value ~ "' as timestamp)" if value is not none
-        else 'cast(null as timestamp)' }}
+    {{ "cast('" ~ value ~ "' as datetime)" if value is not none
+        else 'cast(null as datetime)' }}
 {%- endmacro %}
 
 {% macro snowflake__load_time_literal(value) -%}
-    {{ "cast('" ~ value.astimezone(modules.pytz.utc) ~ "' as timestamp_ltz)"
-        if value is not none else 'cast(null as timestamp_ltz)' }}
+    {%- if value is none -%}
+        cast(null as timestamp_ltz)
+    {%- else -%}
+        to_timestamp_ltz(
+            '{{ value.astimezone(modules.pytz.utc).strftime('%Y-%m-%d %H:%M:%S.%f %z') }}',
+            'YYYY-MM-DD HH24:MI:SS.FF6 TZHTZM'
+        )
+    {%- endif -%}
 {%- endmacro %}
 
 
@@ -189,7 +259,31 @@
 {% macro snowflake__qualify_first_load() -%}
     qualify
         row_number() over (
-            partition by metadata_filename, metadata_file_row_number
+            partition by metadata_filename, {{ vpc_flow_logs.record_identity() }}
             order by loaded_at
         ) = 1
+{%- endmacro %}
+
+
+{# What makes a record one of its file. Snowflake does not document where the row numbers
+   of a Parquet file start, or whether they start anew with each row group. So records
+   with the same number are the same only if all of their fields are. #}
+{% macro record_identity(relation=none) -%}
+    {{ return(adapter.dispatch('record_identity', 'vpc_flow_logs')(relation)) }}
+{%- endmacro %}
+
+{# The loader numbers the rows of a file from 1. #}
+{% macro duckdb__record_identity(relation) -%}
+    metadata_file_row_number
+{%- endmacro %}
+
+{% macro snowflake__record_identity(relation) -%}
+    {%- set prefix = relation ~ '.' if relation else '' -%}
+    hash(
+        {{ prefix }}metadata_file_row_number
+        {#- flow_records has no fields of version 6. -#}
+        {%- for field in vpc_flow_logs.flow_log_fields() if field.version != 6 %},
+        {{ prefix }}{{ field.column }}
+        {%- endfor %}
+    )
 {%- endmacro %}

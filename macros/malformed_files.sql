@@ -21,29 +21,37 @@
     {%- if execute and is_incremental() and load_relation(records) is not none -%}
         {%- set since = vpc_flow_logs.watermark(records, 'loaded_at') -%}
     {%- endif -%}
-    select
-        metadata_filename,
-        min(
-            case
-                {%- for field in vpc_flow_logs.flow_log_fields()
-                    if field.type != 'varchar' %}
-                {%- set value = "value['" ~ field.name ~ "']" %}
-                when not {{ vpc_flow_logs.is_integer_or_missing(value) }}
-                    then '{{ field.name }} holds ' || cast({{ value }} as varchar)
-                        || ', which is no integer'
-                {%- endfor %}
-                when
-                    {%- for field in vpc_flow_logs.flow_log_fields() %}
-                    {{ 'and ' if not loop.first }}value['{{ field.name }}'] is null
+    with
+
+    judged as (
+
+        select
+            metadata_filename,
+            min(
+                case
+                    {%- for field in vpc_flow_logs.flow_log_fields()
+                        if field.type != 'varchar' %}
+                    {%- set value = "value['" ~ field.name ~ "']" %}
+                    when not {{ vpc_flow_logs.is_integer_or_missing(value) }}
+                        then '{{ field.name }} holds ' || cast({{ value }} as varchar)
+                            || ', which is no integer'
                     {%- endfor %}
-                    then 'not a flow log: no column is a field of the format'
-            end
-        ) as reason,
-        min(_dbt_copied_at) as found_at
-    from {{ source('vpc_flow', 'flow_logs') }}
-    where {{ vpc_flow_logs.is_loaded_after(since, '_dbt_copied_at') }}
-    group by metadata_filename
-    having reason is not null
+                    when
+                        {%- for field in vpc_flow_logs.flow_log_fields() %}
+                        {{ 'and ' if not loop.first }}value['{{ field.name }}'] is null
+                        {%- endfor %}
+                        then 'not a flow log: no column is a field of the format'
+                end
+            ) as reason,
+            min(_dbt_copied_at) as found_at
+        from {{ source('vpc_flow', 'flow_logs') }}
+        where {{ vpc_flow_logs.is_loaded_after(since, '_dbt_copied_at') }}
+        group by metadata_filename
+
+    )
+
+    select * from judged
+    where reason is not null
 {%- endmacro %}
 
 

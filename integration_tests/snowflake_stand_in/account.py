@@ -21,11 +21,14 @@ Name = tuple[str, ...]
 #: sf:sql-reference/parameters: defaults of the parameters that this project touches.
 PARAMETERS = {
     "DATA_RETENTION_TIME_IN_DAYS": "1",
+    "DATE_INPUT_FORMAT": "AUTO",
     "PREVENT_UNLOAD_TO_INLINE_URL": "false",
     "QUERY_TAG": "",
     "REQUIRE_STORAGE_INTEGRATION_FOR_STAGE_CREATION": "false",
     "REQUIRE_STORAGE_INTEGRATION_FOR_STAGE_OPERATION": "false",
     "STATEMENT_TIMEOUT_IN_SECONDS": "172800",
+    "TIMESTAMP_INPUT_FORMAT": "AUTO",
+    "TIMESTAMP_TYPE_MAPPING": "TIMESTAMP_NTZ",
     "TIMEZONE": "America/Los_Angeles",
 }
 
@@ -146,6 +149,13 @@ class Account:
         self.failures: list[Failure] = []
         self.scan_time: datetime | None = None
         self.parameters = dict(PARAMETERS)
+        self.edition = "STANDARD"
+        #: METADATA$FILE_ROW_NUMBER of Parquet is documented nowhere: where it starts,
+        #: and whether it starts anew with each row group.
+        self.first_row_number = 1
+        self.row_numbers_restart = False
+        #: Statements that match wait until a test lets them go.
+        self.held: re.Pattern[str] | None = None
         self.pipe_timezone: str | None = None
         self.last_modified: dict[str, datetime] = {}
         self.duck = duckdb.connect(config={"threads": 1})

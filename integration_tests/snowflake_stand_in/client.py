@@ -117,9 +117,19 @@ class StandIn:
         """End a pipe's load history; returns how many files it had."""
         return int(self._do("lapse", name=name))
 
-    def timezone(self, timezone: str) -> None:
-        """Give new sessions a time zone, as the account's parameter does."""
-        self._do("timezone", timezone=timezone)
+    def account(self, **settings: Any) -> None:
+        """Set what differs from account to account, for sessions to come.
+
+        Args:
+            settings: Parameters by their names in lower case, such as ``timezone``;
+                ``edition``; ``first_row_number`` and ``row_numbers_restart`` (with
+                each row group) of Parquet files.
+        """
+        self._do("account", **settings)
+
+    def hold(self, regex: str | None) -> None:
+        """Let statements that match wait before they run, until the next call."""
+        self._do("hold", regex=regex)
 
     def pipe_timezone(self, timezone: str | None) -> None:
         """Run pipes in a time zone (``None``: the account's)."""

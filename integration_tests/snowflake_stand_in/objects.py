@@ -293,6 +293,8 @@ def _granted(session: Session, fields: dict[str, Any]) -> Iterable[tuple[str, Na
     account.find("SCHEMA", schema)
     if fields["reach"].lower() == "future":
         return [(kind, schema)]
+    if kind == "PIPE":
+        raise compilation("Bulk grant on objects of type PIPE is restricted.", 3111)
     return [(kind, name) for name in account.things(kind) if name[:2] == schema]
 
 
@@ -415,7 +417,7 @@ def set_parameters(session: Session, match: Match) -> Result:
     return Result.status()
 
 
-@statement(r"(?P<verb>begin|commit|rollback)")
+@statement(r"(?P<verb>begin|commit|rollback)(?:\s+transaction)?")
 def transaction(session: Session, match: Match) -> Result:
     """BEGIN, COMMIT and ROLLBACK."""
     getattr(session, match["verb"].lower())()

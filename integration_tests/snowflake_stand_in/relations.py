@@ -1,9 +1,9 @@
 """Tables and views: DDL with its properties and comments, and DML with its counts.
 
 Followed: sf:sql-reference/sql/{create-table,create-view,alter-table,alter-table-column,
-comment,insert,delete,merge,drop-table}. OR REPLACE drops the grants, and with the table
+comment,insert,update,delete,merge,drop-table}. OR REPLACE drops the grants, and with the table
 goes its load history. NOT NULL is enforced, as in Snowflake; keys are refused.
-Clustering and retention are recorded only. Not modelled: UPDATE, a MERGE that changes
+Clustering and retention are recorded only. Not modelled: a MERGE that changes
 rows, Time Travel, clones, renaming, other kinds of table, policies.
 """
 
@@ -23,6 +23,7 @@ from integration_tests.snowflake_stand_in.session import (
     DELETE,
     INSERT,
     MERGE,
+    UPDATE,
     Session,
     statement,
     tree,
@@ -56,7 +57,8 @@ def create_relation(session: Session, create: exp.Create, command: str) -> Resul
             case exp.SchemaCommentProperty():
                 relation.properties["COMMENT"] = item.this.name
             case exp.Property() if item.name.upper() in _SETTABLE:
-                relation.properties[item.name.upper()] = item.args["value"].name
+                key, value = item.name.upper(), item.args["value"].name
+                relation.properties[key] = _checked(session, key, value)
             case _:
                 raise syntax(f"{item.sql('snowflake')} in {command}")
     if schema:
@@ -74,6 +76,16 @@ def create_relation(session: Session, create: exp.Create, command: str) -> Resul
     result = Result.status(f"{create.kind.title()} {name[-1]} successfully created.")
     result.type_id, result.stats = DDL, {"numRowsInserted": rows}
     return result
+
+
+def _checked(session: Session, key: str, value: str) -> str:
+    """A property's value, unless the account's edition refuses it."""
+    longest = 1 if session.account.edition == "STANDARD" else 90
+    if key == "DATA_RETENTION_TIME_IN_DAYS" and int(value) > longest:
+        raise compilation(
+            f"Exceeds maximum allowable retention time ({longest} day(s)).", 391801
+        )
+    return value
 
 
 def _take_comments(schema: exp.Schema, relation: Relation) -> None:
@@ -164,7 +176,7 @@ def set_relation(session: Session, match: Any) -> Result:
     match match["verb"].lower():
         case "set":
             for key, value in text.options(match["rest"], _SETTABLE).items():
-                properties[key] = text.unquote(value)
+                properties[key] = _checked(session, key, text.unquote(value))
         case "cluster":
             properties["CLUSTER_BY"] = f"LINEAR({match['rest'].strip()})"
         case "is":
@@ -214,6 +226,13 @@ def delete(session: Session, delete: exp.Delete, _: str) -> Result:
     """DELETE."""
     session.relation(session.named(delete.this))
     return _counted(DELETE, "deleted", session.change(delete))
+
+
+@tree(exp.Update)
+def update(session: Session, update: exp.Update, _: str) -> Result:
+    """UPDATE."""
+    session.relation(session.named(update.this))
+    return _counted(UPDATE, "updated", session.change(update))
 
 
 @tree(exp.Merge)
