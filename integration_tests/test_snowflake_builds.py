@@ -264,6 +264,25 @@ def test_two_builds_at_once_double_nothing(
     assert_each_record_counts_once(snowflake, small_truth)
 
 
+def test_a_run_that_read_first_and_writes_last_loses_nothing(
+    snowflake: SnowflakeProject,
+    half_counted: Callable[[], None],
+    small_truth: dict[str, Any],
+    login: dict[str, str],
+) -> None:
+    """It has summed half of the records, when another run counts them all."""
+    half_counted()
+    snowflake.query(f"delete from {TALKERS}")
+    with snowflake.stand_in.hold("update .*write_lock") as is_held:
+        first = snowflake.command(login, "run", "--select", TALKERS, **AS_OF)
+        while not is_held():
+            assert first.poll() is None, first.communicate()
+            time.sleep(0.05)
+        snowflake.dbt("run", **AS_OF)
+    finish(first)
+    assert_each_record_counts_once(snowflake, small_truth)
+
+
 def test_an_event_carries_a_file_to_the_marts(
     bucket: Bucket, login: dict[str, str]
 ) -> None:

@@ -293,6 +293,16 @@ def test_a_function_in_sql_can_be_called_by_any_name(run: Callable) -> None:
     assert refused(run, "select is_ten('x')")
 
 
+def test_a_result_can_be_read_by_the_next_statement(
+    run: Callable, bucket: Bucket
+) -> None:
+    """sf:sql-reference/functions/result_scan."""
+    run(f"create stage logs url = '{bucket.url}'")
+    run("list @logs")
+    names = 'select "name", "size" > 0 from table(result_scan(last_query_id()))'
+    assert run(names) == [(bucket.url + "2024/one.parquet", True)]
+
+
 # ----- tables
 
 
@@ -455,7 +465,8 @@ def test_numbers_and_times_are_as_strict_as_there(
     """
     boundary = 184549370  # of 10.255.255.250, by which 11 * 2 ** 24 is just missed
     (row,) = run(
-        f"select floor({boundary} / 16777216), bitand(bitshiftright({boundary}, 24), 15),"
+        f"select floor({boundary} / 16777216),"
+        f" bitand(bitshiftright({boundary}, 24), 15),"
         f" floor({boundary}::double / 16777216), 1 / 3"
     )
     assert row[:3] == (11, 10, 10)

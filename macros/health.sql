@@ -98,10 +98,15 @@
     from {{ source('vpc_flow', 'load_history') }}
 {%- endmacro %}
 
-{# COPY_HISTORY drops rows after 14 days; the model keeps them. COPY_HISTORY has the URL
+{# COPY_HISTORY drops rows after 14 days; the model keeps them. A run reads what came
+   since the last one, with the overlap. COPY_HISTORY has the URL
    of the stage before the name of a file; records have the key below the bucket. A
    malformed file was loaded, but none of its records counts: its status is `failed`. #}
 {% macro snowflake__load_attempts() -%}
+    {%- set since = none -%}
+    {%- if is_incremental() -%}
+        {%- set since = vpc_flow_logs.watermark(this, 'loaded_at') -%}
+    {%- endif -%}
     with
 
     attempts as (
@@ -115,7 +120,7 @@
             row_count,
             bytes_billed,
             first_error_message
-        from {{ vpc_flow_logs.copy_history(vpc_flow_logs.landing_table(), 14) }}
+        from {{ vpc_flow_logs.copy_history(vpc_flow_logs.landing_table(), 14, since) }}
         where status != 'Load in progress'
         qualify
             row_number() over (

@@ -11,7 +11,7 @@
    subqueries.
 
    Why every record counts once: dbt deletes the days of a rollup and inserts them again
-   in one transaction, on both engines (see ordered_transaction). `loaded_through_at`, the watermark of the next
+   in one transaction, on both engines. `loaded_through_at`, the watermark of the next
    run, is a column of the same rows. So a run that ends at any moment leaves the rollup
    and its watermark unchanged. Each rollup has its own watermark, so it does not matter
    which rollups a run has reached. On DuckDB only one process has the file open, so no
@@ -90,8 +90,8 @@
 {% endmacro %}
 
 
-{# The incremental strategy of the other models: delete the rows with the keys of the new
-   rows, and insert those, in one transaction. #}
+{# The incremental strategy of the other models: delete the rows with the keys of the
+   new rows, and insert those, in one transaction. #}
 {% macro get_incremental_replace_sql(arg_dict) %}
     {{ return(adapter.dispatch('get_incremental_replace_sql', 'vpc_flow_logs')(
         arg_dict
@@ -125,17 +125,18 @@
 {# Statements on Snowflake as one transaction, after any other such transaction on
    models of the same schema.
 
-   One block, because dbt sends no ROLLBACK after a statement that fails: Snowflake would
-   keep the transaction open, and the next DDL of the session would commit it.
+   One block, because dbt sends no ROLLBACK after a statement that fails: Snowflake
+   would keep the transaction open, and the next DDL of the session would commit it.
 
    The UPDATE first, because a statement sees what was committed before it began, and it
    is not documented that one that has waited for a lock looks again. The statements
    after the UPDATE begin when the other transaction has ended.
    https://docs.snowflake.com/en/sql-reference/transactions #}
 {% macro ordered_transaction(relation) %}
-    {% set lock = relation.incorporate(path={'identifier': 'write_lock'}, type='table') %}
+    {% set lock = relation.incorporate(path={'identifier': 'write_lock'}) %}
     {% do run_query(
-        'create table if not exists ' ~ lock ~ ' as select current_timestamp() as taken_at'
+        'create table if not exists ' ~ lock
+        ~ ' as select current_timestamp() as taken_at'
     ) if load_relation(lock) is none %}
     execute immediate $$
     begin
@@ -238,8 +239,9 @@
     {%- if value is none -%}
         cast(null as timestamp_ltz)
     {%- else -%}
+        {%- set instant = value.astimezone(modules.pytz.utc) -%}
         to_timestamp_ltz(
-            '{{ value.astimezone(modules.pytz.utc).strftime('%Y-%m-%d %H:%M:%S.%f %z') }}',
+            '{{ instant.strftime('%Y-%m-%d %H:%M:%S.%f %z') }}',
             'YYYY-MM-DD HH24:MI:SS.FF6 TZHTZM'
         )
     {%- endif -%}
@@ -265,9 +267,9 @@
 {%- endmacro %}
 
 
-{# What makes a record one of its file. Snowflake does not document where the row numbers
-   of a Parquet file start, or whether they start anew with each row group. So records
-   with the same number are the same only if all of their fields are. #}
+{# What makes a record one of its file. Snowflake does not document where the row
+   numbers of a Parquet file start, or whether they start anew with each row group. So
+   records with the same number are the same only if all of their fields are. #}
 {% macro record_identity(relation=none) -%}
     {{ return(adapter.dispatch('record_identity', 'vpc_flow_logs')(relation)) }}
 {%- endmacro %}

@@ -140,6 +140,9 @@ class Account:
         s3_endpoint: Where S3, SQS and SNS are emulated.
     """
 
+    #: What a test may set besides parameters.
+    SETTINGS = ("edition", "first_row_number", "row_numbers_restart", "copy_limit")
+
     def __init__(self, s3_endpoint: str) -> None:
         self.s3_endpoint = s3_endpoint
         self.lock = threading.RLock()
@@ -154,8 +157,11 @@ class Account:
         #: and whether it starts anew with each row group.
         self.first_row_number = 1
         self.row_numbers_restart = False
-        #: Statements that match wait until a test lets them go.
-        self.held: re.Pattern[str] | None = None
+        #: How many files a COPY loads within the time limit for statements.
+        self.copy_limit: int | None = None
+        #: A statement that matches waits until a test lets it go; only the first one.
+        self.to_hold: re.Pattern[str] | None = None
+        self.released = threading.Event()
         self.pipe_timezone: str | None = None
         self.last_modified: dict[str, datetime] = {}
         self.duck = duckdb.connect(config={"threads": 1})
@@ -220,6 +226,15 @@ class Account:
         """Record a grant once."""
         if grant not in self.grants:
             self.grants.append(grant)
+
+    def wait_if_held(self, text: str) -> None:
+        """Wait with the first statement that a test wants to hold."""
+        with self.lock:
+            held = self.to_hold is not None and self.to_hold.search(text)
+            if held:
+                self.to_hold = None
+        if held:
+            self.released.wait()
 
     def injected(self, text: str, when: str) -> SqlError | None:
         """The error that a test ordered for this statement, if any."""

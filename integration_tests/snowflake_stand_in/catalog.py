@@ -1,7 +1,8 @@
 """SHOW and DESCRIBE of relations, and the information schema.
 
 Followed: sf:sql-reference/sql/{show-objects,show-tables,show-schemas,desc-table,
-show-parameters}, sf:sql-reference/info-schema. The columns
+show-parameters}, sf:sql-reference/info-schema,
+sf:sql-reference/functions/result_scan. The columns
 are those that this project or dbt reads. SHOW is limited to what exists; privileges
 hide nothing here.
 """
@@ -211,6 +212,21 @@ def register_rows(session: Session, rows: list[Row], fields: str) -> str:
         name, _, kind = field.partition(":")
         columns[name] = pa.array([row.get(name) for row in rows], _TYPES[kind])
     return session.register(columns)
+
+
+@expansion
+def result_scan(session: Session, command: str) -> str:
+    """TABLE(RESULT_SCAN(LAST_QUERY_ID())): the rows of the statement before."""
+    regex = r"\btable\(result_scan\(last_query_id\(\)\)\)"
+    if not re.search(regex, command, re.IGNORECASE):
+        return command
+    found = session.last_result
+    columns = {
+        column.name: pa.array([row[place] for row in found.rows])
+        for place, column in enumerate(found.columns)
+    }
+    view = f"temp.{session.register(columns)}"
+    return re.sub(regex, view, command, flags=re.IGNORECASE)
 
 
 @expansion

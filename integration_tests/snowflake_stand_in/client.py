@@ -7,7 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -123,13 +123,23 @@ class StandIn:
         Args:
             settings: Parameters by their names in lower case, such as ``timezone``;
                 ``edition``; ``first_row_number`` and ``row_numbers_restart`` (with
-                each row group) of Parquet files.
+                each row group) of Parquet files; ``copy_limit``, how many files a
+                COPY loads before it runs into the time limit for statements.
         """
         self._do("account", **settings)
 
-    def hold(self, regex: str | None) -> None:
-        """Let statements that match wait before they run, until the next call."""
+    @contextmanager
+    def hold(self, regex: str) -> Iterator[Callable[[], bool]]:
+        """Let the next statement that matches wait before it runs until the block ends.
+
+        Yields:
+            Whether it waits by now.
+        """
         self._do("hold", regex=regex)
+        try:
+            yield lambda: bool(self._do("is-held"))
+        finally:
+            self._do("release")
 
     def pipe_timezone(self, timezone: str | None) -> None:
         """Run pipes in a time zone (``None``: the account's)."""

@@ -7,12 +7,13 @@ sf:user-guide/semistructured-considerations.
 
 Strict: a division of two NUMBERs is rounded, TIMESTAMP is the type that the account
 maps it to, a cast of a text to a date or time follows the account's input formats
-(every one but AUTO refuses ISO's), unquoted reserved words as names, PARSE_IP on bad input, TRY_CAST of a VARIANT,
-and the shift by the session's time zone when a VARIANT integer is cast to
-TIMESTAMP_NTZ. Not modelled: TIMESTAMP_TZ, nanoseconds, numbers beyond 64 bits (but what
-TRY_CAST gives has 38 digits), digits in a text as a time, position 0 or an empty
-delimiter in a text, BINARY, the letters' case of a column's quoted name (DuckDB finds
-it in any), a comparison of a bare VARIANT with a string (an error).
+(every one but AUTO refuses ISO's), unquoted reserved words as names, PARSE_IP on bad
+input, TRY_CAST of a VARIANT, and the shift by the session's time zone when a VARIANT
+integer is cast to TIMESTAMP_NTZ. Not modelled: TIMESTAMP_TZ, nanoseconds, numbers
+beyond 64 bits (but what TRY_CAST gives has 38 digits), digits in a text as a time,
+position 0 or an empty delimiter in a text, BINARY, the letters' case of a column's
+quoted name (DuckDB finds it in any), a comparison of a bare VARIANT with a string (an
+error), the scale of a quotient of decimals, an input format of the account's own.
 """
 
 from __future__ import annotations

@@ -9,8 +9,8 @@ system_pipe_status,system_validate_storage_integration}.
 A table remembers the files that COPY loaded, a pipe those it loaded or failed to load;
 the two histories are separate, and only ALTER PIPE ... REFRESH looks at both. PATTERN
 must match the whole URL in COPY and the path below the stage's URL and path in a pipe.
-METADATA$FILENAME is an object's key; a test says how rows are numbered. A Parquet row becomes one
-object in ``$1`` without its absent values; Hive-style folders add no keys.
+METADATA$FILENAME is an object's key; a test says how rows are numbered. A Parquet row
+becomes one object in ``$1`` without its absent values; Hive-style folders add no keys.
 Not modelled: other formats than Parquet, COPY without a SELECT, internal stages,
 splitting a file over several transactions, the order and delay of events, the 64 days
 of COPY's history, and what IAM allows (a role is taken to be read-only).
@@ -177,7 +177,7 @@ def files(account: Account, prefix: str) -> list[File]:
 
 
 def _records(account: Account, file: File) -> list[tuple[int, str]]:
-    """The rows of a Parquet file: each one's number, and the JSON text of its ``$1``."""
+    """The rows of a Parquet file: their numbers, and the JSON text of their ``$1``."""
     bucket = urlparse(file.url).netloc
     body = aws(account, "s3").get_object(Bucket=bucket, Key=file.key)["Body"]
     with tempfile.NamedTemporaryFile() as local, account.duck.cursor() as reader:
@@ -202,7 +202,9 @@ def _row_numbers(account: Account, path: str) -> list[int]:
     first, metadata = account.first_row_number, pq.read_metadata(path)
     groups = [metadata.num_rows]
     if account.row_numbers_restart:
-        groups = [metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)]
+        groups = [
+            metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)
+        ]
     return [first + row for rows in groups for row in range(rows)]
 
 
@@ -326,6 +328,12 @@ def copy_into(session: Session, match: Match) -> Result:
         wanted = {location.prefix + name for name in names}
         found = [file for file in found if file.url in wanted]
     found = [file for file in found if file.url not in relation.copied]
+    if (
+        session.account.copy_limit is not None
+        and len(found) > session.account.copy_limit
+    ):
+        # sf:sql-reference/parameters: nothing of a statement that is cancelled stays.
+        raise SqlError("Statement reached its statement or warehouse timeout", 630)
     abort = (copy.option("ON_ERROR") or "ABORT_STATEMENT").upper() != "SKIP_FILE"
     loads = _load(session, copy, location, found, abort=abort)
     loaded = {load.file for load in loads if not load.error}

@@ -1,8 +1,9 @@
 """Tables and views: DDL with its properties and comments, and DML with its counts.
 
 Followed: sf:sql-reference/sql/{create-table,create-view,alter-table,alter-table-column,
-comment,insert,update,delete,merge,drop-table}. OR REPLACE drops the grants, and with the table
-goes its load history. NOT NULL is enforced, as in Snowflake; keys are refused.
+comment,insert,update,delete,merge,drop-table}. OR REPLACE drops the grants, and with
+the table goes its load history. NOT NULL is enforced, as in Snowflake; keys are
+refused.
 Clustering and retention are recorded only. Not modelled: a MERGE that changes
 rows, Time Travel, clones, renaming, other kinds of table, policies.
 """

@@ -110,6 +110,7 @@ class Session:
         #: What the transaction has done, to be done again after a failure in it.
         self._done: list[str] = []
         self._names = 0
+        self.last_result = Result.status()
         self.duck = account.duck.cursor()
         dialect.install_macros(self.duck)
         self.set_parameter("TIMEZONE", self.parameter("TIMEZONE"))
@@ -178,8 +179,7 @@ class Session:
         }
         self.account.log.append(entry)
         self.idle_since = None
-        while self.account.held and self.account.held.search(sql):
-            time.sleep(0.02)
+        self.account.wait_if_held(sql)
         try:
             if failure := self.account.injected(sql, "before"):
                 raise failure
@@ -192,6 +192,7 @@ class Session:
         finally:
             self.idle_since = time.monotonic()
         entry["rows"] = len(result.rows)
+        self.last_result = result
         return result
 
     def _run_block(self, statements: tuple[str, ...]) -> Result:
