@@ -136,6 +136,7 @@
     {% set lock = relation.incorporate(path={'identifier': 'write_lock'}) %}
     {% do run_query(
         'create table if not exists ' ~ lock
+        ~ " comment = 'Orders the writes of runs at the same time'"
         ~ ' as select current_timestamp() as taken_at'
     ) if load_relation(lock) is none %}
     execute immediate $$
