@@ -34,14 +34,16 @@ def assert_each_record_counts_once(
     assert_each_days_bytes_count_once(project.query, truth)
 
 
+@pytest.mark.parametrize("row_timestamps", [True, False])
 def test_late_and_repeated_loads_count_once(
-    bucket: Bucket, small_truth: dict[str, Any]
+    bucket: Bucket, small_truth: dict[str, Any], row_timestamps: bool
 ) -> None:
     """Some files by the first COPY, some by events, some late, some twice."""
     project, files = bucket.project, bucket.files
+    settings = AS_OF | {"row_timestamps": row_timestamps}
     bucket.put(*files[::3])
-    project.stage()
-    project.dbt("run", **AS_OF)
+    project.stage(row_timestamps=row_timestamps)
+    project.dbt("run", **settings)
 
     bucket.announce(*files[1::3])
     # These commit now, and began before what the models have already counted.
@@ -49,13 +51,13 @@ def test_late_and_repeated_loads_count_once(
     bucket.announce(*files[2::3])
     project.stand_in.scan_time(None)
     project.stand_in.clear_log()
-    project.dbt("build", "--exclude-resource-types=unit_test", **AS_OF)
+    project.dbt("build", "--exclude-resource-types=unit_test", **settings)
     scheduled = project.stand_in.statements()
 
     # The pipe's history of 14 days lapses, and it loads some files again.
     project.stand_in.lapse("flow.landing.flow_logs")
     bucket.announce(*files[:5])
-    project.dbt("run", **AS_OF)
+    project.dbt("run", **settings)
     assert_each_record_counts_once(project, small_truth)
 
     reading = [name for text in scheduled for name in large_relations_read(text)]
@@ -69,7 +71,7 @@ def large_relations_read(text: str) -> set[str]:
     load time, which Snowflake keeps beside the table; nor dbt's look at the columns.
     """
     found: set[str] = set()
-    nothing = r"^select max\(|where false\s+limit 0|^(?!.*\b(select|merge)\b)"
+    nothing = r"where false\s+limit 0|^(?!.*\b(select|merge)\b)"
     if re.search(nothing, text.strip(), re.DOTALL):
         return found
     parsed = sqlglot.parse_one(text, read="snowflake")
@@ -78,11 +80,16 @@ def large_relations_read(text: str) -> set[str]:
         return found
     for table in parsed.find_all(exp.Table):
         reader = table.find_ancestor(exp.Select, exp.Merge)
-        if table.db and table.name.lower() in LARGE and reader:
+        is_max = (
+            isinstance(reader, exp.Select)
+            and len(reader.selects) == 1
+            and reader.selects[0].find(exp.Max)
+        )
+        if table.db and table.name.lower() in LARGE and reader and not is_max:
             bound = reader.args.get("where") or reader.args.get("on")
             assert bound and re.search(
-                r"(loaded_at|_dbt_copied_at) > to_timestamp_ltz\(\s*'2"
-                r"|started_at >= to_timestamp_ntz\('2",
+                r"(loaded_at|_dbt_copied_at|row_last_commit_time) > to_timestamp\(\d{19}"
+                r"|started_at >= to_timestamp(_ntz)?\('2",
                 bound.sql("snowflake"),
                 re.IGNORECASE,
             ), text
@@ -141,7 +148,7 @@ def test_answers_do_not_depend_on_a_time_zone(
         statement: entry["timezone"]
         for entry in project.stand_in.log()
         for statement in ("copy into", "create or replace")
-        if entry["text"].strip().startswith(statement)
+        if re.match(rf"\s*(/\*.*?\*/\s*)?{statement}", entry["text"])
     }
     assert zones == {
         "copy into": "Pacific/Auckland",
@@ -182,12 +189,12 @@ def rows_of(project: SnowflakeProject, rollup: str) -> Counter[tuple[Any, ...]]:
 @pytest.mark.parametrize(
     "failures",
     [
-        {"merge into .*flow_records": "before"},
-        {"merge into .*flow_records": "after"},
+        {"insert into .*flow_records": "before"},
+        {"insert into .*flow_records": "after"},
         {f"delete from .*{TALKERS}": "before", f"delete from .*{ADMIN_FLOWS}": "after"},
         {f"insert into .*{TALKERS}": "before", f"insert into .*{ADMIN_FLOWS}": "after"},
     ],
-    ids=["before the merge", "after the merge", "at the deletes", "at the inserts"],
+    ids=["before the insert", "after it", "at the deletes", "at the inserts"],
 )
 def test_an_interrupted_build_is_finished_by_the_next(
     snowflake: SnowflakeProject,
@@ -236,11 +243,11 @@ def test_a_killed_build_is_finished_by_the_next(
     small_truth: dict[str, Any],
     login: dict[str, str],
 ) -> None:
-    """By SIGKILL, while the MERGE runs."""
+    """By SIGKILL, while it inserts records."""
     half_counted()
     snowflake.stand_in.clear_log()
     run = snowflake.command(login, "run", **AS_OF)
-    while not any("merge into" in text for text in snowflake.stand_in.statements()):
+    while not any("insert into" in text for text in snowflake.stand_in.statements()):
         assert run.poll() is None, run.communicate()
         time.sleep(0.02)
     run.kill()
@@ -318,10 +325,11 @@ def test_an_event_carries_a_file_to_the_marts(
     project.stand_in.clear_log()
     project.dbt("run", **AS_OF)
     assert project.query(records) == [(records_of(first, second),)]
-    (merged,) = [
-        entry["rows"] for entry in project.stand_in.log() if "merge" in entry["text"]
-    ]
-    assert merged
+    assert [
+        entry["rows"]
+        for entry in project.stand_in.log()
+        if re.match(r"\s*insert into .*flow_records", entry["text"])
+    ] == [1]
 
 
 def test_cluster_keys_are_a_setting(bucket: Bucket, login: dict[str, str]) -> None:

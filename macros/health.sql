@@ -105,7 +105,11 @@
 {% macro snowflake__load_attempts() -%}
     {%- set since = none -%}
     {%- if is_incremental() -%}
-        {%- set since = vpc_flow_logs.watermark(this, 'loaded_at') -%}
+        {%- set last = vpc_flow_logs.max_of(this, 'loaded_at') -%}
+        {%- set overlap = modules.datetime.timedelta(
+            seconds=vpc_flow_logs.load_overlap_seconds()
+        ) -%}
+        {%- set since = last - overlap if last is not none else none -%}
     {%- endif -%}
     with
 

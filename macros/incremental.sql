@@ -24,7 +24,7 @@
     {% endif %}
 
     {% do changed.update({
-        'loaded_through_at': vpc_flow_logs.max_of(records, 'loaded_at'),
+        'loaded_through_at': vpc_flow_logs.newest_load(records, 'loaded_at'),
     }) %}
     {% if is_incremental() %}
         {% do changed.update({'since': vpc_flow_logs.watermark(this, counted)}) %}
@@ -65,13 +65,24 @@
 
 
 {# The incremental strategy of flow_records: insert the rows that it does not have yet.
-   Of the big table it reads only the days of the new records. #}
+   With row timestamps the new rows are those that were committed later. Without, each is
+   compared with the rows of the same days. #}
 {% macro get_incremental_insert_only_sql(arg_dict) %}
-    {% set days = vpc_flow_logs.days_of(arg_dict.temp_relation, none) %}
+    {% set target, new = arg_dict.target_relation, arg_dict.temp_relation %}
     {% set columns = arg_dict.dest_columns | map(attribute='quoted') | list %}
-    {% call vpc_flow_logs.ordered_transaction(arg_dict.target_relation) %}
-    merge into {{ arg_dict.target_relation }} as known
-    using {{ arg_dict.temp_relation }} as loaded
+    {% if var('row_timestamps') %}
+        {% call vpc_flow_logs.ordered_transaction(target) %}
+    {# What another run has inserted since this one has read. #}
+    delete from {{ new }}
+    where loaded_at <= (select max(known.loaded_at) from {{ target }} as known);
+    insert into {{ target }} ({{ columns | join(', ') }})
+    select {{ columns | join(', ') }} from {{ new }};
+        {% endcall %}
+    {% else %}
+        {% set days = vpc_flow_logs.days_of(new, none) %}
+        {% call vpc_flow_logs.ordered_transaction(target) %}
+    merge into {{ target }} as known
+    using {{ new }} as loaded
         on
             known.metadata_filename = loaded.metadata_filename
             and {{ vpc_flow_logs.record_identity('known') }}
@@ -86,7 +97,8 @@
         loaded.{{ column }}{{ ',' if not loop.last }}
         {%- endfor %}
     );
-    {% endcall %}
+        {% endcall %}
+    {% endif %}
 {% endmacro %}
 
 
@@ -102,18 +114,18 @@
     {{ return(get_incremental_delete_insert_sql(arg_dict)) }}
 {% endmacro %}
 
-{# Where two runs overlap, the rows of a day that counts more records stay. The one that
-   writes last may have read the records first. #}
+{# Where two runs overlap, the one that writes last may have read first. The column
+   `grows` (in a model's meta) tells which rows are newer: those stay. #}
 {% macro snowflake__get_incremental_replace_sql(arg_dict) %}
     {% set target, new = arg_dict.target_relation, arg_dict.temp_relation %}
-    {% set columns = arg_dict.dest_columns | map(attribute='name') | map('lower') %}
+    {% set grows = config.get('meta', {}).get('grows') %}
     {% call vpc_flow_logs.ordered_transaction(target) %}
-    {% if 'loaded_through_at' in columns %}
+    {% if grows %}
     delete from {{ new }} as outdated
     using {{ target }} as known
     where
-        outdated.started_date = known.started_date
-        and outdated.loaded_through_at < known.loaded_through_at;
+        outdated.{{ arg_dict.unique_key }} = known.{{ arg_dict.unique_key }}
+        and outdated.{{ grows }} < known.{{ grows }};
     {% endif %}
     {{ default__get_delete_insert_merge_sql(
         target, new, arg_dict.unique_key, arg_dict.dest_columns, none
@@ -154,11 +166,44 @@
 {% endmacro %}
 
 
-{# The load time from which a model reads: the maximum of `column` less the overlap;
-   none if the model is empty. #}
+{# The load time from which a model reads, as load_time_literal takes it: the maximum of
+   `column` less the overlap; none if the model is empty. #}
 {% macro watermark(relation, column) %}
-    {% set last = vpc_flow_logs.max_of(relation, column) %}
-    {% do return(last - vpc_flow_logs.load_overlap() if last is not none else none) %}
+    {{ return(adapter.dispatch('watermark', 'vpc_flow_logs')(relation, column)) }}
+{% endmacro %}
+
+{# The loader commits batches one after another, each with a later load time. #}
+{% macro duckdb__watermark(relation, column) %}
+    {% do return(vpc_flow_logs.max_of(relation, column)) %}
+{% endmacro %}
+
+{# A commit time is exact. Without row timestamps the load time of a record is the time
+   at which the scan of its file began: loads commit later, and in any order. #}
+{% macro snowflake__watermark(relation, column) %}
+    {% set last = vpc_flow_logs.newest_load(relation, column) %}
+    {% if last is not none and not var('row_timestamps') %}
+        {% do return(last - vpc_flow_logs.load_overlap_seconds() * 1000000000) %}
+    {% endif %}
+    {% do return(last) %}
+{% endmacro %}
+
+
+{# The maximum of a column of load times, as load_time_literal takes it; none if the
+   relation is empty. #}
+{% macro newest_load(relation, column) %}
+    {{ return(adapter.dispatch('newest_load', 'vpc_flow_logs')(relation, column)) }}
+{% endmacro %}
+
+{% macro duckdb__newest_load(relation, column) %}
+    {% do return(vpc_flow_logs.max_of(relation, column)) %}
+{% endmacro %}
+
+{# Nanoseconds, because a Python datetime has microseconds only. #}
+{% macro snowflake__newest_load(relation, column) %}
+    {% set last = run_query(
+        "select date_part('epoch_nanosecond', max(" ~ column ~ ')) from ' ~ relation
+    ).columns[0].values()[0] %}
+    {% do return(last | int if last is not none else none) %}
 {% endmacro %}
 
 
@@ -170,19 +215,18 @@
 {% endmacro %}
 
 
-{# How far before its newest record an incremental model reads again. #}
-{% macro load_overlap() %}
-    {{ return(adapter.dispatch('load_overlap', 'vpc_flow_logs')()) }}
+{# The seconds by which load times may be out of order: those of COPY_HISTORY and, without
+   row timestamps, those of records. #}
+{% macro load_overlap_seconds() %}
+    {{ return(adapter.dispatch('load_overlap_seconds', 'vpc_flow_logs')()) }}
 {% endmacro %}
 
-{# The loader commits batches one after another, each with a later load time. #}
-{% macro duckdb__load_overlap() %}
-    {% do return(modules.datetime.timedelta(0)) %}
+{% macro duckdb__load_overlap_seconds() %}
+    {% do return(0) %}
 {% endmacro %}
 
-{# A load commits after the scan time of its file, and loads commit in any order. #}
-{% macro snowflake__load_overlap() %}
-    {% do return(modules.datetime.timedelta(hours=var('load_overlap_hours'))) %}
+{% macro snowflake__load_overlap_seconds() %}
+    {% do return(var('load_overlap_hours') * 3600) %}
 {% endmacro %}
 
 
@@ -236,35 +280,29 @@
         else 'cast(null as datetime)' }}
 {%- endmacro %}
 
+{# `value` is a datetime or nanoseconds since 1970. #}
 {% macro snowflake__load_time_literal(value) -%}
     {%- if value is none -%}
         cast(null as timestamp_ltz)
+    {%- elif value is number -%}
+        to_timestamp_ltz({{ value }}, 9)
     {%- else -%}
-        {%- set instant = value.astimezone(modules.pytz.utc) -%}
-        to_timestamp_ltz(
-            '{{ instant.strftime('%Y-%m-%d %H:%M:%S.%f %z') }}',
-            'YYYY-MM-DD HH24:MI:SS.FF6 TZHTZM'
-        )
+        to_timestamp_ltz({{ value.timestamp() | int * 1000000000 }}, 9)
     {%- endif -%}
 {%- endmacro %}
 
 
-{# The clause that keeps a record once if it was loaded again. #}
-{% macro qualify_first_load() -%}
-    {{ return(adapter.dispatch('qualify_first_load', 'vpc_flow_logs')()) }}
+{# When a row of landing was loaded: with row timestamps, when it was committed. #}
+{% macro landing_load_time() -%}
+    {{ return(adapter.dispatch('landing_load_time', 'vpc_flow_logs')()) }}
 {%- endmacro %}
 
-{# The loader loads no file twice. #}
-{% macro duckdb__qualify_first_load() -%}
+{% macro duckdb__landing_load_time() -%}
+    _dbt_copied_at
 {%- endmacro %}
 
-{# After 14 days a pipe may load a file again. #}
-{% macro snowflake__qualify_first_load() -%}
-    qualify
-        row_number() over (
-            partition by metadata_filename, {{ vpc_flow_logs.record_identity() }}
-            order by loaded_at
-        ) = 1
+{% macro snowflake__landing_load_time() -%}
+    {{ 'metadata$row_last_commit_time' if var('row_timestamps') else '_dbt_copied_at' }}
 {%- endmacro %}
 
 

@@ -43,9 +43,11 @@
                         then 'not a flow log: no column is a field of the format'
                 end
             ) as reason,
-            min(_dbt_copied_at) as found_at
+            min({{ vpc_flow_logs.landing_load_time() }}) as found_at
         from {{ source('vpc_flow', 'flow_logs') }}
-        where {{ vpc_flow_logs.is_loaded_after(since, '_dbt_copied_at') }}
+        where {{ vpc_flow_logs.is_loaded_after(
+            since, vpc_flow_logs.landing_load_time()
+        ) }}
         group by metadata_filename
 
     )

@@ -18,6 +18,8 @@ import duckdb
 from integration_tests.snowflake_stand_in.errors import SqlError, exists, missing
 
 Name = tuple[str, ...]
+#: A column that a table with row timestamps has, and `*` leaves out.
+COMMIT_TIME = "METADATA$ROW_LAST_COMMIT_TIME"
 #: sf:sql-reference/parameters: defaults of the parameters that this project touches.
 PARAMETERS = {
     "DATA_RETENTION_TIME_IN_DAYS": "1",
@@ -86,6 +88,11 @@ class Relation(Thing):
     column_comments: dict[str, str] = field(default_factory=dict)
     copied: set[str] = field(default_factory=set)
     loads: list[Load] = field(default_factory=list)
+
+    @property
+    def has_row_timestamps(self) -> bool:
+        """Whether queries may ask when a row was committed."""
+        return str(self.properties.get("ROW_TIMESTAMP")).lower() == "true"
 
 
 @dataclass

@@ -17,6 +17,7 @@ import pyarrow as pa
 
 from integration_tests.snowflake_stand_in import objects, text
 from integration_tests.snowflake_stand_in.account import (
+    COMMIT_TIME,
     PARAMETERS,
     Name,
     Relation,
@@ -152,6 +153,8 @@ def describe_columns(session: Session, relation: Relation) -> list[tuple[Column,
     )
     found = []
     for name, kind, nullable in session.duck.fetchall():
+        if name == COMMIT_TIME:
+            continue
         column = Column.of_duckdb(name, kind)
         row = {
             "name": name,

@@ -78,6 +78,7 @@ create or replace temp macro _sf_divide(x, y) as case
     else round(x / y, case when typeof(x) like 'DECIMAL%' then 12 else 6 end) end;
 create or replace temp macro _sf_seconds(x) as
     make_timestamp(x::bigint * 1000000);
+create or replace temp macro _sf_instant(x) as make_timestamptz(x::bigint // 1000);
 create or replace temp macro _sf_is_number(x) as
     typeof(x) = 'JSON' and try_cast(x::varchar as bigint) is not null;
 create or replace temp macro _sf_cast_ntz(x) as case
@@ -219,6 +220,10 @@ def _rewrite(node: Expr, session: Session) -> Expr:
             return exp.DataType(this=Type[mapped])
         case exp.Div():
             return _call("_sf_divide", node.left, node.right)
+        case exp.UnixToTime() if "scale" in node.args and node.args["scale"]:
+            if node.args["scale"].name != "9":
+                raise compilation("the stand-in knows nanoseconds only")
+            return _call("_sf_instant", node.this)
         case exp.StrToTime():
             # Text in double quotes stands for itself.
             written = node.args["format"].name.replace('"', "")

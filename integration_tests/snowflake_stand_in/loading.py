@@ -386,7 +386,9 @@ def _load(
             for part in parts:
                 session.duck.register("STAND_IN_LOADED", part)
                 into = session.physical(relation.name)
-                session.duckdb(f"insert into {into} select * from STAND_IN_LOADED")
+                shown = "*, $1::timestamptz" if relation.has_row_timestamps else "*"
+                insert = f"insert into {into} select {shown} from STAND_IN_LOADED"
+                session.duckdb(insert, *([now()] if "$1" in shown else []))
     finally:
         reader.close()
     session.at_commit(lambda: relation.loads.extend(loads))

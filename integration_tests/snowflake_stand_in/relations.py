@@ -4,7 +4,8 @@ Followed: sf:sql-reference/sql/{create-table,create-view,alter-table,alter-table
 comment,insert,update,delete,merge,drop-table}. OR REPLACE drops the grants, and with
 the table goes its load history. NOT NULL is enforced, as in Snowflake; keys are
 refused.
-Clustering and retention are recorded only. Not modelled: a MERGE that changes
+Clustering and retention are recorded only. A table with row timestamps has them of the
+rows that COPY loads (sf:user-guide/data-engineering/row-timestamps). Not modelled: a MERGE that changes
 rows, Time Travel, clones, renaming, other kinds of table, policies.
 """
 
@@ -16,7 +17,7 @@ from typing import Any
 from sqlglot import exp
 
 from integration_tests.snowflake_stand_in import text
-from integration_tests.snowflake_stand_in.account import Name, Relation
+from integration_tests.snowflake_stand_in.account import COMMIT_TIME, Name, Relation
 from integration_tests.snowflake_stand_in.errors import compilation, exists, syntax
 from integration_tests.snowflake_stand_in.results import Column, Result
 from integration_tests.snowflake_stand_in.session import (
@@ -31,7 +32,7 @@ from integration_tests.snowflake_stand_in.session import (
 )
 
 _UNDERSTOOD = text.words("this kind replace exists properties expression")
-_SETTABLE = text.words("COMMENT DATA_RETENTION_TIME_IN_DAYS")
+_SETTABLE = text.words("COMMENT DATA_RETENTION_TIME_IN_DAYS ROW_TIMESTAMP")
 
 
 @tree(exp.Create)
@@ -58,8 +59,9 @@ def create_relation(session: Session, create: exp.Create, command: str) -> Resul
             case exp.SchemaCommentProperty():
                 relation.properties["COMMENT"] = item.this.name
             case exp.Property() if item.name.upper() in _SETTABLE:
-                key, value = item.name.upper(), item.args["value"].name
-                relation.properties[key] = _checked(session, key, value)
+                key, value = item.name.upper(), item.args["value"]
+                written = value.name or value.sql()
+                relation.properties[key] = _checked(session, key, written)
             case _:
                 raise syntax(f"{item.sql('snowflake')} in {command}")
     if schema:
@@ -71,6 +73,9 @@ def create_relation(session: Session, create: exp.Create, command: str) -> Resul
     if old and (not create.args.get("replace") or old.kind != relation.kind):
         raise exists(".".join(name))
     rows = _create(session, create, query, name, schema, temporary=temporary)
+    if relation.has_row_timestamps:
+        place = session.physical(name)
+        session.duckdb(f'alter table {place} add column "{COMMIT_TIME}" timestamptz')
     known[name] = relation
     if not temporary:
         session.account.renew_grants(create.kind, name)

@@ -31,6 +31,7 @@ from sqlglot.errors import SqlglotError
 
 from integration_tests.snowflake_stand_in import dialect, text
 from integration_tests.snowflake_stand_in.account import (
+    COMMIT_TIME,
     PARAMETERS,
     Account,
     Name,
@@ -330,6 +331,12 @@ class Session:
             self._point(table, ("temp", "main", ".".join(full)), full[2])
         elif full not in self.account.relations:
             raise missing("object", ".".join(full))
+        elif self.account.relations[full].has_row_timestamps:
+            self._point(table, full, full[2])
+            for star in table.find_ancestor(exp.Select).expressions:
+                if isinstance(star, exp.Star):
+                    hidden = exp.to_identifier(COMMIT_TIME, quoted=True)
+                    star.set("except_", [hidden])
         elif not table.catalog:
             self._point(table, full, full[2])
 

@@ -219,6 +219,7 @@
         _dbt_copied_at timestamp_ltz
     )
     data_retention_time_in_days = {{ var('landing_time_travel_days') }}
+    {{- '\n    row_timestamp = true' if var('row_timestamps') }}
     comment = '{{ vpc_flow_logs.landing_comment('pending') }}'
 {%- endmacro %}
 
