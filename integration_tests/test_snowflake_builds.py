@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -88,7 +88,8 @@ def large_relations_read(text: str) -> set[str]:
         if table.db and table.name.lower() in LARGE and reader and not is_max:
             bound = reader.args.get("where") or reader.args.get("on")
             assert bound and re.search(
-                r"(loaded_at|_dbt_copied_at|row_last_commit_time) > to_timestamp\(\d{19}"
+                r"(loaded_at|_dbt_copied_at|row_last_commit_time)"
+                r" > to_timestamp\(\d{19}"
                 r"|started_at >= to_timestamp(_ntz)?\('2",
                 bound.sql("snowflake"),
                 re.IGNORECASE,
@@ -345,3 +346,69 @@ def test_cluster_keys_are_a_setting(bucket: Bucket, login: dict[str, str]) -> No
         "LINEAR(to_date(started_at))",
         "TABLE",
     )
+
+
+#: Columns by whose bounds Snowflake skips partitions.
+PRUNED_BY = {
+    "loaded_at",
+    "_dbt_copied_at",
+    "metadata$row_last_commit_time",
+    "started_at",
+}
+
+
+def rows_scanned(project: SnowflakeProject, statements: list[str]) -> Counter[str]:
+    """How many rows the statements' bounds leave of each large relation, in all."""
+    scanned: Counter[str] = Counter()
+    for text in statements:
+        for name, conditions in scans(text):
+            where = " and ".join(conditions) or "true"
+            ((rows,),) = project.query(f"select count(*) from {name} where {where}")
+            scanned[name.split(".")[-1]] += rows
+    return scanned
+
+
+def scans(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Each large relation that a statement reads, with the bounds on it."""
+    if not large_relations_read(text):
+        return
+    for table in sqlglot.parse_one(text, read="snowflake").find_all(exp.Table):
+        reader = table.find_ancestor(exp.Select, exp.Merge)
+        bound = reader and (reader.args.get("where") or reader.args.get("on"))
+        if table.db and table.name.lower() in LARGE and bound:
+            conditions = [
+                part
+                for part in bound.find_all(exp.GT, exp.GTE, exp.LT, exp.In)
+                if {c.name.lower() for c in part.find_all(exp.Column)} <= PRUNED_BY
+                and not part.find_ancestor(exp.Or)
+                and part.find(exp.Column)
+            ]
+            for part in conditions:
+                for column in part.find_all(exp.Column):
+                    column.set("table", None)
+            name = ".".join(part.name for part in table.parts)
+            yield name, [part.sql("snowflake") for part in conditions]
+
+
+@pytest.mark.parametrize(
+    ("row_timestamps", "landing_reads"), [(True, 6), (False, 60)], ids=["new", "old"]
+)
+def test_a_scheduled_run_reads_landing_in_proportion_to_what_is_new(
+    bucket: Bucket, row_timestamps: bool, landing_reads: int
+) -> None:
+    """Rows read of landing for each new row, by all statements of one run."""
+    project, files = bucket.project, bucket.files
+    settings = AS_OF | {"row_timestamps": row_timestamps}
+    bucket.put(*files[:-1])
+    project.stage(row_timestamps=row_timestamps)
+    project.dbt("run", **settings)
+    project.dbt("run", **settings)
+    bucket.announce(files[-1])
+    project.stand_in.clear_log()
+    project.dbt("run", **settings)
+    statements = project.stand_in.statements()
+    scanned = rows_scanned(project, list(statements))
+    of_landing = scanned["flow_logs"] + scanned["stg_vpc_flow__flow_logs"]
+    ratio = of_landing / records_of(files[-1])
+    print(len(statements), dict(scanned), records_of(files[-1]), ratio)
+    assert ratio == pytest.approx(landing_reads, rel=0.01)

@@ -65,8 +65,8 @@
 
 
 {# The incremental strategy of flow_records: insert the rows that it does not have yet.
-   With row timestamps the new rows are those that were committed later. Without, each is
-   compared with the rows of the same days. #}
+   With row timestamps the new rows are those that were committed later. Without, each
+   is compared with the rows of the same days. #}
 {% macro get_incremental_insert_only_sql(arg_dict) %}
     {% set target, new = arg_dict.target_relation, arg_dict.temp_relation %}
     {% set columns = arg_dict.dest_columns | map(attribute='quoted') | list %}
@@ -215,8 +215,8 @@
 {% endmacro %}
 
 
-{# The seconds by which load times may be out of order: those of COPY_HISTORY and, without
-   row timestamps, those of records. #}
+{# The seconds by which load times may be out of order: those of COPY_HISTORY and,
+   without row timestamps, those of records. #}
 {% macro load_overlap_seconds() %}
     {{ return(adapter.dispatch('load_overlap_seconds', 'vpc_flow_logs')()) }}
 {% endmacro %}

@@ -1,7 +1,7 @@
 {# Which records of landing may be there twice. After 14 days a pipe may load a file
-   again, and what COPY has loaded a pipe may load as well. Returns `any`, whether a model
-   that reads what was loaded after `since` has to compare records, and `files`, the files
-   among them of which it has read records before; none instead of a very long list.
+   again, and what COPY has loaded a pipe may load as well. Returns `any`, whether a
+   model that reads what was loaded after `since` has to compare records, and `files`,
+   the files among them of which it has read records before; none for a very long list.
 
    int_health__files is the ledger of files. A file that is in it, or has more records
    than row numbers, is compared record by record. All others are read as they are. #}
@@ -63,8 +63,8 @@
 {% endmacro %}
 
 
-{# The condition that a record was loaded after `since`, or is of a file that is compared
-   with what was loaded before. #}
+{# The condition that a record was loaded after `since`, or is of a file that is
+   compared with what was loaded before. #}
 {% macro is_loaded_after_or_repeated(since, repeated) -%}
     {%- if repeated.files is none -%}
         true

@@ -220,7 +220,7 @@ def _rewrite(node: Expr, session: Session) -> Expr:
             return exp.DataType(this=Type[mapped])
         case exp.Div():
             return _call("_sf_divide", node.left, node.right)
-        case exp.UnixToTime() if "scale" in node.args and node.args["scale"]:
+        case exp.UnixToTime() if node.args.get("scale"):
             if node.args["scale"].name != "9":
                 raise compilation("the stand-in knows nanoseconds only")
             return _call("_sf_instant", node.this)

@@ -5,8 +5,8 @@ comment,insert,update,delete,merge,drop-table}. OR REPLACE drops the grants, and
 the table goes its load history. NOT NULL is enforced, as in Snowflake; keys are
 refused.
 Clustering and retention are recorded only. A table with row timestamps has them of the
-rows that COPY loads (sf:user-guide/data-engineering/row-timestamps). Not modelled: a MERGE that changes
-rows, Time Travel, clones, renaming, other kinds of table, policies.
+rows that COPY loads (sf:user-guide/data-engineering/row-timestamps). Not modelled: a
+MERGE that changes rows, Time Travel, clones, renaming, other kinds of table, policies.
 """
 
 from __future__ import annotations
