@@ -333,7 +333,8 @@ class Session:
             raise missing("object", ".".join(full))
         elif self.account.relations[full].has_row_timestamps:
             self._point(table, full, full[2])
-            for star in table.find_ancestor(exp.Select).expressions:
+            reader = table.find_ancestor(exp.Select)
+            for star in reader.expressions if reader else []:
                 if isinstance(star, exp.Star):
                     hidden = exp.to_identifier(COMMIT_TIME, quoted=True)
                     star.set("except_", [hidden])
