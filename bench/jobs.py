@@ -8,24 +8,24 @@ import sys
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import duckdb
-import yaml
 
 from .measuring import ROOT, Cost, Costs, aside, measure, median, say
-from .plain import Model, Steps
+from .peers import write_many_peers
 
 END_DATE = date(2026, 6, 30)
+LOOKBACK_DAYS, TOP_N = 30, 10
 VARIABLES = ("--vars", json.dumps({"as_of": END_DATE.isoformat()}))
-MARTS = ("run", "--select", "path:models/marts")
+WINDOW = (END_DATE.isoformat(), str(LOOKBACK_DAYS), str(TOP_N))
 
 # Records of the one more file of an incremental run, and how many such files come, one
 # after the other: dbt's start-up, which varies, is most of such a run.
 ONE_MORE = 100_000
-DELIVERIES = 5
+DELIVERIES = 3
 
 QUICKSTART = "quickstart's shape"
-QUESTIONS = "the same four questions of the typed view"
 
 
 @dataclass(frozen=True)
@@ -40,14 +40,16 @@ class Sample:
     days: int
     files: int
     turns: int = 1
+    has_many_peers: bool = False
     with_quickstart: bool = False
 
     @property
     def name(self) -> str:
         """Its name in the report."""
+        peers = "many" if self.has_many_peers else "few"
         return (
             f"{self.records / 1e6:g} M records of {self.days} days"
-            f" in {self.files:,} files"
+            f" in {self.files:,} files, {peers} peers"
         )
 
 
@@ -58,56 +60,61 @@ class Jobs:
         scratch: An empty folder.
         sample: The sample, which is written to it.
         scale: Multiplies the sample's records and files.
+        is_small: Whether dbt has the settings for a small machine.
     """
 
-    def __init__(self, scratch: Path, sample: Sample, scale: float) -> None:
+    def __init__(
+        self, scratch: Path, sample: Sample, scale: float, is_small: bool
+    ) -> None:
         self.scratch = scratch
         self.sample = sample
-        profile = ROOT / "profiles.yml.example"
-        shutil.copy(profile, scratch / "profiles.yml")
-        local = yaml.safe_load(profile.read_text())["vpc_flow_logs"]["outputs"]["local"]
-        self.settings = {name: str(value) for name, value in local["settings"].items()}
-        self.config = local["config_options"]
+        profile = (ROOT / "profiles.yml.example").read_text()
+        if is_small:
+            for setting in ("threads:", "memory_limit:", "block_allocator_memory:"):
+                assert f"# {setting}" in profile
+                profile = profile.replace(f"# {setting}", setting)
+        (scratch / "profiles.yml").write_text(profile)
 
         say(f"writing {sample.name}")
         records, files = int(sample.records * scale), max(1, int(sample.files * scale))
         self.folder = scratch / "logs"
-        self.write(self.folder, sample.days, records, records // files)
-        self.truth = json.loads((self.folder / "truth.json").read_text())
-        # A file is of one flow log; the busiest has a fifth of the records.
+        self.write(self.folder, sample.days, records, files)
+        # A file of the generator is of one flow log; the busiest has a fifth of all.
         one_more = int(ONE_MORE * scale)
         self.more = []
-        for number in range(DELIVERIES + 1):
-            more, seed = scratch / f"more_{number}", str(8 + number)
-            self.write(more, 1, 5 * one_more, one_more, "--seed", seed)
+        for number in range(DELIVERIES):
+            more = scratch / f"more_{number}"
+            if sample.has_many_peers:
+                self.write(more, 1, one_more, 1)
+            else:
+                self.write(more, 1, 5 * one_more, 5, "--seed", str(8 + number))
             self.more.append(
                 max(more.rglob("*.parquet"), key=lambda file: file.stat().st_size)
             )
-        self.empty = scratch / "empty"
-        self.empty.mkdir()
+        self.start_up = scratch / "start_up"
+        self.write(self.start_up, 1, 100, 1)
 
     def write(
-        self, out: Path, days: int, records: int, in_a_file: int, *words: str
+        self, out: Path, days: int, records: int, files: int, *words: str
     ) -> None:
         """Write sample logs."""
+        if self.sample.has_many_peers:
+            aside(write_many_peers, out, END_DATE, days, records, files)
+            return
         command = ["-m", "sample_logs", "--out", str(out), *words]
         command += ["--end-date", END_DATE.isoformat(), "--days", str(days)]
-        command += ["--records", str(records), "--records-per-file", str(in_a_file)]
-        self.python(*command)
+        command += ["--records", str(records), "--records-per-file"]
+        self.python(*command, str(records // files))
 
     def run(self) -> Costs:
         """Do everything once and return what each job cost."""
         costs = Costs()
 
-        self.new_database("empty")
-        self.dbt(self.empty, "parse")
-        # That test fails where no file ever came, and dbt skips what depends on it.
-        stage, build = self.stage_and(
-            self.empty, "build", "--exclude", "assert_files_still_arrive"
-        )
+        self.new_database("start_up")
+        self.dbt(self.start_up, "parse")
+        stage, build = self.stage_and(self.start_up, "build")
         costs["dbt, load and build, start-up"] = stage + build
         costs["dbt, load alone, start-up"] = stage
-        costs["dbt, marts alone, start-up"] = self.dbt(self.empty, *MARTS)
         costs["SQL, start-up"] = self.python("-c", "import duckdb")
 
         database = self.new_database("logs")
@@ -115,33 +122,25 @@ class Jobs:
         stage, build = self.stage_and(self.folder, "build")
         costs["dbt, load and build"] = stage + build
         costs["dbt, load alone"] = stage
-        models = self.models()
-        aside(self.check_against_truth, database)
-        if self.sample.with_quickstart:
-            costs[QUESTIONS] = self.ask("--over", str(database))
         plain = self.new_database("plain")
-        everything = f"{self.folder}/AWSLogs/**/*.parquet"
-        costs["SQL, load and build"] = self.plain(everything, models, is_first=True)
+        costs["SQL, load and build"] = self.plain(f"{self.folder}/**/*.parquet")
+        aside(self.compare, database, self.answers())
+        if not self.sample.has_many_peers:
+            aside(self.check_against_truth, database)
+        self.say_sizes(database, plain)
 
         deliveries = [self.delivery(number) for number in range(DELIVERIES)]
+        aside(self.compare, database, self.answers())
         for what in deliveries[0]:
             costs[what] = median([delivery[what] for delivery in deliveries])
-
-        costs["dbt, marts alone"] = self.dbt(self.folder, *MARTS)
-        marts = self.models()
-        costs["SQL, marts alone"] = self.plain("", marts)
-        aside(self.compare, database, plain, marts)
-        for owner, file in (("dbt", database), ("plain SQL", plain)):
-            say(f"  {owner} stores {file.stat().st_size / 1e6:.0f} MB")
-
-        self.deliver(DELIVERIES)
-        _, costs["dbt, scheduled build"] = self.stage_and(self.folder, "build")
-        for number in range(DELIVERIES + 1):
+        for number in range(DELIVERIES):
             shutil.rmtree(self.folder / f"one_more_{number}")
 
         if self.sample.with_quickstart:
             quickstart = self.new_database("quickstart")
-            costs[QUICKSTART] = self.ask(str(self.folder), str(quickstart))
+            costs[QUICKSTART] = self.python(
+                "-m", "bench.quickstart", str(self.folder), str(quickstart), *WINDOW
+            )
             say(f"  its database: {quickstart.stat().st_size / 1e6:.0f} MB")
         return costs
 
@@ -151,20 +150,17 @@ class Jobs:
         dbt runs no tests here, since plain SQL has none.
         """
         costs = {}
-        stage, run = self.stage_and(self.empty, "run")
+        stage, run = self.stage_and(self.start_up, "run")
         costs["dbt, one more file, start-up"] = stage + run
-        added = self.deliver(number)
-        stage, run = self.stage_and(self.folder, "run")
-        costs["dbt, one more file"] = stage + run
-        costs["SQL, one more file"] = self.plain(str(added), self.models())
-        return costs
-
-    def deliver(self, number: int) -> Path:
-        """Put one more file into the folder."""
         added = self.folder / f"one_more_{number}" / self.more[number].name
+        # The file of many peers has the same name each time.
+        added = added.with_name(added.name.replace("_00000000", f"_{number:08x}f"))
         added.parent.mkdir()
         shutil.copy(self.more[number], added)
-        return added
+        stage, run = self.stage_and(self.folder, "run")
+        costs["dbt, one more file"] = stage + run
+        costs["SQL, one more file"] = self.plain(str(added))
+        return costs
 
     def stage_and(self, location: Path, *words: str) -> tuple[Cost, Cost]:
         """Run the two commands of the main job; the second has these words."""
@@ -191,91 +187,57 @@ class Jobs:
         """Run Python."""
         return measure([sys.executable, *words], {}, self.scratch / "output")
 
-    def models(self) -> list[Model]:
-        """Return the models of dbt's last run on the logs, in its order."""
-        target = self.scratch / "target_of_logs"
-        nodes = json.loads((target / "manifest.json").read_text())["nodes"]
-        results = json.loads((target / "run_results.json").read_text())["results"]
-        found: list[Model] = []
-        for result in results:
-            node = nodes.get(result["unique_id"], {})
-            if node.get("resource_type") != "model":
-                continue
-            key = node["config"]["unique_key"] or []
-            found.append(
-                Model(
-                    name=node["name"],
-                    sql=result["compiled_code"],
-                    materialized=node["config"]["materialized"],
-                    unique_key=[key] if isinstance(key, str) else key,
-                )
-            )
-        return found
-
-    def plain(self, files: str, models: list[Model], is_first: bool = False) -> Cost:
-        """Load the files and run the models with plain SQL, as dbt just did."""
-        steps = Steps(
-            database=str(self.database("plain")),
-            settings=self.settings,
-            config=self.config,
-            folder=str(self.folder),
-            files=files,
-            copied_at=aside(self.loaded_at, self.database("logs")),
-            is_first=is_first,
-            models=models,
+    def plain(self, files: str) -> Cost:
+        """Load the files and answer the questions with plain SQL."""
+        return self.python(
+            "-m", "bench.plain", str(self.database("plain")), files, *WINDOW
         )
-        path = self.scratch / "steps.json"
-        path.write_text(json.dumps(steps))
-        return self.python("-m", "bench.plain", str(path))
 
-    def ask(self, *words: str) -> Cost:
-        """Answer the quickstarts' four questions, and compare them with the truth."""
-        window = [str(self.truth[name]) for name in ("as_of", "lookback_days", "top_n")]
-        cost = self.python("-m", "bench.quickstart", *words, *window)
-        answers = json.loads((self.scratch / "output").read_text())
-        for mart, rows in answers.items():
-            expected = [list(row.values())[:5] for row in self.truth["marts"][mart]]
-            assert rows == expected, mart
-        return cost
-
-    def loaded_at(self, database: Path) -> str:
-        """Return when the newest file was loaded."""
-        with duckdb.connect(str(database), read_only=True) as connection:
-            newest = connection.execute(
-                "select max(loaded_at)::varchar from landing.load_history"
-            ).fetchone()
-        assert newest
-        return str(newest[0])
+    def answers(self) -> dict[str, Any]:
+        """Return what plain SQL has just answered."""
+        found: dict[str, Any] = json.loads((self.scratch / "output").read_text())
+        return found
 
     def check_against_truth(self, database: Path) -> None:
         """Compare marts with the sample's truth, row by row."""
+        truth = json.loads((self.folder / "truth.json").read_text())
         with duckdb.connect(str(database), read_only=True) as connection:
-            for mart, rows in self.truth["marts"].items():
+            for mart, rows in truth["marts"].items():
                 names = ", ".join(rows[0])
                 found = connection.execute(f"select {names} from {mart}").fetchall()
                 expected = [tuple(map(str, row.values())) for row in rows]
                 assert sorted(tuple(map(str, row)) for row in found) == sorted(expected)
 
-    def compare(self, ours: Path, plain: Path, marts: list[Model]) -> None:
-        """Compare the rows of each answer in the two databases."""
-        answers = [
-            model["name"]
-            for model in marts
-            if model["name"].startswith(("admin_", "top_"))
-        ]
-        assert len(answers) == 8, answers
-        with duckdb.connect() as connection:
-            connection.execute(f"attach '{ours}' as ours (read_only)")
-            connection.execute(f"attach '{plain}' as plain (read_only)")
-            for name in answers:
-                # Contracts give the models' columns another order.
-                columns = ", ".join(connection.table(f"ours.main.{name}").columns)
-                rows = f"select {columns} from {{}}.main.{name}"
-                for one, other in (("ours", "plain"), ("plain", "ours")):
-                    surplus = connection.execute(
-                        f"{rows.format(one)} except all {rows.format(other)}"
-                    ).fetchall()
-                    assert not surplus, (name, one, surplus[0])
+    def compare(self, database: Path, answers: dict[str, Any]) -> None:
+        """Compare the marts of talkers with the answers of plain SQL."""
+        with duckdb.connect(str(database), read_only=True) as connection:
+            for mart, expected in answers.items():
+                key = {"destination": "dstaddr", "source": "srcaddr"}.get(
+                    mart.rpartition("_")[2], "interface_id"
+                )
+                rows = connection.execute(
+                    f"select rank, {key}, total_bytes, total_packets, records"
+                    f" from {mart} order by rank"
+                ).fetchall()
+                assert [list(row) for row in rows] == expected, mart
+
+    def say_sizes(self, database: Path, plain: Path) -> None:
+        """Print the sizes of the databases, and of a landed record."""
+        ours, theirs = database.stat().st_size, plain.stat().st_size
+        say(f"  dbt stores {ours / 1e6:.0f} MB, {ours / theirs:.2f} of plain SQL")
+        blocks, records = aside(self.landed, database)
+        say(f"  landing takes {blocks * 2**18 / records:.1f} bytes a record")
+
+    def landed(self, database: Path) -> tuple[int, int]:
+        """Return the blocks (256 KiB) and the records of the landing table."""
+        with duckdb.connect(str(database), read_only=True) as connection:
+            found = connection.execute(
+                "select count(distinct block_id),"
+                " (select count(*) from landing.flow_logs)"
+                " from pragma_storage_info('landing.flow_logs')"
+            ).fetchone()
+        assert found
+        return found[0], found[1]
 
     def new_database(self, owner: str) -> Path:
         """Return where the next database of an owner goes; the last one is removed."""
@@ -285,8 +247,5 @@ class Jobs:
         return database
 
     def database(self, owner: str) -> Path:
-        """Return where the database of an owner is.
-
-        All have the same name, which is in the models' compiled statements.
-        """
+        """Return where the database of an owner is."""
         return self.scratch / f"database_of_{owner}" / "flow.duckdb"

@@ -64,7 +64,7 @@ def measure(scratch: Path, files: int) -> list[tuple[float, float]]:
 
     # The tables as loading would leave them, which would take minutes.
     loader()._create_tables()
-    loader()._record_history(list_files(connection, str(location)), datetime.now(UTC))
+    loader()._record_history(list_files(str(location)).files, datetime.now(UTC))
 
     runs = []
     for _ in range(3):

@@ -13,6 +13,8 @@ import sys
 
 import duckdb
 
+from .questions import answer
+
 LOAD = """
 create table flow_logs as
 select to_json(records) as value, filename as metadata_filename
@@ -36,33 +38,6 @@ select
 from flow_logs
 """
 
-TOP_TALKERS = """
-select
-    {key},
-    sum(bytes)::bigint as total_bytes,
-    sum(packets)::bigint as total_packets,
-    count(*) as records
-from {relation}
-where action = 'ACCEPT' and {key} != '-' and bytes is not null
-    and started_at >= $as_of::date - $lookback_days
-    and started_at < $as_of::date + 1
-group by all
-order by total_bytes desc, {key}
-limit $top_n
-"""
-
-# RFC 1918 on our side, anything else on the other; `admin_exposure` tests more.
-EXPOSURE = """
-select dstaddr, srcaddr, dstport, protocol, count(*), sum(bytes)
-from {relation}
-where action = 'ACCEPT' and dstport in (22, 3389)
-    and regexp_matches(dstaddr, '^(10|192\\.168|172\\.(1[6-9]|2[0-9]|3[01]))\\.')
-    and not regexp_matches(srcaddr, '^(10|192\\.168|172\\.(1[6-9]|2[0-9]|3[01]))\\.')
-    and started_at >= $as_of::date - $lookback_days
-    and started_at < $as_of::date + 1
-group by all
-"""
-
 
 def main() -> None:
     """Load the folder, ask the four questions, print the answers about talkers."""
@@ -74,21 +49,12 @@ def main() -> None:
     if not is_built:
         connection.execute(LOAD, {"files": f"{folder}/**/*.parquet"})
         connection.execute(TYPED)
-    window = {"as_of": as_of, "lookback_days": int(lookback_days)}
-    answers = {}
-    for kind, key in (
-        ("destination", "dstaddr"),
-        ("source", "srcaddr"),
-        ("interface", "interface_id"),
-    ):
-        rows = connection.execute(
-            TOP_TALKERS.format(relation=relation, key=key),
-            window | {"top_n": int(top_n)},
-        ).fetchall()
-        answers[f"top_talkers_by_{kind}"] = [
-            [rank, *row] for rank, row in enumerate(rows, 1)
-        ]
-    connection.execute(EXPOSURE.format(relation=relation), window).fetchall()
+    window = {
+        "as_of": as_of,
+        "lookback_days": int(lookback_days),
+        "top_n": int(top_n),
+    }
+    answers = answer(connection, relation, window)
     connection.close()
     print(json.dumps(answers))
 

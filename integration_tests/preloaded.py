@@ -58,7 +58,7 @@ def manifest_for(
         environment: The command's environment.
     """
     must_parse = {"parse", "--target", "--no-partial-parse"}
-    database = Path(environment["VPC_FLOW_DUCKDB_PATH"]).name
+    database = Path(environment.get("VPC_FLOW_DUCKDB_PATH", "")).name
     if not MANIFEST or must_parse & set(words) or database != DATABASE:
         return None
     if environment.get("DBT_TARGET", "local") != "local":

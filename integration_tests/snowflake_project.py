@@ -5,10 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
-import os
 import random
-import subprocess
-import sys
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -22,18 +19,22 @@ from dbt.contracts.graph.manifest import Manifest
 from dbt_common.behavior_flags import BehaviorFlagRendered
 
 from .conftest import ROOT
+from .processes import Command
 from .snowflake_stand_in import StandIn
 
 # dbt asks the stack for the module that set a flag, at each flag of each command, which
 # takes half the time of a command below pytest's deep stack. Nothing here shows it.
 BehaviorFlagRendered._default_source = staticmethod(lambda: "dbt")
 
+#: Builds the marts whose rows the sample's truth lists, and what they read.
+RUN = ("run", "--select", "+admin_exposure", "+path:models/marts/network")
+
 
 class SnowflakeProject:
     """A stand-in and dbt on it, with the database FLOW and the schema ANALYTICS.
 
-    dbt runs in this process, where it keeps what it has parsed: what depends on a
-    variable when dbt parses needs the command.
+    dbt runs in this process and parses once. A variable that dbt reads while it parses
+    needs a command of its own.
     """
 
     def __init__(self, stand_in: StandIn, s3: Any, folder: Path) -> None:
@@ -65,7 +66,7 @@ class SnowflakeProject:
         ]
 
     def try_dbt(self, *words: str, **variables: Any) -> tuple[bool, str]:
-        """Run a dbt command in this process; whether it succeeded, what it printed."""
+        """Run a dbt command; return whether it succeeded, and what it printed."""
         given = ["--no-use-colors", *words, "--vars", json.dumps(variables)]
         printed = io.StringIO()
         with contextlib.redirect_stdout(printed):
@@ -73,7 +74,7 @@ class SnowflakeProject:
         return result.success, printed.getvalue() + str(result.exception or "")
 
     def dbt(self, *words: str, fails: bool = False, **variables: Any) -> str:
-        """Run a dbt command in this process; return what it printed."""
+        """Run a dbt command; return what it printed."""
         succeeded, printed = self.try_dbt(*words, **variables)
         assert succeeded != fails, printed
         return printed
@@ -91,14 +92,15 @@ class SnowflakeProject:
         *words: str,
         folder: str = "1",
         **variables: Any,
-    ) -> subprocess.Popen[str]:
+    ) -> Command:
         """Start dbt as a user does, with the profile that the project offers.
 
         Args:
-            login: What `SNOWFLAKE_…` variables say, by the end of their names.
+            login: Values of `SNOWFLAKE_…` variables, by the end of their names.
             words: The command line; the target is added.
-            folder: What keeps one command's files from another's at the same time.
-            variables: What `--vars` says.
+            folder: Holds the command's files. What one command has parsed, the next one
+                in the folder reads, if profile, login and variables are the same.
+            variables: The values of `--vars`.
         """
         place = self.target / folder
         example = yaml.safe_load((ROOT / "profiles.yml.example").read_text())
@@ -107,14 +109,10 @@ class SnowflakeProject:
         self._write_profiles(place, {"snowflake": output | here})
         names = {"ACCOUNT": "standin", "DATABASE": "flow", "SCHEMA": "analytics"}
         names |= {"WAREHOUSE": "flow_wh"} | login
-        dbt = str(Path(sys.executable).with_name("dbt"))
         words = (*words, "--target", "snowflake", "--vars", json.dumps(variables))
-        return subprocess.Popen(
-            [dbt, *words, *self._places(place)],
-            env=os.environ | {f"SNOWFLAKE_{key}": names[key] for key in names},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
+        environment = {f"SNOWFLAKE_{key}": names[key] for key in names}
+        return Command(
+            [*words, *self._places(place)], environment, place / "printed.txt"
         )
 
     def query(self, sql: str) -> list[tuple[Any, ...]]:
@@ -122,7 +120,7 @@ class SnowflakeProject:
         return [tuple(row.values()) for row in found]
 
     def rows(self, relation: str, order_by: str) -> list[dict[str, Any]]:
-        """A relation as the truth file writes it: times as text."""
+        """A relation as in the truth file, where times are text."""
         return [
             {
                 name.lower(): str(value) if name.endswith("_AT") else value
@@ -155,7 +153,7 @@ def any_account() -> dict[str, Any]:
 
 
 class Bucket:
-    """A bucket with a stage over it, whose pipe hears of new files."""
+    """A bucket and its stage, in an empty database."""
 
     _numbers = count(1)
 
@@ -182,7 +180,7 @@ class Bucket:
         return [self.url + key for key in keys]
 
     def announce(self, *files: Path) -> None:
-        """Upload files, with an event for each."""
+        """Upload files and send the pipe an event for each."""
         for url in self.put(*files):
             assert self.project.stand_in.event(url) == ["FLOW.LANDING.FLOW_LOGS"]
 

@@ -148,7 +148,7 @@ def random_addresses(count: int) -> list[str]:
     return texts
 
 
-#: What the macros say of the addresses in `addresses`.
+#: The macros' answers for the addresses in `addresses`.
 QUERY = """
 with scopes as (
     with {{ with_address_scopes('addresses', {'address': 'scope'}) }}

@@ -1,7 +1,8 @@
-"""The labelled cases, the unit tests and the data tests on DuckDB, in one build."""
+"""The labelled cases and the data tests on DuckDB, in one build."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -10,7 +11,9 @@ from typing import Any
 import duckdb
 import pytest
 
-from .cases import AS_OF, Case, Row, cases, readable
+from vpcflow.questions import COOKBOOK
+
+from .cases import AS_OF, Case, Row, cases, readable, texts_of_cases
 from .conftest import Project
 from .test_addresses import scope_of
 
@@ -20,6 +23,16 @@ CASES = cases()
 def test_there_are_enough_cases_and_no_two_share_anything() -> None:
     assert len(CASES) >= 60
     assert len({case.name for case in CASES}) == len(CASES)
+
+
+def test_the_cookbook_names_cases_and_their_addresses() -> None:
+    text = COOKBOOK.read_text().partition("| case | plain query |")[2]
+    rows = [line.strip("| ").split(" | ") for line in text.splitlines()[2:] if line]
+    assert len(rows) == 10
+    texts = {text.splitlines()[0]: text for text in texts_of_cases()}
+    for name, theirs, ours, _ in rows:
+        for address in re.findall("`(.*?)`", f"{theirs} {ours}"):
+            assert address in texts[f"- case: {name}"], name
 
 
 def test_the_cases_expect_every_field_of_every_version(project: Project) -> None:
@@ -128,7 +141,7 @@ def real_ends(record: Row) -> list[Any]:
 
 
 def hops(record: Row) -> int:
-    """How many ends another address stands in for."""
+    """How many ends have another address in their place."""
     ends = [record.get("srcaddr"), record.get("dstaddr")]
     return sum(
         end not in (None, real)

@@ -269,7 +269,7 @@ def test_a_rollup_whose_write_fails_halfway_keeps_its_rows(
     """The days are deleted by then; a check refuses the rows that replace them."""
     project = replace(copied, location=tmp_path / "more")
     Path(project.location).mkdir()
-    shutil.copy(max(sample.rglob("*.parquet")), project.location)
+    shutil.copy(max(sample.rglob("*.parquet")), tmp_path / "more/late.parquet")
     rollup = "int_traffic__daily_interfaces"
     rows = f"select * from {rollup} order by all"
     before = project.query(rows)
@@ -283,7 +283,7 @@ def test_a_rollup_whose_write_fails_halfway_keeps_its_rows(
         connection.execute(definition.rstrip("); ") + refusing)
         connection.execute(f"insert into {rollup} from copied")
 
-    project.stage()
+    project.stage(allow_another_location=True)
     run = ["run", "--select", rollup]
     printed = project.dbt(*run, exit_code=1, **AS_OF)
     assert "CHECK constraint" in printed

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow.parquet as pq
 import pytest
 
 from .conftest import AS_OF, Project
@@ -37,15 +38,19 @@ def test_a_mart_alone_may_be_refreshed(copied: Project) -> None:
 
 
 def test_a_full_refresh_of_landing_is_refused_until_it_is_allowed(
-    copied: Project, truth: dict[str, Any], tmp_path: Path
+    copied: Project, truth: dict[str, Any], sample: Path, tmp_path: Path
 ) -> None:
     count = "select count(*) from landing.flow_logs"
+    file = next(sample.rglob("*.parquet"))
     copied.location = tmp_path
+    nothing = {"ext_full_refresh": True, "allow_destructive_refresh": True}
+    assert "0 Parquet files" in copied.stage(exit_code=1, **nothing)
+    shutil.copy(file, tmp_path)
     printed = copied.stage(exit_code=1, ext_full_refresh=True)
     assert "would drop" in printed
     assert copied.query(count) == [(truth["records"],)]
     copied.stage(ext_full_refresh=True, allow_destructive_refresh=True)
-    assert copied.query(count) == [(0,)]
+    assert copied.query(count) == [(pq.read_metadata(file).num_rows,)]
 
 
 @pytest.mark.parametrize(

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from .conftest import END_DATE, Project
-from .snowflake_project import Bucket, SnowflakeProject
+from .conftest import END_DATE, Project, move_in_history
+from .snowflake_project import RUN, Bucket, SnowflakeProject
 from .test_main_job import MARTS
 from .test_staging import write
 
@@ -35,6 +35,7 @@ Query = Callable[[str], list[tuple[Any, ...]]]
 def project(copied: Project, sample: Path, tmp_path: Path) -> Project:
     """The built project and a folder of its own for more files."""
     shutil.copytree(sample / "AWSLogs", tmp_path / "logs" / "AWSLogs")
+    move_in_history(copied, sample, tmp_path / "logs")
     return replace(copied, location=tmp_path / "logs")
 
 
@@ -71,7 +72,7 @@ def test_trimming_removes_whole_days_and_no_answer(
     assert old
     assert min(landed) < ROLLUPS_FROM
 
-    # Without a word of consent it only says what it would do.
+    # Without confirmation it only prints what it would do.
     printed = project.dbt("run-operation", "trim_history", **WINDOW, **RETENTION)
     assert f'"flow_logs": {old} rows before {LANDING_FROM} would be removed' in printed
     assert "Nothing was removed" in printed
@@ -90,8 +91,8 @@ def test_trimming_removes_whole_days_and_no_answer(
     # Trimmed files are not loaded again.
     assert "Nothing new" in project.stage()
 
-    # A file that comes late, of a trimmed day and a kept one: the trimmed day's sums
-    # know more than what came late, and stay.
+    # A late file has records of a trimmed day and of a kept one. The trimmed day's rows
+    # stay as they are, since they count more than the late records.
     late = tmp_path / "logs/late.parquet"
     noons = [
         int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp())
@@ -154,7 +155,7 @@ def test_on_snowflake_an_interrupted_trim_is_finished_and_stays_done(
     bucket = Bucket(snowflake, small)
     bucket.put(*bucket.files)
     snowflake.stage()
-    snowflake.dbt("run", **WINDOW)
+    snowflake.dbt(*RUN, **WINDOW)
     query = snowflake.query
 
     records = days_of(query, "flow_records", "started_at")
@@ -168,7 +169,7 @@ def test_on_snowflake_an_interrupted_trim_is_finished_and_stays_done(
     trim = ("run-operation", "trim_history", *CONFIRMED)
     snowflake.dbt(*trim, fails=True, **WINDOW, **RETENTION)
     snowflake.stand_in.forget_failures()
-    snowflake.dbt("run", **WINDOW)
+    snowflake.dbt(*RUN, **WINDOW)
     half_way = rollups(query)
     assert half_way[ROLLUPS[0]] == before[ROLLUPS[0]]
 
@@ -184,11 +185,11 @@ def test_on_snowflake_an_interrupted_trim_is_finished_and_stays_done(
     snowflake.dbt(*trim, **WINDOW, **RETENTION)
     assert_trimmed()
 
-    # The pipe has forgotten a file of trimmed days, and an event tells of it again.
+    # The pipe has forgotten a file of trimmed days, and an event announces it again.
     snowflake.stand_in.lapse("FLOW.LANDING.FLOW_LOGS")
     old = min(small.rglob("*.parquet"), key=lambda file: file.name.split("_")[4])
     bucket.announce(old)
-    snowflake.dbt("run", **WINDOW)
+    snowflake.dbt(*RUN, **WINDOW)
     assert {mart: snowflake.rows(mart, by) for mart, by in MARTS.items()} == marts
     ((again,),) = query("select count(*) from flow_records")
     assert again > sum(kept_records.values())

@@ -166,6 +166,32 @@ def test_each_rollup_lies_day_after_day(built: Project) -> None:
     assert_rollups_lie_day_after_day(built.query)
 
 
+def test_a_rollup_of_several_statements_has_the_same_rows(copied: Project) -> None:
+    """In a first build, and in a run that computes all days again."""
+    rollups = [
+        path.stem
+        for path in ROOT.glob("models/intermediate/traffic/int_traffic__*.sql")
+    ]
+    before = {name: copied.rows(name, "all") for name in rollups}
+    log = copied.target / "logs" / "dbt.log"
+    for words in (["--full-refresh"], []):
+        log.unlink(missing_ok=True)
+        copied.dbt(
+            *("run", *words, "--select", "path:models/intermediate/traffic"),
+            **AS_OF,
+            records_per_statement=5000,
+            allow_destructive_refresh=True,
+        )
+        assert log.read_text().count("set variable part_start") >= 3 * len(rollups)
+        assert_rollups_lie_day_after_day(copied.query)
+        assert {name: copied.rows(name, "all") for name in rollups} == before
+        with duckdb.connect(str(copied.database)) as connection:
+            for name in rollups:
+                connection.execute(
+                    f"update {name} set loaded_through_at = '2020-01-01'"
+                )
+
+
 def test_rejected_requests_to_admin_ports_are_attempts(
     built: Project, sample: Path
 ) -> None:

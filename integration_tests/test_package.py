@@ -56,7 +56,8 @@ class Host:
             else [ROOT / "package_stand_ins" / name for name in STAND_INS]
         )
         ours = folder / OURS
-        for name in ("models", "macros", "tests", "analyses", "assets", "plugins"):
+        folders = "models macros tests analyses assets plugins docs vpcflow"
+        for name in folders.split():
             shutil.copytree(ROOT / name, ours / name)
         shutil.copy(ROOT / "dbt_project.yml", ours)
         local = [{"local": str(package)} for package in packages]
@@ -69,12 +70,24 @@ class Host:
         return host
 
     def dbt(self, *words: str, exit_code: int = 0) -> str:
+        return self.run(DBT, "--no-use-colors", *words, exit_code=exit_code)
+
+    def vpcflow(self, *words: str) -> str:
+        """Run the command that comes with the package, on the host."""
+        return self.run(
+            *(sys.executable, "-m", "vpcflow", *words),
+            DBT_PROJECT_DIR=".",
+            PYTHONPATH=f"dbt_packages/{OURS}",
+        )
+
+    def run(self, *words: str | Path, exit_code: int = 0, **environment: str) -> str:
         unset = ("DBT_", "VPC_FLOW_", "PYTHONPATH")
         run = subprocess.run(
-            [DBT, "--no-use-colors", *words],
+            words,
             cwd=self.folder,
             env={k: v for k, v in os.environ.items() if not k.startswith(unset)}
-            | {"VPC_FLOW_LOGS_LOCATION": str(self.location)},
+            | {"VPC_FLOW_LOGS_LOCATION": str(self.location)}
+            | environment,
             capture_output=True,
             text=True,
             timeout=600,
@@ -151,11 +164,15 @@ def test_both_projects_build_side_by_side(host: Host, truth: dict[str, Any]) -> 
     printed = host.dbt(*STAGE, "--args", "{select: vpc_flow}")
     assert f"({truth['records']:,} records)" in printed
 
-    host.dbt("build")
+    ran = json.loads(host.vpcflow("run"))
+    assert (ran["outcome"], ran["failed"]) == ("ok", [])
+    host.dbt("build", "--select", "my_project")
     assert host.relations() > own | {f"{SCHEMA}.{name}" for name in SHARED_NAMES}
     assert_marts_equal(
         Installed(host.folder / "my_project.duckdb", host.location, host.folder), truth
     )
+    asked = json.loads(host.vpcflow("ask", "top_talkers_by_source", "--json"))
+    assert [row["rank"] for row in asked] == list(range(1, truth["top_n"] + 1))
     host.dbt("run", "--full-refresh", "--select", "my_project")
     printed = host.dbt("run", "--full-refresh", exit_code=2)
     assert "would rebuild flow_records" in printed
@@ -198,7 +215,7 @@ def older_dbt(tmp_path_factory: pytest.TempPathFactory) -> Path:
         return Path(given)
     folder = tmp_path_factory.mktemp("older")
     venv.create(folder, with_pip=True)
-    same = ["dbt-duckdb", "dbt-snowflake", "duckdb", "pyarrow", "boto3"]
+    same = ["dbt-duckdb", "dbt-snowflake", "duckdb", "numpy", "pyarrow", "boto3"]
     pinned = [f"{name}=={metadata.version(name)}" for name in same]
     pip = [folder / "bin/pip", "install", "--quiet", "dbt-core==1.11.*", *pinned]
     if subprocess.run(pip, check=False).returncode:

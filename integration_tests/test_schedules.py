@@ -56,7 +56,7 @@ def test_the_snowflake_task_parses() -> None:
 
 @pytest.fixture(scope="module")
 def snow(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[int, str]]:
-    """Runs Snowflake's `snow` without the service; gives exit code and output."""
+    """Runs Snowflake's `snow` without the service; returns exit code and output."""
     folder = tmp_path_factory.mktemp("snow")
     config = folder / "config.toml"
     config.write_text('[connections.default]\naccount = "any"\nuser = "any"\n')
@@ -87,10 +87,14 @@ def snow(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., tuple[int, s
     )
 
 
+@pytest.mark.long
 def test_snowflake_s_own_tool_deploys_and_runs_the_project(
     snow: Callable[..., tuple[int, str]], tmp_path: Path
 ) -> None:
-    """The document's command; the task's statements are the tool's in another order."""
+    """The tool takes the document's command, and sends the task's statements.
+
+    It is downloaded, and started four times.
+    """
     shutil.copy(ROOT / "dbt_project.yml", tmp_path)
     shutil.copy(ROOT / "profiles.yml.example", tmp_path / "profiles.yml")
     for name in ("service.p8", ".venv/bin/dbt"):
@@ -105,10 +109,10 @@ def test_snowflake_s_own_tool_deploys_and_runs_the_project(
     (statement,) = sent["statements"]
     assert statement.startswith("CREATE DBT PROJECT vpc_flow_logs FROM @")
     assert statement.endswith(" DEFAULT_TARGET='snowflake'")
-    # What is not hidden goes along, as the document warns.
+    # Files that are not hidden are uploaded, as the document warns.
     assert sent["files"] == ["dbt_project.yml", "profiles.yml", "service.p8"]
 
-    # Without a word of the target it looks at DuckDB's.
+    # Without the option it reads the target for DuckDB.
     code, printed = snow(
         *shlex.split(deploy.partition("--default-target")[0]), cwd=tmp_path
     )

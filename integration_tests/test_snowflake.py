@@ -1,4 +1,4 @@
-"""The same project on Snowflake's stand-in: the same rows as DuckDB gives."""
+"""The project gives the same rows on Snowflake's stand-in as on DuckDB."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
 import pytest
 import sqlfluff
 import sqlglot
 from sqlglot import exp
 
 from .cases import cases, readable
-from .conftest import AS_OF, PUBLISHED_DATA, ROOT, Project
+from .conftest import AS_OF, PUBLISHED_DATA, ROOT, WITHOUT_UNIT_TESTS, Project
 from .snowflake_project import Bucket, SnowflakeProject, records_of
 from .test_addresses import OWN, QUERY, all_addresses, assert_python_agrees
 from .test_cookbook import QUESTIONS
@@ -26,7 +27,7 @@ from .test_staging import spoil, write
 
 
 def plain(value: Any) -> Any:
-    """A value as both engines can give it."""
+    """A value in a form that is the same on both engines."""
     if isinstance(value, datetime):
         instant = value.astimezone(UTC) if value.tzinfo else value
         return instant.replace(tzinfo=None).isoformat(sep=" ")
@@ -36,7 +37,7 @@ def plain(value: Any) -> Any:
 #: The labelled cases expect their own talkers, whatever else is loaded.
 ALL_TALKERS: dict[str, Any] = AS_OF | {"top_n": 100_000}
 
-#: When the test loaded the files, and what Snowpipe bills for that.
+#: The times of this test's loads, and what Snowpipe bills for them.
 OF_THE_LOAD = {
     *("LOADED_AT", "LOADED_THROUGH_AT", "FIRST_LOADED_AT", "FOUND_AT"),
     *("NEWEST_FILE_LOADED_AT", "LOAD_LAG_P50_SECONDS", "LOAD_LAG_P95_SECONDS"),
@@ -54,7 +55,7 @@ def assert_same_rows(
     model: str,
     maybe_empty: bool = False,
 ) -> None:
-    """The first row that only one of them has stands in the message."""
+    """Compare a model; the message shows the first row that only one engine has."""
     described = snowflake.query(f"describe table {model}")
     columns = [row[0].lower() for row in described if row[0] not in OF_THE_LOAD]
     query = f"select {readable(columns)} from {model}"
@@ -70,7 +71,7 @@ def assert_same_rows(
 
 
 def as_compared(row: dict[str, Any]) -> str:
-    """Of a reason, that there is one: each engine says it in its own words."""
+    """Each engine words a reason differently, so only its presence is compared."""
     if row.get("reason"):
         row["reason"] = "some"
     return repr(row)
@@ -80,15 +81,26 @@ def as_compared(row: dict[str, Any]) -> str:
 def compared(
     snowflake: SnowflakeProject, small: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
-    """Sample logs, malformed files, odd types, the labelled cases, published logs.
+    """Sample logs, malformed files, odd types, a copy, labelled cases, published logs.
 
     All of it is built, tested and documented on the stand-in.
     """
     folder = tmp_path_factory.mktemp("compared") / "logs"
     shutil.copytree(small / "AWSLogs", folder / "AWSLogs")
-    for fault in ("digits in text", "a fraction", "a truth", "no field"):
+    for fault in (
+        *("digits in text", "a fraction", "a truth", "no field", "findings"),
+        *("a list", "a number as text", "an account id as a fraction"),
+        *("an account id of 13 digits", "a firewall"),
+    ):
         spoil(fault, folder / f"{fault.replace(' ', '_')}.parquet")
-    write(folder / "odd.parquet", start=[None, 0, 2**62], bytes=[1, 2, 3])
+    account_ids = pa.array([12345678901, None], pa.int64())
+    write(folder / "ids.parquet", srcaddr=["10.0.0.1", "-"], account_id=account_ids)
+    copied = min(folder.glob("AWSLogs/**/*.parquet"))
+    (folder / "moved").mkdir()
+    shutil.copy(copied, folder / "moved")
+    write(folder / "_temporary/0.parquet", srcaddr=["10.0.0.1"])
+    odd = {"start": [None, 0, 2**62], "bytes": [1, 2, 3]}
+    write(folder / "odd.parquet", srcaddr=["10.0.0.1"] * 3, **odd)
     for file in PUBLISHED_DATA.rglob("*.parquet"):
         shutil.copy(file, folder)
     for case in cases():
@@ -98,7 +110,7 @@ def compared(
     snowflake.stand_in.account(first_row_number=1, row_numbers_restart=False)
     bucket.put(*bucket.files)
     snowflake.stage()
-    snowflake.dbt("build", **ALL_TALKERS)
+    snowflake.dbt("build", *WITHOUT_UNIT_TESTS, **ALL_TALKERS)
     snowflake.dbt("test", "--select", "tag:audit", **ALL_TALKERS)
     snowflake.dbt("docs", "generate", **ALL_TALKERS)
     return folder
@@ -117,6 +129,15 @@ def test_every_model_has_the_same_rows_on_both_engines(
         maybe_empty = model in ("delivery_gaps", "failed_files")
         assert_same_rows(snowflake, project, model, maybe_empty)
     malformed = project.query("select metadata_filename from malformed_files")
+    copies = (
+        "select metadata_filename from malformed_files where reason like 'copy of%'"
+    )
+    assert [name.split("/")[0] for (name,) in project.query(copies)] == ["moved"]
+    assert snowflake.query(copies) == project.query(copies)
+    padded = (
+        "select distinct account_id from flow_records where account_id like '012345%'"
+    )
+    assert snowflake.query(padded) == project.query(padded) == [("012345678901",)]
     (landed,) = snowflake.query(
         "select count(*) from stg_vpc_flow__flow_logs where not"
         + OF_READABLE_FILES.removeprefix(" where")
@@ -138,13 +159,13 @@ def test_the_published_logs_are_among_what_is_compared(
     assert files <= {name for (name,) in snowflake.query(landed)}
 
 
-def test_each_rollup_lies_day_after_day(
+def test_each_rollup_is_sorted_by_day(
     snowflake: SnowflakeProject, compared: Path
 ) -> None:
     assert_rollups_lie_day_after_day(snowflake.query)
 
 
-def test_the_labelled_cases_are_right_there_too(
+def test_the_labelled_cases_are_right_on_snowflake(
     snowflake: SnowflakeProject, compared: Path
 ) -> None:
     tables: dict[str, list[dict[str, Any]]] = {}
@@ -160,7 +181,7 @@ def test_the_labelled_cases_are_right_there_too(
     assert [line for case in cases() for line in case.differences(rows_of)] == []
 
 
-def test_address_macros_agree_with_python_there_too(
+def test_address_macros_agree_with_python_on_snowflake(
     snowflake: SnowflakeProject, tmp_path: Path
 ) -> None:
     addresses = all_addresses(OWN)

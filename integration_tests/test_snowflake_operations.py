@@ -1,7 +1,7 @@
 """Set-up of the Snowflake account and the operations after it, against the stand-in.
 
 The operations run through the real dbt-snowflake adapter. Most run in this process,
-where dbt keeps what it has parsed; the command itself is asked how it ends.
+where dbt has parsed once; two run as a command, for its exit status and its output.
 """
 
 from __future__ import annotations
@@ -37,9 +37,8 @@ LOADER, TRANSFORMER, ANALYST = (
 SERVICE = "VPC_FLOW_LOGS_SERVICE"
 STAGE, TABLE = "flow.landing.flow_logs_stage", "flow.landing.flow_logs"
 CHANGES = re.compile(r"^(create|alter|drop|grant|revoke)\b", re.IGNORECASE)
-#: How statements begin of which sqlglot keeps only the text (it has no rules for them,
-#: while it parses the models' SQL throughout). sqlfluff parses each of them, and a test
-#: holds this list to be exact.
+#: The beginnings of statements that sqlglot has no rules for. sqlfluff parses them. A
+#: test fails if one is missing here or not needed.
 UNKNOWN_TO_SQLGLOT = (
     "alter pipe",
     "alter user",
@@ -88,13 +87,11 @@ class Account:
 
     def command(
         self, key: KeyPair, operation: str, **arguments: Any
-    ) -> tuple[int, str]:
-        """Run an operation by dbt's command; its exit status and standard output."""
+    ) -> tuple[int | None, str]:
+        """Run an operation by dbt's command; its exit status and what it printed."""
         login = {"USER": SERVICE, "PRIVATE_KEY_PATH": key.file, "ROLE": LOADER}
         given = ["run-operation", operation, "--args", json.dumps(arguments)]
-        run = self.project.command(login, "--no-use-colors", "--quiet", *given)
-        printed, _ = run.communicate(timeout=120)
-        return run.returncode, printed
+        return self.project.command(login, "--quiet", *given).end(timeout=300)
 
     def recorded(self, operation: str, **named: Any) -> tuple[str, list[str]]:
         """Run an operation; return what it printed and its statements."""
@@ -103,12 +100,12 @@ class Account:
         return printed, [bare(sql) for sql in self.stand_in.statements()]
 
     def rows(self, sql: str, **arguments: Any) -> list[dict[str, Any]]:
-        """Rows with the names of their columns in lower case."""
+        """Rows, with column names in lower case."""
         found = self.stand_in.rows(sql, **arguments)
         return [{key.lower(): value for key, value in row.items()} for row in found]
 
     def grants(self, role: str, future: bool = False) -> set[tuple[str, str, str]]:
-        """What a role holds."""
+        """The grants of a role."""
         kind = "future grants" if future else "grants"
         return {
             (
@@ -173,7 +170,7 @@ def first(account: Account, key: KeyPair) -> tuple[str, list[str]]:
 
 @pytest.fixture
 def ready(account: Account, first: Any, key: KeyPair) -> Account:
-    """The account as set-up leaves it, whatever the test before did."""
+    """The account after set-up, whatever the test before did."""
     account.run("setup_snowflake", public_key=key.pem, **SETUP)
     return account
 
@@ -218,7 +215,7 @@ def test_a_second_run_changes_nothing_and_says_so(
 
 
 def test_set_up_without_a_role_stops(account: Account, key: KeyPair) -> None:
-    """With the command's exit status, and before any statement."""
+    """The command fails before any statement."""
     account.stand_in.clear_log()
     exit_code, printed = account.command(key, "setup_snowflake", **SETUP)
     assert exit_code == 1
@@ -235,7 +232,7 @@ def test_another_engine_is_refused(account: Account) -> None:
     assert "for Snowflake, and this target is duckdb" in printed
 
 
-def test_what_is_no_role_or_bucket_is_refused(account: Account) -> None:
+def test_malformed_roles_and_locations_are_refused(account: Account) -> None:
     gov = "arn:aws-us-gov:iam::111111111111:role/reader"
     for arguments, said in (
         ({"role_arn": "reader"}, "is not the ARN of a role"),
@@ -412,7 +409,7 @@ def test_only_what_set_up_created_is_altered(ready: Account) -> None:
     ]
 
 
-def test_the_monitor_is_the_account_administrators(ready: Account) -> None:
+def test_the_account_administrator_sets_the_monitor(ready: Account) -> None:
     administrator = {"setup_role": "accountadmin"}
     printed, statements = ready.recorded(
         "setup_resource_monitor", variables=administrator
@@ -456,7 +453,7 @@ def test_the_function_is_the_projects_own_macro(ready: Account) -> None:
 def test_the_service_user_has_keys_and_no_password(
     ready: Account, key: KeyPair
 ) -> None:
-    """A key is changed through the second one, without a moment that has none."""
+    """The second key is valid while the first one is replaced."""
 
     def login(file: str) -> str:
         return ready.rows(
@@ -488,7 +485,7 @@ def test_the_service_user_has_keys_and_no_password(
     assert row["value"] == second.letters
 
 
-def test_what_is_no_public_key_or_no_service_user_is_refused(
+def test_a_malformed_key_and_another_type_of_user_are_refused(
     ready: Account, key: KeyPair
 ) -> None:
     private = Path(key.file).read_text()
@@ -504,7 +501,7 @@ def test_what_is_no_public_key_or_no_service_user_is_refused(
 
 
 def test_programs_get_one_line_of_json(piped: Account, key: KeyPair) -> None:
-    """From the command itself; nothing else may stand on its standard output."""
+    """The command prints nothing else."""
     exit_code, printed = piped.command(key, "describe_pipe")
     assert exit_code == 0
     (line,) = printed.splitlines()
@@ -535,7 +532,7 @@ def test_programs_get_one_line_of_json(piped: Account, key: KeyPair) -> None:
 
 
 def test_the_days_after(piped: Account) -> None:
-    """The statements of each operation are reviewed; what they print is here."""
+    """The statements of each operation are reviewed; this test reads their output."""
     piped.stand_in.clear_log()
     before = json.loads(piped.run("describe_load"))
     assert before == {
@@ -624,7 +621,7 @@ def test_teardown_needs_the_databases_name(ready: Account) -> None:
 
 
 def test_teardown_takes_back_everything_in_order(piped: Account, key: KeyPair) -> None:
-    """First all but the data, then all; twice each; and set-up works again after it."""
+    """First without the data, then with it, each twice. Set-up works in between."""
 
     def left() -> dict[str, list[str]]:
         kinds = "databases warehouses roles users integrations resource monitors"
@@ -708,7 +705,7 @@ def golden_statements() -> list[str]:
 
 
 def test_the_reviewed_statements_parse_in_snowflakes_dialect() -> None:
-    """What sqlglot does not know is listed above, and everything listed is needed."""
+    """By sqlfluff, and by sqlglot except for those listed above."""
     unknown = []
     for sql in golden_statements():
         parsed = sqlfluff.parse(sql + "\n", dialect="snowflake")

@@ -1,4 +1,4 @@
-"""Staging on Snowflake's stand-in: each file once, whatever step was the last."""
+"""Staging on Snowflake's stand-in loads each file once, wherever it stopped."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ LANDED = (
 )
 #: A COPY says first which of how many it is.
 COPY = r"(?:/\*.*?\*/\s*)?copy into"
-#: What staging runs, in order: first without a pipe, then once an event has come.
+#: What staging runs, in order: the last three once an event has come.
 STAGING = [
     "create table",
     COPY,
@@ -39,7 +39,7 @@ CREDENTIALS = {"aws_access_key_id": "a-key", "aws_secret_access_key": "a-secret"
 
 
 def stage_until_done(project: SnowflakeProject) -> int:
-    """Stage, and again if that stopped; how often it stopped."""
+    """Stage, and again if that stopped; return how often it stopped."""
     succeeded, _ = project.try_dbt("run-operation", "stage_external_sources")
     if not succeeded:
         project.stage()
@@ -47,7 +47,7 @@ def stage_until_done(project: SnowflakeProject) -> int:
 
 
 def assert_changes(project: SnowflakeProject, expected: list[str]) -> None:
-    """What has been changed since the log was cleared, in order, and nothing else."""
+    """The log has these changes, in order, and no other."""
     changes = [
         text.strip()
         for text in project.stand_in.statements()
@@ -156,7 +156,7 @@ def test_a_refresh_of_landing_is_refused_until_it_is_allowed(bucket: Bucket) -> 
 def test_a_refresh_that_stopped_anywhere_is_finished_by_ordinary_staging(
     bucket: Bucket, statement: str, when: str
 ) -> None:
-    """Landing is not left empty; before its first step, all is as it was."""
+    """Landing is filled again. Before its first step the pipe alone has changed."""
     project = bucket.project
     first, gap, later = bucket.files[:3]
     bucket.put(first)
@@ -190,7 +190,7 @@ def test_a_trial_copy_leaves_nothing(bucket: Bucket) -> None:
 
 
 def test_events_may_come_through_a_topic(bucket: Bucket) -> None:
-    """A pipe with an SNS topic and an error integration; one without any queue."""
+    """A pipe with an SNS topic and an error integration; then one without a queue."""
     project = bucket.project
     sns = boto3.client(
         "sns", "us-east-1", endpoint_url=project.s3.meta.endpoint_url, **CREDENTIALS

@@ -1,8 +1,8 @@
 """The stand-in for Snowflake does what the documentation says Snowflake does.
 
-Each test names the page of docs.snowflake.com/en that it follows (``sf:``). What dbt
-emits is executed by test_snowflake and test_snowflake_operations; here stands where the
-stand-in is as strict as the service, and what a statement leaves behind.
+Each test names the page of docs.snowflake.com/en that it follows (``sf:``). The other
+Snowflake tests run what dbt emits. These test that the stand-in is as strict as the
+service, and the state that a statement leaves.
 """
 
 from __future__ import annotations
@@ -106,7 +106,7 @@ def stage_and_pipe(run: Callable, url: str) -> str:
 
 
 def refused(run: Callable, sql: str) -> str:
-    """The message of the error that a statement must give."""
+    """The message of the error that a statement must raise."""
     with pytest.raises(Error) as caught:
         run(sql)
     return str(caught.value)
@@ -187,7 +187,7 @@ def test_several_statements_need_to_be_announced(stand_in: StandIn) -> None:
 def test_an_ordered_failure_is_an_sql_error_once(
     stand_in: StandIn, run: Callable
 ) -> None:
-    """Before the statement runs, or after it ran (a lost answer)."""
+    """Before the statement runs, or after it has run (a lost answer)."""
     run("create table t (a int)")
     stand_in.fail("insert into t", when="before")
     assert "Injected" in refused(run, "insert into t values (1)")
@@ -251,7 +251,7 @@ def test_variants_are_read_as_documented(run: Callable) -> None:
     assert row == (99999999999999999999, None, None, 2, None)
 
 
-def test_parse_ip_errs_unless_it_is_told_not_to(run: Callable) -> None:
+def test_parse_ip_raises_an_error_unless_it_is_permissive(run: Callable) -> None:
     """sf:sql-reference/functions/parse_ip."""
     assert "Invalid IP address" in refused(run, "select parse_ip('-', 'INET')")
     (row,) = run(
@@ -264,7 +264,7 @@ def test_parse_ip_errs_unless_it_is_told_not_to(run: Callable) -> None:
     assert row == (167772161, None, True, "0" * 31 + "1", True)
 
 
-def test_reserved_words_are_no_names(run: Callable) -> None:
+def test_reserved_words_cannot_be_names(run: Callable) -> None:
     """sf:sql-reference/reserved-keywords, identifiers-syntax."""
     assert "start" in refused(run, "create table t (start int)")
     assert "start" in refused(run, "select 1 as start")
@@ -536,21 +536,23 @@ def test_a_second_writer_waits_and_sees_the_firsts_rows(
 def test_an_idle_transaction_that_blocks_another_is_rolled_back(
     stand_in: StandIn, run: Callable
 ) -> None:
-    """sf:sql-reference/transactions: as that of a client that was killed."""
+    """sf:sql-reference/transactions: such as the transaction of a killed client."""
     run("create table t (a int)")
     run("insert into t values (1), (2)")
+    stand_in.idle_timeout(0.5)
     with stand_in.connect() as killed:
         cursor = killed.cursor()
         cursor.execute("begin")
         cursor.execute(f"delete from {run.database}.public.t where a = 1")
         run("delete from t where a = 2")
+    stand_in.idle_timeout(None)
     assert run("select a from t") == [(1,)]
 
 
 # ----- account objects
 
 
-def test_account_objects_must_exist_once_and_be_described_rightly(
+def test_account_objects_are_created_once_and_described(
     run: Callable,
 ) -> None:
     """sf:sql-reference/sql/create-warehouse, create-user, alter-user, create-role.
@@ -679,7 +681,7 @@ def test_a_stage_needs_an_integration_that_allows_its_place(
     ):
         answer = json.loads(run(f"{call}'{file}', '{action}')")[0][0])
         assert answer["status"] == status
-    # The function takes the name by its letters' case.
+    # The name's case matters here.
     assert refused(run, call.replace("LOGS_INT", "logs_int") + "'x', 'list')")
     run("alter storage integration logs_int set enabled = false")
     external_id = "STORAGE_AWS_EXTERNAL_ID"
@@ -830,7 +832,7 @@ def test_a_pipe_runs_in_a_time_zone_of_its_own(
     assert run(sql) == [(90, 9)]
 
 
-def test_a_pipe_refuses_what_it_must(run: Callable, bucket: Bucket) -> None:
+def test_a_pipe_refuses_what_snowflake_refuses(run: Callable, bucket: Bucket) -> None:
     """sf:sql-reference/sql/create-pipe."""
     stage_and_pipe(run, bucket.url)
     copy = COPY.format(table="land", stage="logs")

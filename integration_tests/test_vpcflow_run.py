@@ -17,7 +17,7 @@ import pytest
 
 import sample_logs
 
-from .conftest import AS_OF, END_DATE, ROOT, Project
+from .conftest import AS_OF, END_DATE, ROOT, Project, move_in_history
 from .vpcflow_process import Ended, Vpcflow, copy_project
 
 DAY = timedelta(days=1)
@@ -70,12 +70,16 @@ def few_files(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def scheduled(
-    built: Project, few_files: Path, tmp_path_factory: pytest.TempPathFactory
+    built: Project,
+    sample: Path,
+    few_files: Path,
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Scheduled:
     """One database for all tests: each of them leaves it as whole as it was."""
     folder = tmp_path_factory.mktemp("scheduled")
     shutil.copy(built.database, folder)
     project = Project.of(folder, few_files)
+    move_in_history(project, sample, few_files)
     return Scheduled(project, folder)
 
 
@@ -139,7 +143,7 @@ def test_cron_loads_builds_and_tests_what_is_new(scheduled: Scheduled) -> None:
     }
     text = log.read_text()
     assert text.count("$ dbt") == 4
-    assert "unit_test" not in text.replace("--exclude-resource-type unit_test", "")
+    assert "unit_test" not in text.replace("--exclude-resource-types unit_test", "")
     # The tests tagged `audit` read everything, so no schedule runs them.
     assert "assert_no_record_is_lost_between_layers" not in text
 
@@ -164,7 +168,7 @@ def test_a_run_beside_another_one_is_skipped(scheduled: Scheduled) -> None:
 
 @pytest.mark.parametrize(
     ("location", "reason"),
-    [("gone", "which does not exist"), ("empty", "no file is under")],
+    [("gone", "which does not exist"), ("empty", "0 Parquet files under")],
 )
 def test_a_location_without_files_is_a_failure(
     scheduled: Scheduled, tmp_path: Path, location: str, reason: str

@@ -1,7 +1,7 @@
-"""The whole way, as an administrator walks it: two empty accounts, `apply`, one file,
-`dbt build`, the answers; then `destroy`, and both are empty again.
+"""All that an administrator does: from two empty accounts by `apply`, one file and
+`dbt build` to the answers; then `destroy`, and both accounts are empty again.
 
-AWS is moto's server with AWS's own refusals laid over it, Snowflake the stand-in.
+AWS is moto's server, to which AWS's own refusals are added; Snowflake is the stand-in.
 """
 
 from __future__ import annotations
@@ -11,8 +11,11 @@ import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from multiprocessing.connection import Listener
 from pathlib import Path
+from threading import Thread
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -26,7 +29,8 @@ import sample_logs
 from bootstrap.tests.faithful import faithful
 from bootstrap.tests.world import HOME, REGION, World, snapshot
 
-from .conftest import ROOT, Project
+from .conftest import ROOT, WITHOUT_UNIT_TESTS, Project
+from .processes import Command
 from .snowflake_stand_in import StandIn
 from .test_main_job import MARTS, of_the_truth
 
@@ -99,8 +103,44 @@ def project(stand_in: StandIn, new_project: Callable[..., Project]) -> Project:
     return found
 
 
+#: Asks for a process that has imported dbt already: importing it takes most of the
+#: time of a command.
+DBT = """\
+#!{python}
+import os, sys
+from multiprocessing.connection import Client
+with Client({address!r}) as server:
+    server.send((sys.argv[1:], dict(os.environ)))
+    exit_code, printed = server.recv()
+sys.stdout.write(printed)
+sys.exit(exit_code)
+"""
+
+
 @pytest.fixture(scope="module")
-def bootstrap(project: Project) -> Callable[..., str]:
+def dbt(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """The command that the program calls."""
+    folder = tmp_path_factory.mktemp("dbt")
+    listener = Listener(str(folder / "socket"))
+    script = folder / "dbt"
+    script.write_text(DBT.format(python=sys.executable, address=listener.address))
+    script.chmod(0o700)
+
+    def serve() -> None:
+        with suppress(OSError):
+            while True:
+                with listener.accept() as connection:
+                    words, environment = connection.recv()
+                    command = Command(words, environment, folder / "printed.txt")
+                    connection.send(command.end())
+
+    Thread(target=serve, daemon=True).start()
+    yield script
+    listener.close()
+
+
+@pytest.fixture(scope="module")
+def bootstrap(project: Project, dbt: Path) -> Callable[..., str]:
     """Runs the program as an administrator does, and returns its standard output."""
     config = project.target / "bootstrap.yml"
     document = {
@@ -111,13 +151,14 @@ def bootstrap(project: Project) -> Callable[..., str]:
             "prefix": "vpc",
         },
         "sources": [{"account_id": HOME, "regions": [REGION], "all": True}],
-        "snowflake": {"setup_role": SETUP_ROLE},
+        "snowflake": {"setup_role": SETUP_ROLE, "dbt": {"executable": str(dbt)}},
         "wait_seconds": 0,
     }
     config.write_text(yaml.safe_dump(document))
     environment = os.environ | {
         "DBT_PROFILES_DIR": str(project.target),
-        "DBT_TARGET_PATH": str(project.target),
+        # Not the build's, whose variables are others: dbt would parse all again.
+        "DBT_TARGET_PATH": str(project.target / "bootstrap"),
         "DBT_LOG_PATH": str(project.target / "logs"),
         **project.environment,
     }
@@ -179,7 +220,7 @@ def test_from_two_empty_accounts_to_the_answers_and_back(
     world.aws.s3.upload_file(str(file), BUCKET, key)
     assert stand_in.poll() == [f"s3://{BUCKET}/{key}"]
     project.environment["SNOWFLAKE_ROLE"] = "VPC_FLOW_LOGS_TRANSFORMER"
-    project.dbt("build", "--exclude-resource-types=unit_test", as_of=str(yesterday))
+    project.dbt("build", *WITHOUT_UNIT_TESTS, as_of=str(yesterday))
 
     for mart, expected in truth["marts"].items():
         found = [

@@ -62,15 +62,30 @@
         when {{ ip }} like '%:%.%' and {{ number }} is not null
             then
                 lower(left({{ ip }}, length({{ ip }}) - length({{ tail }})))
-                {%- for shift in [28, 24, 20, 16, 12, 8, 4, 0] %}
-                || substr(
-                    '0123456789abcdef',
-                    {{ vpc_flow_logs.hex_digit_value(number, shift) }} + 1,
-                    1
-                ){{ " || ':'" if shift == 16 }}
-                {%- endfor %}
+                || {{ vpc_flow_logs.hex_digits(number, [28, 24, 20, 16]) }}
+                || ':'
+                || {{ vpc_flow_logs.hex_digits(number, [12, 8, 4, 0]) }}
         else lower({{ ip }})
     end
+{%- endmacro %}
+
+
+{# An integer as that many hexadecimal digits. #}
+{% macro integer_to_hex(number, digits) -%}
+    {{ vpc_flow_logs.hex_digits(number, range(4 * digits - 4, -1, -4) | list) }}
+{%- endmacro %}
+
+
+{# Hexadecimal digits of an integer: those of the four bits from each shift on. #}
+{% macro hex_digits(number, shifts) -%}
+    {%- for shift in shifts -%}
+    {{ '|| ' if not loop.first -}}
+    substr(
+        '0123456789abcdef',
+        {{ vpc_flow_logs.hex_digit_value(number, shift) }} + 1,
+        1
+    )
+    {%- endfor -%}
 {%- endmacro %}
 
 

@@ -87,17 +87,9 @@
 {%- endmacro %}
 
 
-{# Whether the bit of a time's hour is set; false for null. #}
-{% macro has_hour_bit(bits, time) -%}
-    {{ return(adapter.dispatch('has_hour_bit', 'vpc_flow_logs')(bits, time)) }}
-{%- endmacro %}
-
-{% macro duckdb__has_hour_bit(bits, time) -%}
-    coalesce({{ bits }} & {{ vpc_flow_logs.hour_bit(time) }} != 0, false)
-{%- endmacro %}
-
-{% macro snowflake__has_hour_bit(bits, time) -%}
-    coalesce(bitand({{ bits }}, {{ vpc_flow_logs.hour_bit(time) }}) != 0, false)
+{# Whether a bit is set; false for null. #}
+{% macro has_hour_bit(bits, hour_bit) -%}
+    coalesce({{ vpc_flow_logs.has_tcp_flags(bits, hour_bit) }}, false)
 {%- endmacro %}
 
 
@@ -112,4 +104,19 @@
 
 {% macro snowflake__bit_or_agg(bits) -%}
     cast(bitor_agg({{ bits }}) as integer)
+{%- endmacro %}
+
+
+{# Whether a number is one of a list; null for null. On DuckDB a CASE computes it for
+   the rows of its branch alone. IN would join a long list to all rows. #}
+{% macro is_one_of(number, numbers) -%}
+    {{ return(adapter.dispatch('is_one_of', 'vpc_flow_logs')(number, numbers)) }}
+{%- endmacro %}
+
+{% macro duckdb__is_one_of(number, numbers) -%}
+    list_contains([{{ numbers | join(', ') }}], {{ number }})
+{%- endmacro %}
+
+{% macro snowflake__is_one_of(number, numbers) -%}
+    {{ number }} in ({{ numbers | join(', ') }})
 {%- endmacro %}

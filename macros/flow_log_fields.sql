@@ -72,6 +72,17 @@
 {% endmacro %}
 
 
+{# The fields that other kinds of files have as well. A file with none but these is not
+   a flow log. #}
+{% macro generic_fields() %}
+    {% do return([
+        'version', 'account_id', 'srcport', 'dstport', 'protocol', 'packets', 'bytes',
+        'start', 'end', 'action', 'vpc_id', 'subnet_id', 'instance_id', 'type',
+        'region', 'az_id', 'resource_type', 'resource_id',
+    ]) %}
+{% endmacro %}
+
+
 {# The value of one field, typed. Null if the file has no such column, for the text `-`,
    and for the account id `unknown`. `landed` lists the fields of the landing table: on
    DuckDB it gets a column when a file with that field is loaded. #}
@@ -93,8 +104,15 @@
 {%- endmacro %}
 
 {% macro snowflake__flow_log_field(field, landed) -%}
-    {%- set text = "cast(value['" ~ field.name ~ "'] as varchar)" -%}
-    {%- if field.type == 'varchar' -%}
+    {%- set value = vpc_flow_logs.landed_value(field.name) -%}
+    {%- set text = vpc_flow_logs.landed_value(field.name, as_text=true) -%}
+    {%- if field.name.endswith('account_id') -%}
+        {#- A number has lost the zeros in front. -#}
+        case
+            when typeof({{ value }}) = 'INTEGER' then lpad({{ text }}, 12, '0')
+            else nullif({{ text }}, '-')
+        end
+    {%- elif field.type == 'varchar' -%}
         nullif({{ text }}, '-')
     {%- elif field.type == 'bigint' -%}
         try_cast({{ text }} as bigint)
@@ -105,6 +123,21 @@
                 then to_timestamp_ntz(try_cast({{ text }} as bigint))
         end
     {%- endif -%}
+{%- endmacro %}
+
+
+{# The element of a record's VARIANT that holds a field, or its text. The documentation
+   of AWS has `account-id` for `account_id`; some tools write names in upper case. #}
+{% macro landed_value(name, as_text=false) -%}
+    {%- set names = [name, name | replace('_', '-')] | unique | list -%}
+    {%- set elements = [] -%}
+    {%- for spelling in names + names | map('upper') | list -%}
+        {%- set element = "value['" ~ spelling ~ "']" -%}
+        {%- do elements.append(
+            'cast(' ~ element ~ ' as varchar)' if as_text else element
+        ) -%}
+    {%- endfor -%}
+    coalesce({{ elements | join(', ') }})
 {%- endmacro %}
 
 

@@ -22,7 +22,10 @@
         'fields': fields,
         'initial_fields': vpc_flow_logs.flow_log_fields()
             | selectattr('version', 'equalto', 2) | map(attribute='name') | list,
+        'generic_fields': vpc_flow_logs.generic_fields(),
         'retry_quarantined': var('retry_quarantined'),
+        'allow_another_location': var('allow_another_location'),
+        's3_requester_pays': var('s3_requester_pays'),
         'full_refresh': var('ext_full_refresh'),
     } %}
 

@@ -85,7 +85,7 @@
     {{ return(adapter.dispatch('load_attempts', 'vpc_flow_logs')()) }}
 {%- endmacro %}
 
-{# The loader keeps all attempts. #}
+{# The loader keeps the last attempt for each file. #}
 {% macro duckdb__load_attempts() -%}
     select
         metadata_filename,
@@ -96,6 +96,7 @@
         cast(null as bigint) as bytes_billed,
         case when status != 'loaded' then error end as reason
     from {{ source('vpc_flow', 'load_history') }}
+    where status != 'copy'
 {%- endmacro %}
 
 {# COPY_HISTORY drops rows after 14 days; the model keeps them. A run reads what came
@@ -143,6 +144,7 @@
         from attempts
         left join {{ ref('vpc_flow_logs', 'malformed_files') }} as malformed_files
             on attempts.metadata_filename = malformed_files.metadata_filename
+        where coalesce(malformed_files.reason, '') not like 'copy of %'
 
     )
 

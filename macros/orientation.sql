@@ -43,13 +43,7 @@
                         case {{ protocol }} when 6 then 'tcp/' else 'udp/' end
                         || cast({{ port }} as varchar)
                 end
-        {%- for number, name in {
-            1: 'icmp', 6: 'tcp', 17: 'udp', 47: 'gre', 50: 'esp', 58: 'icmp-v6',
-            132: 'sctp',
-        }.items() %}
-        when {{ protocol }} = {{ number }} then '{{ name }}'
-        {%- endfor %}
-        else coalesce('protocol ' || cast({{ protocol }} as varchar), 'unknown')
+        else coalesce({{ vpc_flow_logs.protocol_name(protocol) }}, 'unknown')
     end
 {%- endmacro %}
 
@@ -72,6 +66,9 @@
     {%- set dst_rank = vpc_flow_logs.port_rank('dstport') -%}
     case
         when protocol not in (6, 17, 132) then null
+        {#- Most records: without this their ranks would take time. #}
+        when dstport < 1024 and srcport >= 1024 then 'src'
+        when srcport < 1024 and dstport >= 1024 then 'dst'
         when {{ dst_rank }} < {{ src_rank }} then 'src'
         when {{ src_rank }} < {{ dst_rank }} then 'dst'
     end
@@ -86,11 +83,11 @@
     {%- set listed = vpc_flow_logs.service_ports() | list + var('admin_ports') -%}
     {%- set known = listed | unique | sort -%}
     {%- set below = known | select('>=', 1024) | select('<', 32768) -%}
-    {%- set within = known | select('>=', 32768) | join(', ') -%}
+    {%- set within = known | select('>=', 32768) -%}
     case
         when {{ port }} < 1024 then 0
-        when {{ port }} in ({{ below | join(', ') }}) then 1
-        when {{ port }} < 32768 or {{ port }} in ({{ within }}) then 2
+        when {{ vpc_flow_logs.is_one_of(port, below) }} then 1
+        when {{ port }} < 32768 or {{ vpc_flow_logs.is_one_of(port, within) }} then 2
         when {{ port }} is not null then 3
     end
 {%- endmacro %}
@@ -104,7 +101,8 @@
    that sent first is the client. If both ends sent first in the same second:
    - TCP: an outside peer is the client if other outside peers reach the same
      internal port. Otherwise the client is unknown.
-   - UDP: the internal end is the client, if flow_direction shows it.
+   - UDP: the internal end is the client, if flow_direction shows it. The client is
+     unknown if several outside peers reach this port from other ports.
    A connection with one direction alone has an unknown client: it may be the reply to
    traffic that is not logged. #}
 {% macro connection_clients(records) -%}
@@ -176,17 +174,18 @@ sides as (
 
 ),
 
-{# Ends of TCP connections that several addresses of the other side reach. #}
+{# Ends of connections that several addresses of the other side reach. #}
 shared_ports as (
 
     {% for end, peer in [('lower', 'upper'), ('upper', 'lower')] %}
         select
             started_date,
+            protocol,
             {{ end }}_addr as addr,
             {{ end }}_port as port
         from sides
-        where protocol = 6 and internal_end is not null
-        group by started_date, {{ end }}_addr, {{ end }}_port
+        where protocol in (6, 17) and internal_end is not null
+        group by started_date, protocol, {{ end }}_addr, {{ end }}_port
         having min({{ peer }}_addr) != max({{ peer }}_addr)
         {{ 'union distinct' if not loop.last }}
     {% endfor %}
@@ -202,8 +201,20 @@ opened as (
             when sides.lower_sent_at < sides.upper_sent_at then 'lower'
             when sides.upper_sent_at < sides.lower_sent_at then 'upper'
             when sides.lower_sent_at is null or sides.upper_sent_at is null then null
-            when sides.protocol = 17 and sides.interface_end = sides.internal_end
-                then sides.internal_end
+            when sides.protocol = 17
+                then
+                    case
+                        when
+                            sides.interface_end = sides.internal_end
+                            and (
+                                sides.lower_port = sides.upper_port
+                                or case sides.internal_end
+                                    when 'lower' then lower_ports.addr
+                                    else upper_ports.addr
+                                end is null
+                            )
+                            then sides.internal_end
+                    end
             when sides.internal_end = 'lower' and lower_ports.addr is not null
                 and upper_ports.addr is null then 'upper'
             when sides.internal_end = 'upper' and upper_ports.addr is not null
@@ -222,11 +233,13 @@ opened as (
     left join shared_ports as lower_ports
         on
             sides.started_date = lower_ports.started_date
+            and sides.protocol = lower_ports.protocol
             and sides.lower_addr = lower_ports.addr
             and sides.lower_port = lower_ports.port
     left join shared_ports as upper_ports
         on
             sides.started_date = upper_ports.started_date
+            and sides.protocol = upper_ports.protocol
             and sides.upper_addr = upper_ports.addr
             and sides.upper_port = upper_ports.port
 

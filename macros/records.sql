@@ -23,6 +23,14 @@
 {%- endmacro %}
 
 
+{# Whether a count of bytes or packets is possible. An interface of 400 Gbit/s carries
+   30 TB in the 600 seconds of the longest record, so 100 TB is the bound. The sum of
+   90,000 such records still fits 64 bits. True for null. #}
+{% macro is_plausible_count(count) -%}
+    coalesce({{ count }} between 0 and 100000000000000, true)
+{%- endmacro %}
+
+
 {# The load time as a timestamp without zone, to compare with the times of records. #}
 {% macro load_time_in_utc(loaded_at) -%}
     {{ return(adapter.dispatch('load_time_in_utc', 'vpc_flow_logs')(loaded_at)) }}
@@ -44,6 +52,19 @@
         split_part(split_part({{ metadata_filename }}, '/', -1), '_', 4)
     {%- endset -%}
     case when {{ part }} like 'fl-%' then {{ part }} end
+{%- endmacro %}
+
+
+{# The region of a record: the field or, where the format lacks it, the part of the
+   file's name; null for other names. #}
+{% macro region_of(region, metadata_filename) -%}
+    coalesce(
+        {{ region }},
+        case
+            when {{ vpc_flow_logs.flow_log_id(metadata_filename) }} is not null
+                then split_part(split_part({{ metadata_filename }}, '/', -1), '_', 3)
+        end
+    )
 {%- endmacro %}
 
 

@@ -27,6 +27,6 @@
     from {{ source('vpc_flow', 'flow_logs') }} as landing
     inner join lateral flatten(input => landing.value) as fields
     where
-        fields.key not in ('{{ known | join("', '") }}')
+        lower(replace(fields.key, '-', '_')) not in ('{{ known | join("', '") }}')
         and {{ vpc_flow_logs.is_loaded_after(since, loaded_at) }}
 {%- endmacro %}

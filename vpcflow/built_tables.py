@@ -16,6 +16,7 @@ from typing import Any
 import click
 import duckdb
 
+from .questions import PROJECT
 from .snapshot import copy_last_commit
 from .tables import Rows
 
@@ -36,12 +37,14 @@ class InUseError(QueryError):
 class Where:
     """Which target to query; None is what dbt takes by default.
 
+    `schema` is where the models are; None is where dbt builds them by default.
     `timeout` is in seconds: for a DuckDB file in use, and for a statement on Snowflake.
     """
 
     target: str | None = None
     profile: str | None = None
     profiles_dir: str | None = None
+    schema: str | None = None
     timeout: float = 300
 
     def dbt_options(self) -> list[str]:
@@ -140,9 +143,14 @@ def _credentials(where: Where) -> Any:
     profile = where.profile or os.environ.get("DBT_PROFILE")
     target = where.target or os.environ.get("DBT_TARGET")
     try:
-        return load_profile(".", {}, profile, target).credentials
+        credentials = load_profile(".", {}, profile, target).credentials
     except DbtBaseException as failure:
         raise QueryError(str(failure)) from failure
+    schema = where.schema or credentials.schema
+    if not where.schema and Path.cwd() != PROJECT:
+        # As the macro generate_schema_name has it in a project that installs this one.
+        schema += "_vpc_flow_logs"
+    return credentials.replace(schema=schema)
 
 
 @contextmanager

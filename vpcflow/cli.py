@@ -10,7 +10,7 @@ from typing import Any
 
 import click
 
-PROJECT = Path(__file__).parent.parent
+from .questions import PROJECT
 
 
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -35,7 +35,9 @@ def cli() -> None:
 
 
 @cli.command(context_settings={"ignore_unknown_options": True})
-@click.option("--select", "-s", multiple=True, help="what to build; default: all")
+@click.option(
+    "--select", "-s", multiple=True, help="what to build; default: all models"
+)
 @click.option("--exclude", multiple=True, help="what not to build")
 @click.option("--verbose", is_flag=True, help="print dbt's lines as well, to stderr")
 @target_options
@@ -117,6 +119,12 @@ def run(
     default=300,
     show_default=True,
     help="seconds for a DuckDB file in use, or a statement on Snowflake",
+)
+@click.option(
+    "--schema",
+    envvar="VPC_FLOW_SCHEMA",
+    show_envvar=True,
+    help="schema of the models; default: where dbt builds them",
 )
 @target_options
 def ask(

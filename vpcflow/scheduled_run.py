@@ -27,9 +27,16 @@ HOOK_TIMEOUT = 300
 
 # `source freshness` and `build` write the manifest's JSON, which takes a while.
 PARSE = ("parse", "--no-write-json")
-STAGE = ("run-operation", "vpc_flow_logs.stage_external_sources")
-FRESHNESS = ("source", "freshness")
-BUILD = ("build", "--exclude-resource-type", "unit_test")
+STAGE = (
+    *("run-operation", "vpc_flow_logs.stage_external_sources"),
+    *("--args", "{select: vpc_flow}"),
+)
+FRESHNESS = ("source", "freshness", "--select", "source:vpc_flow")
+BUILD = (
+    *("build", "--exclude-resource-types", "unit_test", "exposure"),
+    *("--exclude", "tag:audit"),
+)
+ALL_MODELS = ("package:vpc_flow_logs",)
 
 #: The last line of the loader in plugins/flow_log_loader.
 LOADED = re.compile(
@@ -82,12 +89,9 @@ class Job:
 
     def build_options(self) -> list[str]:
         """Return the options of `dbt build`."""
-        options = [word for name in self.select for word in ("--select", name)]
-        options += [word for name in self.exclude for word in ("--exclude", name)]
-        if options:
-            # dbt's default selector excludes these, but options take its place.
-            options += ["--exclude", "tag:audit"]
-        return options
+        selected = self.select or ALL_MODELS
+        options = [word for name in selected for word in ("--select", name)]
+        return options + [word for name in self.exclude for word in ("--exclude", name)]
 
 
 def run_once(job: Job, verbose: bool) -> int:

@@ -1,8 +1,8 @@
 """Labelled cases: small flow logs, and beside each the rows that it must give.
 
 A case is a mapping in one of the YAML files of this folder: `case` names it, `reason`
-says in a line why the rows are right, `records` or `fields` or `files` hold what is
-logged, and `expect` the rows of models that speak of it, with the columns that matter.
+gives the reason for the rows in one line, `records`, `fields` or `files` hold what is
+logged, and `expect` holds the rows of models about it, with the columns that matter.
 `<n>` is the number of the case. Records are short for the fields of the default format:
 
     eni-1 10.0.0.1 50000 > 10.0.0.2 22 tcp 100 tcp_flags=2 start=+5s
@@ -13,7 +13,6 @@ UTC, and a record lasts a minute.
 
 from __future__ import annotations
 
-import itertools
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -41,7 +40,7 @@ INT64 = {
     "packets_lost_blackhole", "packets_lost_mtu_exceeded", "packets_lost_ttl_expired",
 }  # fmt: skip
 
-#: Where the rows of a model say which case they are of.
+#: The columns by which a row of a model belongs to a case.
 KEYS = (
     "metadata_filename", "internal_addr", "external_addr", "client_addr",
     "server_addr", "dstaddr", "srcaddr", "interface_id", "name",
@@ -100,19 +99,17 @@ class Case:
 
 def cases() -> list[Case]:
     """All cases, in the order of the files."""
-    return [_case(number, text) for number, text in numbered_texts()]
+    return [_case(number, text) for number, text in enumerate(texts_of_cases(), 1)]
 
 
-def numbered_texts() -> Iterator[tuple[int, str]]:
-    """The text of each case, with its number in place of `<n>`."""
-    texts = (path.read_text() for path in sorted(Path(__file__).parent.glob("*.yml")))
-    split = (re.split(r"^(?=- case:)", text, flags=re.M)[1:] for text in texts)
-    for number, text in enumerate(itertools.chain(*split), start=1):
-        yield number, text.replace("<n>", str(number))
+def texts_of_cases() -> Iterator[str]:
+    """The text of each case, as it is in its file."""
+    for path in sorted(Path(__file__).parent.glob("*.yml")):
+        yield from re.split(r"^(?=- case:)", path.read_text(), flags=re.M)[1:]
 
 
 def _case(number: int, text: str) -> Case:
-    (raw,) = yaml.safe_load(text)
+    (raw,) = yaml.safe_load(text.replace("<n>", str(number)))
     if "files" in raw:
         files = {
             FILE_NAME.format(flow_log): [_record(line) for line in lines]

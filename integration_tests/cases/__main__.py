@@ -2,9 +2,9 @@
 
 import sys
 
-from . import numbered_texts
+from . import texts_of_cases
 
 words = " ".join(sys.argv[1:]).lower()
-for _, text in numbered_texts():
+for number, text in enumerate(texts_of_cases(), start=1):
     if words in text.splitlines()[0].lower():
-        print(text.rstrip(), end="\n\n")
+        print(text.replace("<n>", str(number)).rstrip(), end="\n\n")

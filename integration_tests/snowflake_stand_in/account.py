@@ -1,6 +1,6 @@
-"""The account: every object that is not data, and what tests may steer.
+"""The account: every object that is not data, and what tests control.
 
-Rows live in DuckDB databases. Everything else is here, so that
+The rows are in DuckDB databases. Everything else is here, so that
 SHOW, DESCRIBE, the information schema and the tests read one registry.
 """
 
@@ -20,6 +20,9 @@ from integration_tests.snowflake_stand_in.errors import SqlError, exists, missin
 Name = tuple[str, ...]
 #: A column that a table with row timestamps has, and `*` leaves out.
 COMMIT_TIME = "METADATA$ROW_LAST_COMMIT_TIME"
+#: Seconds that a transaction may idle while it blocks another:
+#: https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions
+IDLE_TIMEOUT = 300
 #: sf:sql-reference/parameters: defaults of the parameters that this project touches.
 PARAMETERS = {
     "DATA_RETENTION_TIME_IN_DAYS": "1",
@@ -42,7 +45,7 @@ def now() -> datetime:
 
 @dataclass
 class Thing:
-    """Any object: what it is, whose it is, and its properties."""
+    """Any object: its kind, name, owner and properties."""
 
     kind: str
     name: Name
@@ -51,7 +54,7 @@ class Thing:
     created: datetime = field(default_factory=now)
 
     def place(self) -> dict[str, Any]:
-        """The columns that nearly every SHOW command begins with."""
+        """The first columns of nearly every SHOW command."""
         parents = dict(
             zip(("database_name", "schema_name"), self.name[:-1], strict=False)
         )
@@ -81,8 +84,8 @@ class Load:
 class Relation(Thing):
     """A table or a view; its rows are DuckDB's.
 
-    ``copied`` is the table's own COPY metadata, by which COPY skips files;
-    ``loads`` is what COPY_HISTORY shows. Both go with the table.
+    ``copied`` holds the files that COPY skips, ``loads`` the rows of COPY_HISTORY. Both
+    are dropped with the table.
     """
 
     column_comments: dict[str, str] = field(default_factory=dict)
@@ -97,7 +100,7 @@ class Relation(Thing):
 
 @dataclass
 class Pipe(Thing):
-    """A pipe with its own load history, and the events it has not handled."""
+    """A pipe with its own load history and its pending events."""
 
     statement: str = ""
     stage: Name = ()
@@ -112,7 +115,7 @@ class Pipe(Thing):
 
     @property
     def paused(self) -> bool:
-        """Whether files wait until somebody lets the pipe go on."""
+        """Whether files wait until the pipe is resumed."""
         return self.properties.get("PIPE_EXECUTION_PAUSED", "").lower() == "true"
 
 
@@ -132,7 +135,7 @@ class Grant:
 
 @dataclass
 class Failure:
-    """A statement error that a test ordered."""
+    """An error that a test ordered for the next statements that match."""
 
     regex: str
     message: str
@@ -141,7 +144,7 @@ class Failure:
 
 
 class Account:
-    """One account: the registry, DuckDB, and the steering.
+    """One account: the registry, DuckDB, and what tests have set.
 
     Args:
         s3_endpoint: Where S3, SQS and SNS are emulated.
@@ -170,6 +173,7 @@ class Account:
         self.to_hold: re.Pattern[str] | None = None
         self.released = threading.Event()
         self.pipe_timezone: str | None = None
+        self.idle_timeout: float = IDLE_TIMEOUT
         self.last_modified: dict[str, datetime] = {}
         self.duck = duckdb.connect(config={"threads": 1})
         self.kinds: dict[str, dict[Name, Any]] = defaultdict(dict)
@@ -192,7 +196,7 @@ class Account:
         return found
 
     def add(self, thing: Thing, *, replace: bool, missing_only: bool) -> bool:
-        """Register an object; false when IF NOT EXISTS found it there."""
+        """Register an object; return false if IF NOT EXISTS found one."""
         things = self.things(thing.kind)
         if thing.name in things and not replace:
             if missing_only:

@@ -3,8 +3,7 @@
 Followed: sf:sql-reference/sql/{show-objects,show-tables,show-schemas,desc-table,
 show-parameters}, sf:sql-reference/info-schema,
 sf:sql-reference/functions/result_scan. The columns
-are those that this project or dbt reads. SHOW is limited to what exists; privileges
-hide nothing here.
+are those that this project or dbt reads. Privileges hide nothing.
 """
 
 from __future__ import annotations
@@ -141,7 +140,7 @@ def relation_row(session: Session, relation: Relation, *, detailed: bool) -> Row
 
 
 def describe_columns(session: Session, relation: Relation) -> list[tuple[Column, Row]]:
-    """The columns of a relation with what DESCRIBE TABLE says of them."""
+    """The columns of a relation, each with its row of DESCRIBE TABLE."""
     place = relation.name
     if place in session.temporary:
         place = ("temp", "main", ".".join(place))
@@ -209,7 +208,7 @@ _TYPES = {
 
 
 def register_rows(session: Session, rows: list[Row], fields: str) -> str:
-    """Offer dictionaries to queries; a field may say its type, ``NAME:int``."""
+    """Register dictionaries as a view; a field may have a type, ``NAME:int``."""
     columns = {}
     for field in fields.split():
         name, _, kind = field.partition(":")

@@ -1,4 +1,4 @@
-"""For tests: start the stand-in in a process, connect to it, steer it."""
+"""For tests: start the stand-in in a process, connect to it, control it."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ class StandIn:
         }
         return defaults | overrides
 
-    # ----- steering
+    # ----- control
 
     def _do(self, action: str, **body: Any) -> Any:
         request = urllib.request.Request(
@@ -106,15 +106,15 @@ class StandIn:
             raise RuntimeError(json.load(error)["error"]) from error
 
     def event(self, url: str) -> list[str]:
-        """An object was created at a URL; returns the pipes that took it."""
+        """Announce an object by its URL; return the pipes that load it."""
         return list(self._do("event", url=url))
 
     def poll(self) -> list[str]:
-        """Let the pipes read their SQS queue; returns the objects' URLs."""
+        """Let the pipes read their SQS queue; return the objects' URLs."""
         return list(self._do("poll"))
 
     def lapse(self, name: str) -> int:
-        """End a pipe's load history; returns how many files it had."""
+        """Clear a pipe's load history, as after 14 days; return its number of files."""
         return int(self._do("lapse", name=name))
 
     def account(self, **settings: Any) -> None:
@@ -145,6 +145,10 @@ class StandIn:
         """Run pipes in a time zone (``None``: the account's)."""
         self._do("pipe-timezone", timezone=timezone)
 
+    def idle_timeout(self, seconds: float | None) -> None:
+        """Roll back what blocks and idles so long (``None``: five minutes)."""
+        self._do("idle-timeout", seconds=seconds)
+
     def fail(
         self,
         regex: str,
@@ -153,11 +157,11 @@ class StandIn:
         times: int = 1,
         when: str = "before",
     ) -> None:
-        """Let the next statements that match fail, ``before`` or ``after`` they ran."""
+        """Let the next statements that match fail, ``before`` or ``after`` they run."""
         self._do("fail", regex=regex, message=message, times=times, when=when)
 
     def forget_failures(self) -> None:
-        """Take back every ordered failure."""
+        """Cancel every ordered failure."""
         self._do("forget-failures")
 
     def log(self) -> list[dict[str, Any]]:
@@ -169,7 +173,7 @@ class StandIn:
         return [entry["text"] for entry in self.log()]
 
     def clear_log(self) -> None:
-        """Begin the log anew."""
+        """Clear the log."""
         self._do("clear-log")
 
     def age(self, url: str, days: float) -> None:

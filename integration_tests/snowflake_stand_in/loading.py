@@ -209,7 +209,7 @@ def _row_numbers(account: Account, path: str) -> list[int]:
 
 
 def _register(session: Session, found: list[File], name: str | None = None) -> str:
-    """A view of what a stage offers to a query: ``$1`` and the metadata."""
+    """A view of staged files: ``$1`` and the metadata columns."""
     rows = [
         (value, file, number)
         for file in found
@@ -263,7 +263,7 @@ def _quote_first(expressions: str) -> str:
 
 @dataclass(frozen=True)
 class Copy:
-    """A COPY statement, understood."""
+    """A COPY statement's parts."""
 
     table: Name
     expressions: str
@@ -272,7 +272,7 @@ class Copy:
 
     @classmethod
     def of(cls, session: Session, command: str, *, in_pipe: bool) -> Copy:
-        """Read a COPY statement; what it may not say is an error."""
+        """Read a COPY statement; an option that it may not have is an error."""
         head = text.pattern(r"copy into {name} from\s*(?P<rest>\(.*)").fullmatch(
             command
         )
@@ -452,7 +452,7 @@ def _channel(account: Account, url: str, topic: str | None) -> str:
 
 @statement(r"alter pipe {name} set {rest}")
 def alter_pipe(session: Session, match: Match) -> Result:
-    """Of what can be altered, the project alters the pause and the comment."""
+    """ALTER PIPE ... SET the pause or the comment."""
     session.commit()
     pipe = session.account.find("PIPE", session.resolve(match["name"]))
     allowed = text.words("PIPE_EXECUTION_PAUSED COMMENT")
@@ -522,7 +522,7 @@ def _work(account: Account, pipe: Pipe) -> None:
 
 
 def event(account: Account, url: str) -> list[str]:
-    """An object was created: the pipes whose location covers it take it."""
+    """Load a new object by the pipes whose location covers it; return their names."""
     bucket, taken = urlparse(url).netloc, []
     for name, pipe in account.things("PIPE").items():
         stage = account.find("STAGE", pipe.stage)

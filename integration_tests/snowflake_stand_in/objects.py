@@ -4,9 +4,9 @@ Followed: sf:sql-reference/sql/{create-warehouse,create-resource-monitor,create-
 create-user,alter-user,create-network-policy,create-database,create-schema,
 create-storage-integration,alter-storage-integration,desc-integration,grant-privilege,
 revoke-privilege,grant-role,revoke-role,show-grants,use-role,use-schema,alter-session},
-sf:developer-guide/udf/sql/udf-sql-scalar-functions. Options are checked against those
-that this project sets; an object named in an option or a grant must exist, but not what
-a user's DEFAULT_ options name. Not modelled: enforcement of privileges, managed access
+sf:developer-guide/udf/sql/udf-sql-scalar-functions. Only the options that this project
+sets are accepted. An object named in an option or a grant must exist, except in a
+user's DEFAULT_ options. Not modelled: enforcement of privileges, managed access
 schemas, database roles, secondary roles, overloaded functions.
 """
 
@@ -93,7 +93,7 @@ def _values(session: Session, kind: str, rest: str) -> dict[str, Any]:
 
 @statement(rf"create (?P<kind>{_KINDS}) {{missing}}{{name}}{{rest}}")
 def create_object(session: Session, match: Match) -> Result:
-    """CREATE of an object that is only its properties."""
+    """CREATE of an object that has nothing but properties."""
     session.commit()
     kind, name = _kind(match), text.name_parts(match["name"])
     values = _values(session, kind, match["rest"])
@@ -281,7 +281,7 @@ def grant_privileges(session: Session, match: Match) -> Result:
 
 
 def _granted(session: Session, fields: dict[str, Any]) -> Iterable[tuple[str, Name]]:
-    """Kind and name of each object that a grant is about."""
+    """Kind and name of each object of a grant."""
     account = session.account
     if not fields.get("bulk"):
         kind = fields["kind"].upper()

@@ -95,7 +95,7 @@ def _checked(session: Session, key: str, value: str) -> str:
 
 
 def _take_comments(schema: exp.Schema, relation: Relation) -> None:
-    """Columns' comments go into the registry: fakesnow would not understand them."""
+    """Move the comments of columns into the registry: DuckDB has no place for them."""
     kept: list[exp.Expr] = []
     for column in schema.expressions:
         if isinstance(column, exp.Identifier):
@@ -126,7 +126,7 @@ def _create(
     *,
     temporary: bool,
 ) -> int:
-    """Create the relation in DuckDB; return how many rows it got."""
+    """Create the relation in DuckDB; return its number of rows."""
     physical = ("temp", "main", ".".join(name)) if temporary else name
     target = exp.table_(
         *(exp.to_identifier(part, quoted=True) for part in reversed(physical))

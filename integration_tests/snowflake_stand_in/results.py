@@ -1,4 +1,4 @@
-"""What a statement answers, in the connector's JSON row format.
+"""The result of a statement, in the connector's JSON row format.
 
 sf:developer-guide/sql-api/handling-responses describes the encoding: every value is a
 string; dates are days since the epoch, timestamps are seconds with nine decimals.
@@ -100,7 +100,7 @@ class Result:
 
     @classmethod
     def status(cls, message: str = "Statement executed successfully.") -> Result:
-        """The answer of a statement that returns a sentence."""
+        """The result of a statement that returns a sentence."""
         return cls([Column("status")], [[message]])
 
     @classmethod

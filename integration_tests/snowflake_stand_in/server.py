@@ -1,11 +1,11 @@
-"""The HTTP side: what the connector calls, and what tests call to steer.
+"""The HTTP side: what the connector calls, and what tests call to control it.
 
-The connector's endpoints are undocumented; what is answered here is what
+The connector's endpoints are undocumented; the answers are what
 snowflake-connector-python reads. Errors of SQL are HTTP 200 with ``success: false``,
-also those the stand-in did not foresee, because the connector retries an HTTP 500 for
-minutes. Log-in follows sf:user-guide/key-pair-auth for users that the account knows:
-the token must be signed with one of the user's two keys, and nobody has a password. A
-user that was never created is let in as the account's administrator.
+unexpected ones too, because the connector retries an HTTP 500 for minutes. Log-in
+follows sf:user-guide/key-pair-auth for users that the account has: the token must be
+signed with one of the user's two keys, and no user has a password. Any other user logs
+in as the account's administrator.
 """
 
 from __future__ import annotations
@@ -38,7 +38,12 @@ from integration_tests.snowflake_stand_in import (
     relations,
     text,
 )
-from integration_tests.snowflake_stand_in.account import Account, Failure, now
+from integration_tests.snowflake_stand_in.account import (
+    IDLE_TIMEOUT,
+    Account,
+    Failure,
+    now,
+)
 from integration_tests.snowflake_stand_in.errors import SqlError
 from integration_tests.snowflake_stand_in.results import Result
 from integration_tests.snowflake_stand_in.session import Session
@@ -242,7 +247,7 @@ class Server:
         return loading.poll(self.account)
 
     def _do_lapse(self, name: str) -> int:
-        """Fourteen days are over for a pipe: forget its files."""
+        """Clear a pipe's load history, as Snowflake does after 14 days."""
         known = self.account.find("PIPE", text.name_parts(name)).history
         count = len(known)
         known.clear()
@@ -271,6 +276,9 @@ class Server:
     def _do_pipe_timezone(self, timezone: str | None) -> None:
         self.account.pipe_timezone = timezone
 
+    def _do_idle_timeout(self, seconds: float | None) -> None:
+        self.account.idle_timeout = IDLE_TIMEOUT if seconds is None else seconds
+
     def _do_fail(self, regex: str, message: str, times: int, when: str) -> None:
         self.account.failures.append(Failure(regex, message, times, when))
 
@@ -288,7 +296,7 @@ class Server:
         self.account.last_modified[url] = now() - timedelta(days=days)
 
     def _do_scan_time(self, minutes_ago: float | None) -> None:
-        """Let METADATA$START_SCAN_TIME lie in the past, until set to null."""
+        """Give loads an earlier METADATA$START_SCAN_TIME; null gives the real one."""
         late = None if minutes_ago is None else now() - timedelta(minutes=minutes_ago)
         self.account.scan_time = late
 

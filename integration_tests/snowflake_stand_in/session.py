@@ -60,10 +60,7 @@ _BLOCK = text.pattern(
     r" exception when other then rollback; raise; end;?\s*\$\$"
 )
 #: Seconds; Snowflake's are 43,200.
-_LOCK_TIMEOUT = 60
-#: Seconds that a transaction may idle while it blocks another; Snowflake's are 300:
-#: https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions
-_IDLE_TIMEOUT = 15
+_LOCK_TIMEOUT = 300
 
 
 def statement(*templates: str) -> Callable[[Handler], Handler]:
@@ -155,7 +152,7 @@ class Session:
         return full  # type: ignore[return-value]
 
     def relation(self, name: Name, kind: str = "table") -> Relation:
-        """The relation that a name means in this session, which must exist."""
+        """The relation of a name in this session, which must exist."""
         found = self.temporary.get(name) or self.account.relations.get(name)
         if found is None:
             raise missing(kind, ".".join(name))
@@ -299,7 +296,7 @@ class Session:
         return Result(columns, rows, SELECT)
 
     def change(self, parsed: Expr) -> int:
-        """Run DML and return how many rows it touched."""
+        """Run DML; return the number of rows that it changed."""
         sql = self.translate(parsed)
         self.duckdb(sql)
         if self.in_transaction:
@@ -359,7 +356,7 @@ class Session:
         return ".".join(f'"{part}"' for part in name)
 
     def register(self, columns: dict[str, pa.Array], name: str | None = None) -> str:
-        """Offer Arrow columns to this session's queries as a view of some name."""
+        """Register Arrow columns as a view of this session; return its name."""
         self._names += 1
         name = name or f"STAND_IN_{self._names}"
         self.duck.register(f"{name}_ARROW", pa.table(columns))
@@ -411,7 +408,7 @@ class Session:
 
     @contextmanager
     def atomic(self) -> Iterator[None]:
-        """Several DuckDB statements as one, in or out of a transaction."""
+        """Run several DuckDB statements as one, in or out of a transaction."""
         if self.in_transaction:
             yield
             return
@@ -438,14 +435,14 @@ class Session:
                     return
                 holder = holders[name]
             idle_since = holder.idle_since
-            if idle_since and time.monotonic() - idle_since > _IDLE_TIMEOUT:
+            if idle_since and time.monotonic() - idle_since > self.account.idle_timeout:
                 with self.account.lock:
                     holder.rollback()
         table = ".".join(name)
         raise SqlError(f"Lock timeout on table '{table}'", 625, "57014")
 
     def release_locks(self) -> None:
-        """Give back every table lock of this session."""
+        """Release every table lock of this session."""
         holders = self.account.lock_holders
         with self.account.table_locks:
             for name in [n for n, holder in holders.items() if holder is self]:

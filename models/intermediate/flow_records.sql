@@ -38,7 +38,16 @@ identified as (
         metadata_file_row_number,
         {# Only transit gateways fill the fields of version 6. #}
         {% for field in vpc_flow_logs.flow_log_fields() if field.version != 6 %}
-            {{ field.column }},
+            {% if field.column == 'region' %}
+                {{ vpc_flow_logs.region_of('region', 'metadata_filename') }} as region,
+            {% elif field.name in ('bytes', 'packets') %}
+                case
+                    when {{ vpc_flow_logs.is_plausible_count(field.column) }}
+                        then {{ field.column }}
+                end as {{ field.column }},
+            {% else %}
+                {{ field.column }},
+            {% endif %}
         {% endfor %}
         {{ vpc_flow_logs.flow_log_id('metadata_filename') }} as flow_log_id,
         src_scope,

@@ -23,6 +23,7 @@ from dbt_common.exceptions import DbtRuntimeError
 from .listing import ListingError
 from .loading import Loader, LoadError, Settings
 from .locking import InUseError, open_when_free
+from .s3 import S3Error
 
 # Seconds, if the profile has no `lock_timeout`.
 LOCK_TIMEOUT = 300
@@ -75,7 +76,7 @@ class Plugin(BasePlugin):  # type: ignore[misc]
             try:
                 loader = Loader(conn.cursor(), Settings(**json.loads(settings)), _say)
                 return loader.run()
-            except (ListingError, LoadError, OSError, duckdb.Error) as failure:
+            except (ListingError, LoadError, S3Error, OSError, duckdb.Error) as failure:
                 return f"error: {failure}"
             except KeyboardInterrupt:
                 return "error: interrupted; what was loaded stays loaded"

@@ -8,17 +8,40 @@ file is ever half loaded, and none is loaded twice.
 from __future__ import annotations
 
 import gc
+import os
+import tempfile
 import time
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import duckdb
 
-from .listing import LogFile, escape_glob, in_order_of_delivery, list_files
+from . import s3, text_logs
+from .columns import (
+    NUMBER_IN_TEXT,
+    Column,
+    MalformedError,
+    fields_of,
+    is_ordinary,
+    projection,
+    quoted,
+    sql_list,
+)
+from .listing import (
+    ListingError,
+    LogFile,
+    escape_glob,
+    in_order_of_delivery,
+    is_within,
+    list_files,
+    path_in,
+    root_of,
+)
 
 # One commit for a thousand files, or for 256 MB. A commit leaves row groups half full,
 # which DuckDB merges later: with commits of 64 MB that costs an eighth of the load.
@@ -28,16 +51,9 @@ BATCH_BYTES = 256_000_000
 # File names in a list of the output.
 SHOWN = 10
 
-INTEGERS = {
-    f"{sign}{width}"
-    for sign in ("", "U")
-    for width in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
-}
-FRACTIONS = ("FLOAT", "DOUBLE", "DECIMAL")
-
-# Seconds within DuckDB's timestamps: the years 1 to about 287,000. A start or end
-# outside of them lands as null.
-EARLIEST, LATEST = -62_135_596_800, 9_000_000_000_000
+# Failed files that a run tries again, those first that were tried longest ago: each
+# costs a request, and a bucket may have many archived objects.
+RETRIED = 1_000
 
 READ_OPTIONS = "hive_partitioning = false, binary_as_string = true"
 
@@ -54,13 +70,16 @@ DECODING_ERRORS = (
 )
 READ_BEYOND_THE_END = "Could not read enough bytes"
 
+# What says nothing about a file, but ends the run at once.
+OF_ALL_FILES = (
+    duckdb.FatalException,
+    duckdb.InternalException,
+    duckdb.InterruptException,
+)
+
 
 class LoadError(Exception):
     """The run cannot go on; files loaded before stay loaded."""
-
-
-class MalformedError(Exception):
-    """A file is not a readable flow log; the message goes to the load history."""
 
 
 @dataclass(frozen=True)
@@ -68,8 +87,9 @@ class Settings:
     """The options of a run, from the staging plan.
 
     `fields` maps each field name of the format to its type (varchar, bigint,
-    timestamp). The landing table starts with the `initial_fields`; a run adds another
-    field when a file first has it, since a column of nulls costs time.
+    timestamp); other kinds of files have the `generic_fields` too. The landing table
+    starts with the `initial_fields`; a run adds another field when a file first has it,
+    since a column of nulls costs time.
     """
 
     location: str
@@ -78,7 +98,10 @@ class Settings:
     history_table: str
     fields: dict[str, str]
     initial_fields: list[str]
+    generic_fields: list[str] = field(default_factory=list)
     retry_quarantined: bool = False
+    allow_another_location: bool = False
+    s3_requester_pays: bool = False
     full_refresh: bool = False
 
     @property
@@ -92,8 +115,32 @@ class Settings:
         return f'"{self.landing_schema}"."{self.history_table}"'
 
 
-# A file's entry in the load history: name, size, time of modification and status.
-Known = tuple[str, int, int, str]
+class Known(NamedTuple):
+    """A file's entry in the load history; `tried` and `modified` in microseconds."""
+
+    name: str
+    path: str
+    size: int
+    modified: int
+    status: str
+    tried: int
+
+
+class Sorted(NamedTuple):
+    """The files of a location by what a run does with them.
+
+    `new` and `again` are loaded, `again` after the others. `later` have failed before
+    and wait for another run, `waiting` are quarantined, `broken` cannot be opened.
+    """
+
+    new: list[LogFile]
+    again: list[LogFile]
+    later: list[LogFile]
+    waiting: list[LogFile]
+    broken: list[LogFile]
+    changed: list[LogFile]
+    loaded: int
+    copies: int
 
 
 class Loader:
@@ -113,41 +160,76 @@ class Loader:
         self.records = 0
         self.loaded: list[LogFile] = []
         self.quarantined: list[tuple[LogFile, str]] = []
+        self.failed: list[tuple[LogFile, str]] = []
+        self.copies: list[tuple[LogFile, str]] = []
         self.unsettled: list[LogFile] = []
+        # By what AWS's name says of a file, the path of the one that was loaded.
+        self.deliveries: dict[str, str] = {}
+        # The local path that DuckDB reads, where it is another one.
+        self.opened: dict[str, str] = {}
+        self.denied = 0
 
     def run(self) -> str:
         """Load the new files and return a summary with their counts.
 
         Raises:
-            ListingError: the location cannot be listed.
-            LoadError, OSError, duckdb.Error: network, disk or memory failed; earlier
-                batches stay loaded, and no file is quarantined for it.
+            ListingError: the location cannot be listed, or never had a file.
+            LoadError, S3Error, OSError, duckdb.Error: network, disk or memory failed
+                for all files; earlier batches stay loaded.
         """
         # The cache of a thousand files takes 140 MB, and no file is read twice.
         self._execute("set enable_external_file_cache = false")
+        settings = self.settings
         with _no_garbage_collection():
-            files = list_files(self.connection, self.settings.location)
+            files, passed_over = list_files(
+                settings.location, settings.s3_requester_pays
+            )
+            if settings.full_refresh and not files:
+                self._explain_nothing(passed_over)
             self._create_tables()
             self.history = self._read_history()
-            fresh, changed, waiting = self._sort_out(files)
-        self._load_all(in_order_of_delivery(fresh))
-        self._report(in_order_of_delivery(changed))
-
-        already = len(files) - len(fresh) - len(waiting)
-        before = len(waiting)
-        found = f"{len(files):,} files under {self.settings.location}"
-        if not fresh:
-            summary = f"Nothing new in {found}: "
-        else:
-            summary = (
-                f"{found}: {len(self.loaded):,} loaded ({self.records:,} records), "
-            )
-        summary += (
-            f"{already:,} already loaded,"
-            f" {len(self.quarantined) + before:,} quarantined ({before:,} before)"
-        )
+            if not files:
+                self._explain_nothing(passed_over)
+            elif passed_over:
+                self.say(f"  not loaded: {_kinds(passed_over)}")
+            self._refuse_another_location()
+            found = self._sort_out(files)
+        if found.new or found.again:
+            self.deliveries = {
+                file.delivery: file.path
+                for file in (
+                    LogFile(known.name, known.path, 0, 0)
+                    for known in self.history.values()
+                    if known.status == "loaded"
+                )
+                if file.delivery
+            }
+        self._load_all(in_order_of_delivery(found.new))
+        self._load_all(found.again)
+        self._note_broken(found.broken)
+        self._report(in_order_of_delivery(found.changed))
+        self._refuse_if_all_were_denied()
+        summary = self._summary(len(files), found)
         self.say(summary)
         return summary
+
+    def _summary(self, files: int, found: Sorted) -> str:
+        where = f"{files:,} files under {self.settings.location}"
+        before = len(found.waiting)
+        failed = len(self.failed) + len(found.later)
+        copies = len(self.copies) + found.copies
+        if not (found.new or found.again):
+            summary = f"Nothing new in {where}: "
+        else:
+            summary = (
+                f"{where}: {len(self.loaded):,} loaded ({self.records:,} records), "
+            )
+        summary += (
+            f"{found.loaded:,} already loaded,"
+            f" {len(self.quarantined) + before:,} quarantined ({before:,} before)"
+        )
+        summary += f", {failed:,} failed" if failed else ""
+        return summary + (f", {copies:,} copies of others" if copies else "")
 
     def _create_tables(self) -> None:
         settings = self.settings
@@ -175,6 +257,7 @@ class Loader:
                 f"""
                 create table if not exists {settings.history} (
                     metadata_filename varchar,
+                    path varchar,
                     location varchar,
                     size_bytes bigint,
                     last_modified_at timestamp,
@@ -185,53 +268,207 @@ class Loader:
                 )
                 """
             )
+            self._add_paths()
+
+    def _add_paths(self) -> None:
+        """Give the entries of version 0.1 their path, from location and name."""
+        settings = self.settings
+        self._execute(
+            f"alter table {settings.history} add column if not exists path varchar"
+        )
+        rows = self._execute(
+            f"select distinct location, metadata_filename from {settings.history}"
+            " where path is null"
+        ).fetchall()
+        if not rows:
+            return
+        paths = [path_in(location, name) for location, name in rows]
+        names = [name for _, name in rows]
+        self._execute(
+            f"""
+            update {settings.history} as history
+            set path = found.path
+            from
+                (
+                    select
+                        unnest({sql_list(map(quoted, names))}) as name,
+                        unnest({sql_list(map(quoted, paths))}) as path
+                ) as found
+            where history.metadata_filename = found.name and history.path is null
+            """
+        )
 
     def _read_history(self) -> dict[str, Known]:
         rows = self._execute(
-            "select metadata_filename, size_bytes, epoch_us(last_modified_at), status"
-            f" from {self.settings.history}"
+            f"""
+            select
+                metadata_filename,
+                path,
+                size_bytes,
+                epoch_us(last_modified_at),
+                status,
+                epoch_us(loaded_at)
+            from {self.settings.history}
+            """
         ).fetchall()
-        return {known[0]: known for known in rows}
+        return {row[1]: Known(*row) for row in rows}
 
-    def _sort_out(
-        self, files: list[LogFile]
-    ) -> tuple[list[LogFile], list[LogFile], list[LogFile]]:
-        """Split into files to load, loaded ones that changed, and quarantined ones."""
-        fresh, changed, waiting = [], [], []
+    def _refuse_another_location(self) -> None:
+        """Stop before files of two places mix, unless that was asked for."""
+        settings = self.settings
+        if settings.allow_another_location:
+            return
+        root = root_of(settings.location)
+        before = [
+            location
+            for (location,) in self._execute(
+                f"select distinct location from {settings.history} order by location"
+            ).fetchall()
+        ]
+        if before and not any(is_within(root, root_of(other)) for other in before):
+            raise LoadError(
+                f"This database holds flow logs of {', '.join(before)}, and"
+                f" {settings.location} is another location. Set VPC_FLOW_DUCKDB_PATH to"
+                " another file; or, to have both in this one, add --vars"
+                " 'allow_another_location: true'."
+            )
+
+    def _explain_nothing(self, passed_over: Counter[str]) -> None:
+        """Stop if the location never had a file, and say what is there instead."""
+        root = root_of(self.settings.location)
+        if any(is_within(path, root) for path in self.history):
+            return
+        found = f"0 Parquet files and text logs under {self.settings.location}"
+        if passed_over:
+            found += f"; {_kinds(passed_over)}"
+        raise ListingError(f"{found}. Check VPC_FLOW_LOGS_LOCATION.")
+
+    def _sort_out(self, files: list[LogFile]) -> Sorted:
+        """Sort the files by what the history says of them."""
+        new: list[LogFile] = []
+        broken: list[LogFile] = []
+        again, waiting, changed = [], [], []
+        loaded = copies = 0
         for file in files:
-            known = self.history.get(file.name)
+            known = self.history.get(file.path)
             if known is None:
-                fresh.append(file)
+                (broken if file.fault else new).append(file)
                 continue
-            _, size, modified, status = known
-            is_changed = size != file.size or modified != file.modified
-            if status == "loaded":
-                if is_changed:
-                    changed.append(file)
-            elif is_changed or self.settings.retry_quarantined:
-                fresh.append(file)
+            is_changed = known.size != file.size or known.modified != file.modified
+            if known.status == "loaded":
+                loaded += 1
+                if is_changed and not file.fault:
+                    changed.append(file._replace(name=known.name))
+            elif file.fault:
+                broken.append(file._replace(name=known.name))
+            elif known.status == "copy":
+                copies += 1
+            elif (
+                known.status == "failed"
+                or is_changed
+                or self.settings.retry_quarantined
+            ):
+                again.append(file._replace(name=known.name))
             else:
                 waiting.append(file)
-        return fresh, changed, waiting
+        again.sort(key=lambda file: self.history[file.path].tried)
+        tried = len(again) if self.settings.retry_quarantined else RETRIED
+        again, later = again[:tried], again[tried:]
+        new, broken = self._with_own_names(new), self._with_own_names(broken)
+        return Sorted(new, again, later, waiting, broken, changed, loaded, copies)
+
+    def _with_own_names(self, files: list[LogFile]) -> list[LogFile]:
+        """Name a file by its whole path if another one has its name already."""
+        if not files:
+            return files
+        owners = {known.name: known.path for known in self.history.values()}
+        return [
+            file._replace(name=file.path)
+            if owners.get(file.name, file.path) != file.path
+            else file
+            for file in files
+        ]
 
     def _load_all(self, files: list[LogFile]) -> None:
-        begun, done = time.monotonic(), 0
-        for batch in _batches(files):
-            self._load(batch)
-            done += len(batch)
-            if len(files) > len(batch):
-                self.say(
-                    f"  {done:,} of {len(files):,} files, {self.records:,} records,"
-                    f" {time.monotonic() - begun:.0f} s"
-                )
+        """Load files, but only one of several copies of the same delivery."""
+        begun, done, total = time.monotonic(), 0, len(files)
+        while files:
+            first, others, copies = [], [], []
+            chosen: set[str] = set()
+            for file in files:
+                delivery = file.delivery
+                if delivery in self.deliveries:
+                    copies.append((file, f"copy of {self.deliveries[delivery]}"))
+                elif delivery and delivery in chosen:
+                    others.append(file)
+                else:
+                    chosen.add(delivery)
+                    first.append(file)
+            for batch in _batches(first):
+                failed = len(self.failed)
+                with self._readable(batch) as readable:
+                    self._load(readable)
+                self._note("failed", self.failed[failed:])
+                done += len(batch)
+                if total > len(batch):
+                    self.say(
+                        f"  {done:,} of {total:,} files, {self.records:,} records,"
+                        f" {time.monotonic() - begun:.0f} s"
+                    )
+            self._note("copy", copies)
+            self.copies += copies
+            files = others
+
+    @contextmanager
+    def _readable(self, files: list[LogFile]) -> Iterator[list[LogFile]]:
+        """Give those files that DuckDB can open, from S3 as downloads.
+
+        Raises:
+            S3Error: the network or the credentials failed.
+            OSError: the disk failed.
+        """
+        with tempfile.TemporaryDirectory(prefix="vpc_flow_logs_") as folder:
+            self.opened = {}
+            for number, file in enumerate(files):
+                local = os.path.join(folder, f"{number}{Path(file.path).suffix}")
+                if file.path.startswith("s3://"):
+                    self.opened[file.path] = local
+                elif "\\" in file.path:
+                    # DuckDB takes it for an escape.
+                    os.symlink(file.path, local)
+                    self.opened[file.path] = local
+            yield self._download(files) if files[0].path in self.opened else files
+
+    def _download(self, files: list[LogFile]) -> list[LogFile]:
+        """Download S3 objects; return those that could be read."""
+        if not files[0].path.startswith("s3://"):
+            return files
+        bucket, _ = s3.split_uri(self.settings.location)
+        start = len(f"s3://{bucket}/")
+        outcomes = s3.Bucket(bucket, self.settings.s3_requester_pays).download(
+            (file.path[start:], file.size, file.modified, self.opened[file.path])
+            for file in files
+        )
+        readable = []
+        for file, failure in zip(files, outcomes, strict=True):
+            if failure is None:
+                readable.append(file)
+            elif isinstance(failure, s3.ChangedError):
+                self.unsettled.append(file)
+            else:
+                self.denied += isinstance(failure, s3.DeniedError)
+                self.failed.append((file, str(failure)))
+        return readable
 
     def _load(self, files: list[LogFile]) -> None:
         """Load a batch; halve one that fails, until the bad file is alone."""
+        if not files:
+            return
         try:
             self._insert(files)
-        except (duckdb.Error, MalformedError) as failure:
-            if not _is_the_files_fault(failure):
-                raise
+        except OF_ALL_FILES:
+            raise
+        except (duckdb.Error, OSError, MalformedError):
             if len(files) == 1:
                 self._load_again(files[0])
             else:
@@ -240,20 +477,40 @@ class Loader:
                 self._load(files[half:])
 
     def _load_again(self, file: LogFile) -> None:
-        """Load a file once more; quarantine it if it fails although it is complete.
+        """Load a file once more, to know whether it is to blame for its failure.
 
         Raises:
-            LoadError, duckdb.Error, OSError: the disk or the network failed.
+            duckdb.Error, OSError: the database or its disk failed.
         """
-        if self._bytes_of(file) != file.size:
+        try:
+            size = _bytes_of(self._opened(file))
+        except OSError as failure:
+            self.denied += isinstance(failure, PermissionError)
+            reason = (
+                "gone since the listing"
+                if isinstance(failure, FileNotFoundError)
+                else f"cannot be read: {failure.strerror}"
+            )
+            self.failed.append((file, reason))
+            return
+        if size != file.size:
             self.unsettled.append(file)
             return
         try:
             self._insert([file])
+        except duckdb.OutOfMemoryException:
+            ((limit,),) = self._execute(
+                "select current_setting('memory_limit')"
+            ).fetchall()
+            reason = (
+                f"needs more memory than {limit}: raise memory_limit and"
+                " block_allocator_memory in profiles.yml"
+            )
+            self.failed.append((file, reason))
         except (duckdb.Error, MalformedError) as failure:
-            if not _is_the_files_fault(failure):
+            if not _cannot_be_decoded(failure):
                 raise
-            self._quarantine(file, _first_line(failure, file))
+            self._quarantine(file, self._first_line(failure, file))
 
     def _insert(self, files: list[LogFile]) -> None:
         """Land the files and their history entries in one transaction."""
@@ -263,6 +520,9 @@ class Loader:
             records = self._record_history(files, copied_at)
         self.records += records
         self.loaded += files
+        for file in files:
+            if file.delivery:
+                self.deliveries[file.delivery] = file.path
 
     def _copy(self, files: list[LogFile], copied_at: datetime) -> None:
         """Append the files' records to the landing table.
@@ -272,61 +532,118 @@ class Loader:
         most of the cost. Another statement reads each other schema, so that the types
         of one file never change the values of another.
         """
+        self._copy_text([file for file in files if file.is_text], copied_at)
+        files = [file for file in files if not file.is_text]
         fields = self.settings.fields
         ordinary: set[LogFile] = set()
         common: set[str] = set()
         for group in self._groups_of_one_schema(files):
-            columns = self._columns(group[0])
-            # In the order of the format, so that the table has one order in any run.
-            for name in [name for name in fields if name in columns]:
-                self._execute(
-                    f"alter table {self.settings.landing}"
-                    f' add column if not exists "{name}" {fields[name]}'
-                )
-            if all(_is_ordinary(columns[name], fields.get(name)) for name in columns):
+            columns = self._fields_of(self._columns(group[0]))
+            if all(is_ordinary(*item, fields) for item in columns.items()):
                 ordinary.update(group)
                 common.update(columns)
             else:
-                projection = _projection(columns, fields)
-                self._append(group, copied_at, projection)
+                source = f"read_parquet({self._paths(group)}, {READ_OPTIONS})"
+                self._append(group, copied_at, projection(columns, fields), source)
         if ordinary:
             types = {
-                name: "VARCHAR" if fields[name] == "varchar" else "BIGINT"
+                name: Column(name, "VARCHAR" if fields[name] == "varchar" else "BIGINT")
                 for name in sorted(common)
             }
             schema = ", ".join(
                 f"'{name}': {{name: '{name}', type: '{kind}', default_value: null}}"
-                for name, kind in types.items()
+                for name, kind in types.values()
             )
+            group = [file for file in files if file in ordinary]
             self._append(
-                [file for file in files if file in ordinary],
+                group,
                 copied_at,
-                _projection(types, fields),
-                f", schema = map {{{schema}}}",
+                projection(types, fields),
+                f"read_parquet({self._paths(group)}, {READ_OPTIONS},"
+                f" schema = map {{{schema}}})",
             )
+
+    def _fields_of(self, columns: Sequence[Column]) -> dict[str, Column]:
+        """Return a file's columns by field, and add the fields to the landing table.
+
+        Raises:
+            MalformedError: the file is not a flow log, or two columns are one field.
+        """
+        fields = self.settings.fields
+        found = fields_of(columns, fields, self.settings.generic_fields)
+        # In the order of the format, so that the table has one order in any run.
+        for name in [name for name in fields if name in found]:
+            self._execute(
+                f"alter table {self.settings.landing}"
+                f' add column if not exists "{name}" {fields[name]}'
+            )
+        return found
+
+    def _copy_text(self, files: list[LogFile], copied_at: datetime) -> None:
+        """Append the records of text files: those with the same first line at once.
+
+        Raises:
+            MalformedError: a file is not a flow log.
+            OSError: the disk failed, or a file is gone.
+        """
+        groups: dict[tuple[str, ...], list[LogFile]] = {}
+        for file in files:
+            header = text_logs.read_header(self._opened(file))
+            groups.setdefault(header, []).append(file)
+        for header, group in groups.items():
+            found = self._fields_of([Column(name, "VARCHAR") for name in header])
+            fields = self.settings.fields
+            columns = {
+                name: column
+                if fields.get(name, "varchar") == "varchar"
+                else Column(column.name, NUMBER_IN_TEXT)
+                for name, column in found.items()
+            }
+            numbers = (text_logs.FILE_NUMBER, text_logs.ROW_NUMBER)
+            types = dict.fromkeys(numbers, "BIGINT") | dict.fromkeys(header, "VARCHAR")
+            schema = ", ".join(f"{quoted(n)}: '{kind}'" for n, kind in types.items())
+            with tempfile.NamedTemporaryFile(prefix="vpc_flow_logs_") as target:
+                for number, file in enumerate(group):
+                    text_logs.number_records(self._opened(file), number, target)
+                target.flush()
+                self._append(
+                    group,
+                    copied_at,
+                    projection(columns, self.settings.fields),
+                    f"""
+                    read_csv(
+                        {quoted(target.name)}, columns = {{{schema}}}, delim = ' ',
+                        header = false, nullstr = '-', quote = '', escape = '',
+                        auto_detect = false
+                    )
+                    """,
+                    f'"{text_logs.FILE_NUMBER}"',
+                    f'"{text_logs.ROW_NUMBER}"',
+                )
 
     def _append(
         self,
         files: list[LogFile],
         copied_at: datetime,
-        projection: dict[str, str],
-        options: str = "",
+        expressions: dict[str, str],
+        source: str,
+        file_number: str = "cast(file_index as bigint)",
+        row_number: str = "file_row_number + 1",
     ) -> None:
         columns = ", ".join(
-            f"{expression} as {name}" for name, expression in projection.items()
+            f"{expression} as {name}" for name, expression in expressions.items()
         )
         self._execute(
             f"""
             insert into {self.settings.landing} by name
             select
-                list_extract({_names(files)}, cast(file_index as bigint) + 1)
-                    as metadata_filename,
-                file_row_number + 1 as metadata_file_row_number,
-                list_extract({_modified(files)}, cast(file_index as bigint) + 1)
+                list_extract({_names(files)}, {file_number} + 1) as metadata_filename,
+                {row_number} as metadata_file_row_number,
+                list_extract({_modified(files)}, {file_number} + 1)
                     as metadata_file_last_modified,
                 $copied_at as _dbt_copied_at,
                 {columns}
-            from read_parquet({_paths(files)}, {READ_OPTIONS}{options})
+            from {source}
             """,
             copied_at=copied_at,
         )
@@ -337,16 +654,16 @@ class Loader:
         self._forget(files)
         self._execute(
             f"""
-            insert into {settings.history}
+            insert into {settings.history} by name
             select
-                files.name,
-                $location,
-                files.size,
-                files.modified,
-                coalesce(landed.records, 0),
-                $copied_at,
-                'loaded',
-                null
+                files.name as metadata_filename,
+                files.path,
+                $location as location,
+                files.size as size_bytes,
+                files.modified as last_modified_at,
+                coalesce(landed.records, 0) as records,
+                $copied_at as loaded_at,
+                'loaded' as status
             from ({_rows(files)}) as files
             left join
                 (
@@ -367,33 +684,64 @@ class Loader:
         return int(counted[0]) if counted else 0
 
     def _quarantine(self, file: LogFile, reason: str) -> None:
-        with self._transaction():
-            self._forget([file])
-            self._execute(
-                f"insert into {self.settings.history} values"
-                " ($name, $location, $size, make_timestamp($modified), null, $now,"
-                " 'quarantined', $error)",
-                name=file.name,
-                location=self.settings.location,
-                size=file.size,
-                modified=file.modified,
-                now=self._next_copied_at(),
-                error=reason,
-            )
+        self._note("quarantined", [(file, reason)])
         self.quarantined.append((file, reason))
         self.say(f"  quarantined {file.name}: {reason}")
 
-    def _forget(self, files: list[LogFile]) -> None:
-        """Remove the earlier entry of files that were quarantined before."""
-        known = [file for file in files if file.name in self.history]
+    def _note(self, status: str, reasons: list[tuple[LogFile, str]]) -> None:
+        """Write the entries of files that have not landed, with the reason of each."""
+        if not reasons:
+            return
+        files = [file for file, _ in reasons]
+        errors = sql_list(quoted(reason) for _, reason in reasons)
+        with self._transaction():
+            self._forget(files)
+            self._execute(
+                f"""
+                insert into {self.settings.history} by name
+                select
+                    files.name as metadata_filename,
+                    files.path,
+                    $location as location,
+                    files.size as size_bytes,
+                    files.modified as last_modified_at,
+                    $now as loaded_at,
+                    $status as status,
+                    files.error
+                from ({_rows(files)}, unnest({errors}) as error) as files
+                """,
+                location=self.settings.location,
+                now=self._next_copied_at(),
+                status=status,
+            )
+
+    def _note_broken(self, broken: list[LogFile]) -> None:
+        """Write the entries of what cannot be opened, in place of an earlier run's."""
+        root = root_of(self.settings.location)
+        earlier = [
+            known
+            for known in self.history.values()
+            if known.status == "failed"
+            and known.modified == 0
+            and is_within(known.path, root)
+        ]
+        self._forget(earlier)
+        failed = [(file, file.fault) for file in broken]
+        self._note("failed", failed)
+        self.failed += failed
+
+    def _forget(self, files: Sequence[LogFile | Known]) -> None:
+        """Remove the earlier entry of files that have not landed before."""
+        known = [file for file in files if file.path in self.history]
         if known:
+            paths = sql_list(quoted(file.path) for file in known)
             self._execute(
                 f"delete from {self.settings.history}"
-                f" where metadata_filename in (select unnest({_names(known)}))"
+                f" where path in (select unnest({paths})) and status != 'loaded'"
             )
 
     def _report(self, changed: list[LogFile]) -> None:
-        """Print and record which files changed after they were loaded."""
+        """Print what was not loaded, and record which files changed after it was."""
         if changed:
             self._execute(
                 f"""
@@ -405,17 +753,46 @@ class Loader:
                 where history.metadata_filename = changed.name
                 """
             )
-        for what, files in (
-            ("changed after it was loaded, not loaded again", changed),
-            ("still being written, left for the next run", self.unsettled),
+        for what, names in (
+            (
+                "changed after it was loaded, not loaded again",
+                [file.name for file in changed],
+            ),
+            (
+                "still being written, left for the next run",
+                [file.name for file in self.unsettled],
+            ),
+            (
+                "not loaded, the next run tries it again",
+                [f"{file.name}: {reason}" for file, reason in self.failed],
+            ),
+            (
+                "not loaded",
+                [f"{file.name}: {reason}" for file, reason in self.copies],
+            ),
         ):
-            for file in files[:SHOWN]:
-                self.say(f"  {what}: {file.name}")
-            if len(files) > SHOWN:
-                self.say(f"  {what}: {len(files) - SHOWN:,} more files")
+            for name in names[:SHOWN]:
+                self.say(f"  {what}: {name}")
+            if len(names) > SHOWN:
+                self.say(f"  {what}: {len(names) - SHOWN:,} more files")
+
+    def _refuse_if_all_were_denied(self) -> None:
+        """Stop if no file may be read, which is no fault of a file.
+
+        Raises:
+            LoadError: with the reason of the first file.
+        """
+        ever = self.loaded or any(k.status == "loaded" for k in self.history.values())
+        if self.denied and self.denied == len(self.failed) and not ever:
+            raise LoadError(
+                f"None of {self.denied:,} files under {self.settings.location} may be"
+                f" read: {self.failed[0][1]}"
+            )
 
     def _groups_of_one_schema(self, files: list[LogFile]) -> list[list[LogFile]]:
         """Group the files by their columns and declared types."""
+        if not files:
+            return []
         schemas: dict[str, set[str]] = {}
         rows = self._execute(
             f"""
@@ -428,59 +805,38 @@ class Loader:
                     )
                     as varchar
                 )
-            from parquet_schema({_paths(files)})
+            from parquet_schema({self._paths(files)})
             group by all
             """
         ).fetchall()
         for path, schema in rows:
             schemas.setdefault(schema, set()).add(path)
         return [
-            [file for file in files if file.path in paths] for paths in schemas.values()
+            [file for file in files if self._opened(file) in paths]
+            for paths in schemas.values()
         ]
 
-    def _columns(self, file: LogFile) -> dict[str, str]:
-        """Return the declared type of each column, as DuckDB names it.
+    def _columns(self, file: LogFile) -> list[Column]:
+        """Return the columns of a Parquet file."""
+        described = self._execute(
+            f"describe select * from read_parquet($path, {READ_OPTIONS})",
+            path=escape_glob(self._opened(file)),
+        ).fetchall()
+        return [Column(name, declared) for name, declared, *_ in described]
 
-        Raises:
-            MalformedError: no column is a field of the format, or two are the same one.
-        """
-        fields = self.settings.fields
-        columns = {
-            name: data_type
-            for name, data_type, *_ in self._execute(
-                f"describe select * from read_parquet($path, {READ_OPTIONS})",
-                path=escape_glob(file.path),
-            ).fetchall()
-        }
-        for name in columns.keys() - fields.keys():
-            # DuckDB appends a number to the second of two names that differ by case.
-            field, _, number = name.rpartition("_")
-            if number.isdigit() and field in fields and field not in columns:
-                raise MalformedError(f"two columns are named {field}, but for case")
-        if not columns.keys() & fields.keys():
-            raise MalformedError("not a flow log: no column is a field of the format")
-        return columns
+    def _opened(self, file: LogFile) -> str:
+        """Return the path that DuckDB reads."""
+        return self.opened.get(file.path, file.path)
 
-    def _bytes_of(self, file: LogFile) -> int:
-        """Read the whole file and count its bytes.
+    def _paths(self, files: Sequence[LogFile]) -> str:
+        return sql_list(quoted(escape_glob(self._opened(file))) for file in files)
 
-        Raises:
-            LoadError: the disk failed, or the file is gone.
-        """
-        if "://" not in file.path:
-            try:
-                return len(Path(file.path).read_bytes())
-            except OSError as failure:
-                raise LoadError(
-                    f"{file.path} cannot be read: {failure.strerror}"
-                ) from failure
-        counted = self._execute(
-            "select octet_length(content) from read_blob($path)",
-            path=escape_glob(file.path),
-        ).fetchone()
-        if counted is None:
-            raise LoadError(f"{file.path} is not there any more")
-        return int(counted[0])
+    def _first_line(self, failure: Exception, file: LogFile) -> str:
+        """Return the first line of the error, without the path in the history."""
+        line = text_logs.explain(str(failure).strip()) or str(failure).splitlines()[0]
+        for path in (self._opened(file), escape_glob(self._opened(file))):
+            line = line.replace(f" '{path}'", "").replace(f' "{path}"', "")
+        return line.removeprefix("Invalid Input Error: ").strip()
 
     def _next_copied_at(self) -> datetime:
         """Return the time of this batch: now, and later than every earlier batch.
@@ -512,6 +868,23 @@ class Loader:
         self.connection.commit()
 
 
+# What to do about the kinds of files that a run passes over.
+HINTS = {
+    ".gz": ": exports of CloudWatch Logs, perhaps, which have no names of fields",
+    "no extension": ": rename them to .parquet if they are Parquet",
+}
+
+
+def _kinds(passed_over: Counter[str]) -> str:
+    """Return how many files are passed over, by kind."""
+    kinds = ", ".join(
+        f"{count:,} {kind}{HINTS.get(kind, '')}"
+        for kind, count in passed_over.most_common(SHOWN)
+    )
+    total = passed_over.total()
+    return f"{total:,} {'other' if total == 1 else 'others'} passed over ({kinds})"
+
+
 @contextmanager
 def _no_garbage_collection() -> Iterator[None]:
     """Turn the garbage collector off: over 100,000 new tuples it takes 0.3 s.
@@ -527,8 +900,8 @@ def _no_garbage_collection() -> Iterator[None]:
             gc.enable()
 
 
-def _is_the_files_fault(failure: Exception) -> bool:
-    """Whether a file cannot be decoded, rather than disk, network or memory failed."""
+def _cannot_be_decoded(failure: Exception) -> bool:
+    """Whether a file cannot be decoded, rather than disk or database failed."""
     if isinstance(failure, duckdb.IOException):
         return READ_BEYOND_THE_END in str(failure)
     return (
@@ -537,110 +910,43 @@ def _is_the_files_fault(failure: Exception) -> bool:
     )
 
 
+def _bytes_of(path: str) -> int:
+    """Read the whole file and count its bytes.
+
+    Raises:
+        OSError: the disk does not give them, or the file is gone.
+    """
+    with open(path, "rb") as file:
+        return sum(map(len, iter(lambda: file.read(1 << 20), b"")))
+
+
 def _batches(files: Sequence[LogFile]) -> Iterator[list[LogFile]]:
     batch: list[LogFile] = []
     size = 0
     for file in files:
-        if batch and (len(batch) == BATCH_FILES or size + file.size > BATCH_BYTES):
+        # Text is decompressed on disk, to about eight times the size.
+        file_size = file.size * 8 if file.is_text else file.size
+        if batch and (len(batch) == BATCH_FILES or size + file_size > BATCH_BYTES):
             yield batch
             batch, size = [], 0
         batch.append(file)
-        size += file.size
+        size += file_size
     if batch:
         yield batch
 
 
-# Lists as SQL text: as a parameter, DuckDB takes far longer to convert a list.
-def _names(files: Sequence[LogFile]) -> str:
-    return _list(_quoted(file.name) for file in files)
-
-
-def _paths(files: Sequence[LogFile]) -> str:
-    return _list(_quoted(escape_glob(file.path)) for file in files)
+def _names(files: Iterable[LogFile]) -> str:
+    return sql_list(quoted(file.name) for file in files)
 
 
 def _rows(files: Sequence[LogFile]) -> str:
     return (
         f"select unnest({_names(files)}) as name,"
-        f" unnest({_list(str(file.size) for file in files)}) as size,"
+        f" unnest({sql_list(quoted(file.path) for file in files)}) as path,"
+        f" unnest({sql_list(str(file.size) for file in files)}) as size,"
         f" unnest({_modified(files)}) as modified"
     )
 
 
-def _modified(files: Sequence[LogFile]) -> str:
-    return _list(f"make_timestamp({file.modified})" for file in files)
-
-
-def _list(items: Iterable[str]) -> str:
-    return f"[{', '.join(items)}]"
-
-
-def _quoted(text: str) -> str:
-    return "'{}'".format(text.replace("'", "''"))
-
-
-def _is_ordinary(declared: str, wanted: str | None) -> bool:
-    """Whether a column has the type that AWS gives to that field."""
-    if wanted == "varchar":
-        return declared == "VARCHAR"
-    return wanted is not None and declared in INTEGERS
-
-
-def _projection(columns: dict[str, str], fields: dict[str, str]) -> dict[str, str]:
-    """Return the expressions that read a file, by the landing table's column.
-
-    Raises:
-        MalformedError: a number has another type in the file.
-    """
-    projection = {
-        f'"{name}"': _typed(name, columns[name], data_type)
-        for name, data_type in fields.items()
-        if name in columns
-    }
-    unknown = [name for name in columns if name not in fields]
-    if unknown:
-        projection["unknown_fields"] = _as_map(unknown)
-    return projection
-
-
-def _typed(name: str, declared: str, wanted: str) -> str:
-    """Return the expression that casts a column to the landing table's type.
-
-    Raises:
-        MalformedError: a number has another type in the file.
-    """
-    column = f'"{name}"'
-    if wanted == "varchar":
-        return column if declared == "VARCHAR" else f"cast({column} as varchar)"
-    if declared.startswith(FRACTIONS):
-        column = (
-            f"case when {column} = trunc({column}) then cast({column} as bigint)"
-            f" when {column} is not null"
-            f" then error('{name} holds ' || {column} || ', which is no integer') end"
-        )
-    elif declared in INTEGERS:
-        column = f"cast({column} as bigint)"
-    else:
-        raise MalformedError(f"{name} is declared as {declared}, not as an integer")
-    if wanted == "timestamp":
-        return (
-            f"case when {column} between {EARLIEST} and {LATEST}"
-            f" then make_timestamp({column} * 1000000) end"
-        )
-    return column
-
-
-def _as_map(columns: list[str]) -> str:
-    names = _list(_quoted(name) for name in columns)
-    values = _list(
-        'cast("{}" as varchar)'.format(name.replace('"', '""')) for name in columns
-    )
-    return f"map({names}, {values})"
-
-
-def _first_line(failure: Exception, file: LogFile) -> str:
-    """Return the first line of the error, without the path, which the history has."""
-    line = str(failure).strip().splitlines()[0]
-    for path in (file.path, escape_glob(file.path)):
-        line = line.replace(f" '{path}'", "").replace(f' "{path}"', "")
-    return line.removeprefix("Invalid Input Error: ").strip()
+def _modified(files: Iterable[LogFile]) -> str:
+    return sql_list(f"make_timestamp({file.modified})" for file in files)

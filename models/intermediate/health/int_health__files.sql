@@ -25,7 +25,9 @@ records as (
         log_status,
         loaded_at,
         {{ vpc_flow_logs.is_plausible_time('started_at', 'loaded_at') }}
-            as has_plausible_time
+            as has_plausible_time,
+        {{ vpc_flow_logs.is_plausible_count('bytes') }}
+        and {{ vpc_flow_logs.is_plausible_count('packets') }} as has_plausible_counts
     from {{ ref('vpc_flow_logs', 'stg_vpc_flow__flow_logs') }}
     where
         {{ vpc_flow_logs.is_loaded_after_or_repeated(since, repeated) }}
@@ -50,6 +52,8 @@ aggregated as (
                 case when started_at is not null and not has_plausible_time then 1 end
             ) as bigint
         ) as records_with_implausible_time,
+        cast(count(case when not has_plausible_counts then 1 end) as bigint)
+            as records_with_implausible_counts,
         max(case when has_plausible_time then ended_at end) as newest_record_ended_at,
         min(loaded_at) as loaded_at
     from records

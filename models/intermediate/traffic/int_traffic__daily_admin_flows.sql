@@ -11,7 +11,10 @@ days as (
 
     select distinct cast(started_at as date) as started_date
     from {{ flow_records }}
-    where has_plausible_time and {{ vpc_flow_logs.in_days(changed.days) }}
+    where
+        has_plausible_time
+        and {{ vpc_flow_logs.in_days(changed.days) }}
+        and {{ vpc_flow_logs.in_part() }}
 
 ),
 
@@ -43,6 +46,7 @@ records as (
         action in ('ACCEPT', 'REJECT')
         and has_plausible_time
         and {{ vpc_flow_logs.in_days(changed.days) }}
+        and {{ vpc_flow_logs.in_part() }}
         and (
             {{ vpc_flow_logs.is_admin_port('dstport', 'protocol') }}
             or {{ vpc_flow_logs.is_admin_port('srcport', 'protocol') }}

@@ -26,6 +26,7 @@ aggregated as (
             and bytes is not null
             and has_plausible_time
             and {{ vpc_flow_logs.in_days(changed.days) }}
+            and {{ vpc_flow_logs.in_part() }}
             and {{ vpc_flow_logs.is_primary_flow_log(changed.days) }}
         group by started_date, {{ key }}
         {{ 'union all' if not loop.last }}

@@ -22,6 +22,7 @@
         packets,
         started_at,
         cast(started_at as date) as started_date,
+        {{ vpc_flow_logs.hour_bit('started_at') }} as hour_bit,
         coalesce(pkt_srcaddr, srcaddr) as real_srcaddr,
         coalesce(pkt_dstaddr, dstaddr) as real_dstaddr,
         coalesce(pkt_srcaddr != srcaddr, false)
@@ -34,6 +35,7 @@
         action in ('ACCEPT', 'REJECT')
         and has_plausible_time
         and {{ vpc_flow_logs.in_days(changed.days) }}
+        and {{ vpc_flow_logs.in_part() }}
         and {{ vpc_flow_logs.is_primary_flow_log(changed.days) }}
 {% endset %}
 
@@ -51,9 +53,7 @@ records as (
 
     select
         *,
-        case when is_at_hop then real_dstaddr end as hop_dstaddr,
-        case when not is_at_hop then least(srcaddr, dstaddr) end as lower_address,
-        case when not is_at_hop then greatest(srcaddr, dstaddr) end as upper_address
+        case when is_at_hop then real_dstaddr end as hop_dstaddr
     from all_records
 
 ),
@@ -86,24 +86,25 @@ hops as (
 
 ),
 
-{# A hop exchanges the same traffic with the real end: this is the other side of it. #}
+{# A hop exchanges the same traffic with the real end: this is the other side of it, in
+   both directions. #}
 other_sides as (
 
-    select
-        started_date,
-        interface_id,
-        least(srcaddr, real_srcaddr) as lower_address,
-        greatest(srcaddr, real_srcaddr) as upper_address
-    from hops
-    where srcaddr != real_srcaddr
-    union distinct
-    select
-        started_date,
-        interface_id,
-        least(dstaddr, real_dstaddr) as lower_address,
-        greatest(dstaddr, real_dstaddr) as upper_address
-    from hops
-    where dstaddr != real_dstaddr
+    {% for one, other in [
+        ('srcaddr', 'real_srcaddr'),
+        ('real_srcaddr', 'srcaddr'),
+        ('dstaddr', 'real_dstaddr'),
+        ('real_dstaddr', 'dstaddr'),
+    ] %}
+        select
+            started_date,
+            interface_id,
+            {{ one }} as srcaddr,
+            {{ other }} as dstaddr
+        from hops
+        where {{ one }} != {{ other }}
+        {{ 'union distinct' if not loop.last }}
+    {% endfor %}
 
 ),
 
@@ -122,7 +123,9 @@ first_hops as (
 own_addresses as (
 
     select * from {{ ref('vpc_flow_logs', 'int_traffic__interface_addresses') }}
-    where {{ vpc_flow_logs.on_days(changed.days) }}
+    where
+        {{ vpc_flow_logs.on_days(changed.days) }}
+        and {{ vpc_flow_logs.in_part('started_date') }}
 
 ),
 
@@ -176,10 +179,10 @@ seen as (
         {{ vpc_flow_logs.has_hour_bit(
             'coalesce(senders.active_hours, account_senders.active_hours,'
             ~ ' peer_senders.active_hours)',
-            'records.started_at'
+            'records.hour_bit'
         ) }} as is_sender_logged,
         {{ vpc_flow_logs.has_hour_bit(
-            'receivers.active_hours', 'records.started_at'
+            'receivers.active_hours', 'records.hour_bit'
         ) }} as is_receiver_logged,
         other_sides.interface_id is not null as is_other_side,
         coalesce(records.interface_id = first_hops.interface_id, false) as is_first_hop,
@@ -213,8 +216,8 @@ seen as (
         on
             records.started_date = other_sides.started_date
             and records.interface_id = other_sides.interface_id
-            and records.lower_address = other_sides.lower_address
-            and records.upper_address = other_sides.upper_address
+            and records.srcaddr = other_sides.srcaddr
+            and records.dstaddr = other_sides.dstaddr
     left join first_hops
         on
             records.started_date = first_hops.started_date
@@ -328,8 +331,7 @@ aggregated as (
                 end
             ) as bigint
         ) as syn_only_records,
-        {{ vpc_flow_logs.bit_or_agg(vpc_flow_logs.hour_bit('started_at')) }}
-            as active_hours,
+        {{ vpc_flow_logs.bit_or_agg('hour_bit') }} as active_hours,
         min(case when is_counted then started_at end) as first_seen_at,
         max(case when is_counted then started_at end) as last_seen_at
     from oriented

@@ -32,7 +32,10 @@ files as (
         max(coalesce(ended_at, started_at)) as newest_record_ended_at,
         min(ended_at) as oldest_record_ended_at
     from {{ flow_records }}
-    where has_plausible_time and {{ vpc_flow_logs.in_days(changed.days) }}
+    where
+        has_plausible_time
+        and {{ vpc_flow_logs.in_days(changed.days) }}
+        and {{ vpc_flow_logs.in_part() }}
     group by started_date, metadata_filename, interface_id, action
 
 ),

@@ -15,6 +15,7 @@
     and interface_id is not null
     and has_plausible_time
     and {{ vpc_flow_logs.in_days(changed.days) }}
+    and {{ vpc_flow_logs.in_part() }}
     and {{ vpc_flow_logs.is_primary_flow_log(changed.days) }}
 {% endset %}
 
@@ -39,12 +40,13 @@ active_hours as (
         interface_id is not null
         and has_plausible_time
         and {{ vpc_flow_logs.in_days(changed.days) }}
+        and {{ vpc_flow_logs.in_part() }}
     group by all
 
 ),
 
-{# If records don't show the interface's side, its address is an end of all of them. So
-   the ends of two records per hour and address family are the candidates. #}
+{# If records don't show the interface's side, its address is an end of all of them. dbt
+   samples two records per hour and address family. #}
 sampled_pairs as (
 
     select
@@ -60,19 +62,51 @@ sampled_pairs as (
 
 ),
 
-candidates as (
+sampled_ends as (
 
     {% for pair in ['lowest_pair', 'highest_pair'] %}
         {% set outer_loop = loop %}
         {% for part in [1, 2] %}
             select
-                started_date as candidate_date,
-                interface_id as candidate_interface_id,
-                split_part({{ pair }}, ' ', {{ part }}) as candidate_address
+                started_date,
+                interface_id,
+                is_ipv6,
+                split_part({{ pair }}, ' ', {{ part }}) as address
             from sampled_pairs
-            {{ 'union distinct' if not (loop.last and outer_loop.last) }}
+            {{ 'union all' if not (loop.last and outer_loop.last) }}
         {% endfor %}
     {% endfor %}
+
+),
+
+sampled_addresses as (
+
+    select
+        started_date,
+        interface_id,
+        is_ipv6,
+        address,
+        count(*) as pairs,
+        sum(count(*)) over (
+            partition by started_date, interface_id, is_ipv6
+        ) / 2 as all_pairs
+    from sampled_ends
+    group by started_date, interface_id, is_ipv6, address
+
+),
+
+{# Where several addresses or none are in all samples, all records decide. #}
+candidates as (
+
+    select
+        started_date as candidate_date,
+        interface_id as candidate_interface_id,
+        address as candidate_address,
+        pairs = all_pairs as is_in_all,
+        count(case when pairs = all_pairs then 1 end) over (
+            partition by started_date, interface_id, is_ipv6
+        ) = 1 as is_decided
+    from sampled_addresses
 
 ),
 
@@ -108,10 +142,21 @@ ends as (
                 cast(flow_records.started_at as date) = candidates.candidate_date
                 and flow_records.interface_id = candidates.candidate_interface_id
                 and flow_records.{{ address }} = candidates.candidate_address
-        where {{ shows_no_side }} and {{ accepted }} -- noqa: RF02
+        where
+            not candidates.is_decided
+            and {{ shows_no_side }} -- noqa: RF02
+            and {{ accepted }} -- noqa: RF02
         group by all
-        {{ 'union all' if not loop.last }}
+        union all
     {% endfor %}
+    select
+        candidate_date as started_date,
+        candidate_interface_id as interface_id,
+        candidate_address as address,
+        0 as is_certain,
+        1 as records
+    from candidates
+    where is_decided and is_in_all
 
 ),
 

@@ -29,6 +29,7 @@ failures as (
         reason,
         {{ vpc_flow_logs.load_time_in_utc('found_at') }} as found_at
     from {{ ref('vpc_flow_logs', 'malformed_files') }}
+    where reason not like 'copy of %'
 
 ),
 

@@ -72,6 +72,7 @@ delivered as (
         sum(skipdata_records) as skipdata_records,
         sum(records_without_time) as records_without_time,
         sum(records_with_implausible_time) as records_with_implausible_time,
+        sum(records_with_implausible_counts) as records_with_implausible_counts,
         max(newest_record_ended_at) as newest_record_ended_at,
         max(created_at) as newest_file_created_at,
         max(landed_at) as newest_file_loaded_at,
@@ -161,6 +162,8 @@ joined as (
             as records_without_time,
         cast(coalesce(delivered.records_with_implausible_time, 0) as bigint)
             as records_with_implausible_time,
+        cast(coalesce(delivered.records_with_implausible_counts, 0) as bigint)
+            as records_with_implausible_counts,
         cast(coalesce(missing.records_missing, 0) as bigint) as records_missing
     from flow_logs
     left join delivered
