@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import json
+import random
 from itertools import count
 from pathlib import Path
 from typing import Any
@@ -132,6 +133,25 @@ class SnowflakeProject:
         ]
 
 
+#: What an account may set, and what no answer may depend on.
+ACCOUNT_SETTINGS = {
+    "date_input_format": ("AUTO", "DD/MM/YYYY"),
+    "timestamp_input_format": ("AUTO", "DD/MM/YYYY HH24:MI:SS"),
+    "timestamp_type_mapping": ("TIMESTAMP_NTZ", "TIMESTAMP_LTZ"),
+    "timezone": ("UTC", "America/Los_Angeles", "Pacific/Auckland"),
+    "edition": ("STANDARD", "ENTERPRISE"),
+    "first_row_number": (0, 1),
+    "row_numbers_restart": (False, True),
+}
+
+
+def any_account() -> dict[str, Any]:
+    """Settings of some account, at random; pytest prints them for a test that fails."""
+    chosen = {key: random.choice(ACCOUNT_SETTINGS[key]) for key in ACCOUNT_SETTINGS}
+    print(chosen)
+    return chosen
+
+
 class Bucket:
     """A bucket and its stage, in an empty database."""
 
@@ -145,6 +165,7 @@ class Bucket:
         self.files = sorted(folder.rglob("*.parquet"))
         project.s3.create_bucket(Bucket=name)
         project.stand_in.forget_failures()
+        project.stand_in.account(**any_account())
         project.stand_in.rows(
             "drop database if exists flow; create database flow;"
             " create schema flow.landing; create schema flow.analytics;"

@@ -32,7 +32,9 @@ def comments_of(project: SnowflakeProject) -> set[tuple[str, str, str]]:
         " where table_schema = 'ANALYTICS'"
     )
     return {
-        (table.lower(), column.lower(), text.strip()) for table, column, text in rows
+        (table.lower(), column.lower(), text.strip())
+        for table, column, text in rows
+        if table != "WRITE_LOCK"
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
@@ -106,6 +107,7 @@ def compared(
         case.write(folder)
 
     bucket = Bucket(snowflake, folder)
+    snowflake.stand_in.account(first_row_number=1, row_numbers_restart=False)
     bucket.put(*bucket.files)
     snowflake.stage()
     snowflake.dbt("build", *WITHOUT_UNIT_TESTS, **ALL_TALKERS)
@@ -208,6 +210,8 @@ def test_all_compiled_sql_parses_in_snowflakes_dialect(
     kinds = {path.relative_to(folder).parts[0] for path in paths}
     assert kinds >= {"models", "analyses", "tests"}
     for path in paths:
+        # An account may map this alias to another type.
+        assert not re.search(r"\b(as|::)\s*timestamp\b", path.read_text()), path
         for parsed in sqlglot.parse(path.read_text(), read="snowflake"):
             assert not isinstance(parsed, exp.Command), path
         # A unit test is the model's SQL again, and takes sqlfluff as long again.

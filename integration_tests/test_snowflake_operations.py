@@ -19,8 +19,10 @@ import pytest
 import snowflake.connector.errors
 import sqlfluff
 import sqlglot
+import yaml
 from sqlglot import exp
 
+from .conftest import ROOT
 from .snowflake_project import KeyPair, SnowflakeProject
 from .test_snowflake_stand_in import COPY, LANDING
 
@@ -326,6 +328,42 @@ def test_grants_survive_a_rebuild_and_come_back_when_revoked(ready: Account) -> 
     ]
     assert select in ready.grants(ANALYST)
     ready.rows(f"drop table {mart}")
+
+
+def test_a_pipe_is_granted_by_its_name(piped: Account) -> None:
+    """Snowflake refuses a grant on all pipes of a schema."""
+    piped.rows(f"revoke monitor on pipe {TABLE} from role {TRANSFORMER}")
+    _, statements = piped.recorded("setup_roles")
+    grant = f"grant monitor on pipe {TABLE} to role vpc_flow_logs_transformer"
+    assert changes(statements) == [grant]
+    assert ("MONITOR", "PIPE", TABLE.upper()) in piped.grants(TRANSFORMER)
+
+
+def test_the_quota_carries_the_hourly_schedule() -> None:
+    """Runs of three minutes, 720 a month, by the defaults; the document's own figures.
+
+    A warehouse runs until it suspends, and each start is billed a minute at least.
+    """
+    variables = yaml.safe_load((ROOT / "dbt_project.yml").read_text())["vars"]
+    assert variables["warehouse_size"] == "x-small"
+    rates = {1: 1.0, 2: 1.35}
+    idle = variables["warehouse_auto_suspend"]
+
+    def credits_a_month(minutes: int, generation: int) -> float:
+        seconds = max(minutes * 60 + idle, 60)
+        return 720 * seconds / 3600 * rates[generation]
+
+    table = re.findall(
+        r"^\| (\d+) minutes? \| (\d+) \| (\d+) \|$",
+        (ROOT / "docs/snowflake.md").read_text(),
+        re.MULTILINE,
+    )
+    assert [minutes for minutes, *_ in table] == ["1", "2", "3"]
+    for minutes, *documented in table:
+        expected = [credits_a_month(int(minutes), generation) for generation in rates]
+        assert [int(number) for number in documented] == [round(n) for n in expected]
+    needed = credits_a_month(3, variables["warehouse_generation"])
+    assert needed <= variables["warehouse_credit_quota"] < 2 * needed
 
 
 def test_only_what_set_up_created_is_altered(ready: Account) -> None:

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 from urllib.parse import quote_plus
 
 import boto3
 import pytest
 
 from .snowflake_project import Bucket, SnowflakeProject, records_of
+from .test_staging import write
 
 LANDED = (
     "select count(*), count(distinct metadata_filename || metadata_file_row_number)"
     " from flow.landing.flow_logs"
 )
+#: A COPY says first which of how many it is.
+COPY = r"(?:/\*.*?\*/\s*)?copy into"
 #: What staging runs, in order: the last three once an event has come.
 STAGING = [
     "create table",
-    "copy into",
+    COPY,
     "create pipe",
     "alter table .* set comment",
     "alter pipe .* refresh",
@@ -27,7 +31,7 @@ STAGING = [
 #: What a full refresh runs, in order.
 REFRESH = [
     "create or replace table",
-    "copy into",
+    COPY,
     "create or replace pipe",
     "alter table .* set comment",
 ]
@@ -47,7 +51,7 @@ def assert_changes(project: SnowflakeProject, expected: list[str]) -> None:
     changes = [
         text.strip()
         for text in project.stand_in.statements()
-        if re.match(r"\s*(create|copy|alter|drop)\b", text)
+        if re.match(rf"\s*({COPY}|create|alter|drop)\b", text)
     ]
     assert len(changes) == len(expected), changes
     for text, pattern in zip(changes, expected, strict=True):
@@ -72,6 +76,49 @@ def test_staging_that_stopped_anywhere_is_finished_by_the_next_run(
     records = records_of(first, gap, later)
     assert project.query(LANDED) == [(records, records)]
     assert "SKIP" in project.stage()
+
+
+def test_a_large_bucket_is_loaded_day_by_day_and_goes_on_after_a_failure(
+    bucket: Bucket,
+) -> None:
+    """No COPY could load it as a whole; one of them fails at first."""
+    project, files = bucket.project, bucket.files
+    bucket.put(*files)
+    days = {str(file.parent.relative_to(bucket.folder)) for file in files}
+    days = {re.sub(r"/hour=..$|(?<=/../..)/..$", "", day) for day in days}
+    project.stand_in.account(copy_limit=len(files) - 1)
+    middle = sorted(days)[len(days) // 2]
+    project.stand_in.fail(rf"copy into.*{middle}")
+    try:
+        project.stage(fails=True)
+        landed = "select distinct metadata_filename from flow.landing.flow_logs"
+        before = {name for (name,) in project.query(landed)}
+        assert 0 < len(before) < len(files)
+        project.stand_in.clear_log()
+        printed = project.stage()
+    finally:
+        project.stand_in.account(copy_limit=None)
+    assert f"1 of {len(days)}, " in printed
+    copies = [e for e in project.stand_in.log() if re.match(COPY, e["text"].strip())]
+    assert len(copies) == len(days) > 2
+    records = records_of(*files)
+    assert project.query(LANDED) == [(records, records)]
+    assert "SKIP" in project.stage()
+
+
+def test_a_day_above_the_limit_is_loaded_by_its_folders(
+    snowflake: SnowflakeProject, tmp_path: Path
+) -> None:
+    """A file beside the folders of its day is loaded too, once."""
+    day = tmp_path / "AWSLogs/year=2026/month=03/day=31"
+    for name in ("hour=01/a", "hour=02/b", "c"):
+        write(day / f"{name}.parquet", srcaddr=["10.0.0.1"])
+    write(tmp_path / "d.parquet", srcaddr=["10.0.0.2"])
+    bucket = Bucket(snowflake, tmp_path)
+    bucket.put(*bucket.files)
+    printed = snowflake.stage(backfill_gigabytes=0)
+    assert "4 of 4, 1 files" in printed
+    assert snowflake.query(LANDED) == [(4, 4)]
 
 
 def test_once_events_flow_one_refresh_closes_the_gap(bucket: Bucket) -> None:

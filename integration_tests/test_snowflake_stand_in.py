@@ -59,7 +59,10 @@ def run(stand_in: StandIn) -> Iterator[Callable]:
             return cursor.execute(sql).fetchall()
 
         execute(f"create database {database}")
-        execute("alter session set timezone = 'UTC'")
+        execute(
+            "alter session set timezone = 'UTC', date_input_format = 'AUTO',"
+            " timestamp_input_format = 'AUTO', timestamp_type_mapping = 'TIMESTAMP_NTZ'"
+        )
         execute.database = database
         yield execute
         execute(f"drop database {database}")
@@ -88,7 +91,8 @@ class Bucket:
 
 
 @pytest.fixture
-def bucket(emulated_s3: Any, tmp_path: Path) -> Bucket:
+def bucket(emulated_s3: Any, tmp_path: Path, stand_in: StandIn) -> Bucket:
+    stand_in.account(first_row_number=1, row_numbers_restart=False)
     return Bucket(emulated_s3, tmp_path)
 
 
@@ -160,7 +164,6 @@ def test_an_unknown_statement_is_an_error_at_once(run: Callable) -> None:
         "frobnicate the 'thing'",
         "create masking policy p as (v varchar) returns varchar -> '*'",
         "create or replace stage s url = 's3://x/'",
-        "update t set a = 1",
         "truncate table t",
         "alter table t rename to u",
         "insert overwrite into t values (1)",
@@ -290,6 +293,16 @@ def test_a_function_in_sql_can_be_called_by_any_name(run: Callable) -> None:
     assert refused(run, "select is_ten('x')")
 
 
+def test_a_result_can_be_read_by_the_next_statement(
+    run: Callable, bucket: Bucket
+) -> None:
+    """sf:sql-reference/functions/result_scan."""
+    run(f"create stage logs url = '{bucket.url}'")
+    run("list @logs")
+    names = 'select "name", "size" > 0 from table(result_scan(last_query_id()))'
+    assert run(names) == [(bucket.url + "2024/one.parquet", True)]
+
+
 # ----- tables
 
 
@@ -314,7 +327,7 @@ def test_a_table_keeps_its_comments_and_properties(run: Callable) -> None:
     (shown,) = run("show tables like 't'")
     assert shown[4:7] == ("TRANSIENT", "the table", "LINEAR(a)")
     assert shown[10] == "0"
-    run("alter table t set data_retention_time_in_days = 7, comment = 'new'")
+    run("alter table t set data_retention_time_in_days = 1, comment = 'new'")
     run('alter table t alter "A" comment $$new a$$, "B" comment $$new b$$')
     run("comment on view v is $$the view$$")
     comments = f"select comment from {run.database}.information_schema"
@@ -403,12 +416,96 @@ def test_ddl_commits_and_a_closed_session_rolls_back(
     run("delete from t")
     run("rollback")
     assert run("select a from t") == [(1,)]
-    run("begin")
-    run("insert into t values (5)")
+
+
+def test_a_failure_leaves_the_transaction_open_and_ddl_commits_it(
+    stand_in: StandIn, run: Callable
+) -> None:
+    """sf:sql-reference/transactions: what came before the failure is committed."""
+    run("create table t (a int)")
+    run("insert into t values (1)")
+    run("begin transaction")
+    run("delete from t")
     refused(run, "insert into t select 'no number'")
-    refused(run, "insert into t values (6)")
+    run("insert into t values (6)")
+    run("create table other (a int)")
     run("rollback")
-    assert run("select max(a) from t") == [(1,)]
+    assert run("select a from t") == [(6,)]
+
+
+def test_a_block_with_a_handler_is_done_as_a_whole_or_not_at_all(
+    stand_in: StandIn, run: Callable
+) -> None:
+    """sf:developer-guide/snowflake-scripting/exceptions; sql/update."""
+    run("create table t (a int)")
+    run("insert into t values (1)")
+    block = (
+        "execute immediate $$ begin begin transaction; update t set a = a + 1;"
+        " insert into t select {}; commit; exception when other then rollback; raise;"
+        " end $$"
+    )
+    assert "Conversion" in refused(run, block.format("'no number'"))
+    assert run("select a from t") == [(1,)]
+    stand_in.fail("^insert into t", when="after")
+    assert "Injected" in refused(run, block.format("7"))
+    run("create table other (a int)")
+    assert run("select a from t") == [(1,)]
+    run(block.format("7"))
+    assert run("select a from t order by a") == [(2,), (7,)]
+    assert refused(run, "execute immediate $$ begin delete from t; end $$")
+
+
+def test_numbers_and_times_are_as_strict_as_there(
+    stand_in: StandIn, run: Callable
+) -> None:
+    """sf:sql-reference/operators-arithmetic, data-types-datetime.
+
+    And date-time-input-output: a quotient of integers has six decimals, TIMESTAMP is
+    what the account says, and ISO's form of a literal is read by AUTO alone.
+    """
+    boundary = 184549370  # of 10.255.255.250, by which 11 * 2 ** 24 is just missed
+    (row,) = run(
+        f"select floor({boundary} / 16777216),"
+        f" bitand(bitshiftright({boundary}, 24), 15),"
+        f" floor({boundary}::double / 16777216), 1 / 3"
+    )
+    assert row[:3] == (11, 10, 10)
+    assert float(row[3]) == 0.333333
+    run("create table t (a timestamp, b datetime)")
+    run("alter session set timestamp_type_mapping = 'TIMESTAMP_LTZ'")
+    run("create table u (a timestamp, b datetime)")
+    types = [[row[1] for row in run(f"describe table {name}")] for name in "tu"]
+    assert types[0] == ["TIMESTAMP_NTZ(9)", "TIMESTAMP_NTZ(9)"]
+    assert types[1] == ["TIMESTAMP_LTZ(9)", "TIMESTAMP_NTZ(9)"]
+    run("alter session set date_input_format = 'DD/MM/YYYY'")
+    run("alter session set timestamp_input_format = 'DD/MM/YYYY HH24:MI:SS'")
+    for literal in ("cast('2026-01-31' as date)", "'2026-01-31'::timestamp_ntz"):
+        assert "INPUT_FORMAT" in refused(run, f"select {literal}")
+    (row,) = run(
+        "select to_date('2026-01-31', 'YYYY-MM-DD')::varchar,"
+        " to_timestamp_ntz('2026-01-31 00:00:00', 'YYYY-MM-DD HH24:MI:SS')::varchar"
+    )
+    assert row[0] == "2026-01-31"
+    assert row[1].startswith("2026-01-31 00:00:00")
+
+
+def test_the_edition_bounds_time_travel(stand_in: StandIn, run: Callable) -> None:
+    """sf:user-guide/data-time-travel: one day in Standard Edition, else ninety."""
+    stand_in.account(edition="STANDARD")
+    create = "create table {} (a int) data_retention_time_in_days = {}"
+    assert "1 day" in refused(run, create.format("t", 7))
+    run(create.format("t", 1))
+    stand_in.account(edition="ENTERPRISE")
+    run(create.format("u", 7))
+
+
+def test_no_grant_covers_all_pipes_of_a_schema(run: Callable) -> None:
+    """sf:sql-reference/sql/grant-privilege: future ones it may cover."""
+    run("create role watcher")
+    grant = "grant monitor on {} pipes in schema public to role watcher"
+    assert "restricted" in refused(run, grant.format("all"))
+    run(grant.format("future"))
+    run("drop role watcher")
 
 
 def test_a_second_writer_waits_and_sees_the_firsts_rows(

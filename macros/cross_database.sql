@@ -1,3 +1,46 @@
+{# A date as a literal. Neither engine reads it by an input format of the account. #}
+{% macro date_literal(day) -%}
+    {{ return(adapter.dispatch('date_literal', 'vpc_flow_logs')(day)) }}
+{%- endmacro %}
+
+{% macro duckdb__date_literal(day) -%}
+    cast('{{ day }}' as date)
+{%- endmacro %}
+
+{% macro snowflake__date_literal(day) -%}
+    to_date('{{ day }}', 'YYYY-MM-DD')
+{%- endmacro %}
+
+
+{# A time without zone as a literal, from a date or a Python datetime. #}
+{% macro time_literal(time) -%}
+    {{ return(adapter.dispatch('time_literal', 'vpc_flow_logs')(time)) }}
+{%- endmacro %}
+
+{% macro duckdb__time_literal(time) -%}
+    cast('{{ time }}' as datetime)
+{%- endmacro %}
+
+{% macro snowflake__time_literal(time) -%}
+    {%- set text = (time ~ ' 00:00:00')[:19] -%}
+    to_timestamp_ntz('{{ text }}', 'YYYY-MM-DD HH24:MI:SS')
+{%- endmacro %}
+
+
+{# Text such as 20260131T2355Z as a time without zone; null for any other text. #}
+{% macro minute_from_text(text) -%}
+    {{ return(adapter.dispatch('minute_from_text', 'vpc_flow_logs')(text)) }}
+{%- endmacro %}
+
+{% macro duckdb__minute_from_text(text) -%}
+    try_strptime({{ text }}, '%Y%m%dT%H%MZ')
+{%- endmacro %}
+
+{% macro snowflake__minute_from_text(text) -%}
+    try_to_timestamp_ntz({{ text }}, 'YYYYMMDD"T"HH24MI"Z"')
+{%- endmacro %}
+
+
 {# Whether the whole text matches a regular expression; null for null. #}
 {% macro regexp_matches_all_of(text, pattern) -%}
     {{ return(adapter.dispatch('regexp_matches_all_of', 'vpc_flow_logs')(
@@ -14,21 +57,19 @@
 {%- endmacro %}
 
 
-{# The text with every match replaced; `\1` in the replacement is the first group. #}
-{% macro regexp_replace_all(text, pattern, replacement) -%}
-    {{ return(adapter.dispatch('regexp_replace_all', 'vpc_flow_logs')(
-        text, pattern, replacement
-    )) }}
+{# Four bits of an integer, from the bit `shift` on, as a number from 0 to 15. On
+   Snowflake a division of integers rounds to six decimal places, so it would be wrong
+   just below a power of two. #}
+{% macro hex_digit_value(number, shift) -%}
+    {{ return(adapter.dispatch('hex_digit_value', 'vpc_flow_logs')(number, shift)) }}
 {%- endmacro %}
 
-{% macro duckdb__regexp_replace_all(text, pattern, replacement) -%}
-    regexp_replace({{ text }}, '{{ pattern }}', '{{ replacement }}', 'g')
+{% macro duckdb__hex_digit_value(number, shift) -%}
+    cast(({{ number }} >> {{ shift }}) & 15 as bigint)
 {%- endmacro %}
 
-{# In a Snowflake string a backslash is written twice. #}
-{% macro snowflake__regexp_replace_all(text, pattern, replacement) -%}
-    {%- set escaped = replacement | replace("\\", "\\\\") -%}
-    regexp_replace({{ text }}, '{{ pattern }}', '{{ escaped }}')
+{% macro snowflake__hex_digit_value(number, shift) -%}
+    cast(bitand(bitshiftright({{ number }}, {{ shift }}), 15) as bigint)
 {%- endmacro %}
 
 
@@ -78,20 +119,4 @@
 
 {% macro snowflake__is_one_of(number, numbers) -%}
     {{ number }} in ({{ numbers | join(', ') }})
-{%- endmacro %}
-
-
-{# Four bits of an integer, from the bit `shift` on, as a number from 0 to 15. On
-   Snowflake a division of integers rounds to six decimal places, so it would be wrong
-   just below a power of two. #}
-{% macro hex_digit_value(number, shift) -%}
-    {{ return(adapter.dispatch('hex_digit_value', 'vpc_flow_logs')(number, shift)) }}
-{%- endmacro %}
-
-{% macro duckdb__hex_digit_value(number, shift) -%}
-    cast(({{ number }} >> {{ shift }}) & 15 as bigint)
-{%- endmacro %}
-
-{% macro snowflake__hex_digit_value(number, shift) -%}
-    cast(bitand(bitshiftright({{ number }}, {{ shift }}), 15) as bigint)
 {%- endmacro %}

@@ -4,7 +4,7 @@
     {%- set day = vpc_flow_logs.as_of() + modules.datetime.timedelta(days=1) -%}
     {%- set end = modules.datetime.datetime(day.year, day.month, day.day) -%}
     {%- set started = run_started_at.astimezone(modules.pytz.utc) -%}
-    cast('{{ [end, started.replace(tzinfo=none)] | min }}' as timestamp)
+    {{ vpc_flow_logs.time_literal([end, started.replace(tzinfo=none)] | min) }}
 {%- endmacro %}
 
 
@@ -39,11 +39,7 @@
         when
             split_part({{ name }}, '_', 4) like 'fl-%'
             and {{ vpc_flow_logs.regexp_matches_all_of(minute, '[0-9]{8}T[0-9]{4}Z') }}
-            then try_cast({{ vpc_flow_logs.regexp_replace_all(
-                minute,
-                '(....)(..)(..)T(..)(..)Z',
-                '\\1-\\2-\\3 \\4:\\5:00'
-            ) }} as timestamp)
+            then {{ vpc_flow_logs.minute_from_text(minute) }}
     end
 {%- endmacro %}
 
@@ -103,10 +99,19 @@
     where status != 'copy'
 {%- endmacro %}
 
-{# COPY_HISTORY drops rows after 14 days; the model keeps them. COPY_HISTORY has the URL
+{# COPY_HISTORY drops rows after 14 days; the model keeps them. A run reads what came
+   since the last one, with the overlap. COPY_HISTORY has the URL
    of the stage before the name of a file; records have the key below the bucket. A
    malformed file was loaded, but none of its records counts: its status is `failed`. #}
 {% macro snowflake__load_attempts() -%}
+    {%- set since = none -%}
+    {%- if is_incremental() -%}
+        {%- set last = vpc_flow_logs.max_of(this, 'loaded_at') -%}
+        {%- set overlap = modules.datetime.timedelta(
+            seconds=vpc_flow_logs.load_overlap_seconds()
+        ) -%}
+        {%- set since = last - overlap if last is not none else none -%}
+    {%- endif -%}
     with
 
     attempts as (
@@ -120,7 +125,7 @@
             row_count,
             bytes_billed,
             first_error_message
-        from {{ vpc_flow_logs.copy_history(vpc_flow_logs.landing_table(), 14) }}
+        from {{ vpc_flow_logs.copy_history(vpc_flow_logs.landing_table(), 14, since) }}
         where status != 'Load in progress'
         qualify
             row_number() over (

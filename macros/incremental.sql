@@ -24,7 +24,7 @@
     {% endif %}
 
     {% do changed.update({
-        'loaded_through_at': vpc_flow_logs.max_of(records, 'loaded_at'),
+        'loaded_through_at': vpc_flow_logs.newest_load(records, 'loaded_at'),
     }) %}
     {% if is_incremental() %}
         {% do changed.update({'since': vpc_flow_logs.watermark(this, counted)}) %}
@@ -64,17 +64,29 @@
 {% endmacro %}
 
 
-{# The incremental strategy of flow_records: insert the rows that it does not have yet,
-   in one statement. Snowflake runs it after any other statement that changes the table.
-   Of the big table it reads only the days of the new records. #}
+{# The incremental strategy of flow_records: insert the rows that it does not have yet.
+   With row timestamps the new rows are those that were committed later. Without, each
+   is compared with the rows of the same days. #}
 {% macro get_incremental_insert_only_sql(arg_dict) %}
-    {% set days = vpc_flow_logs.days_of(arg_dict.temp_relation, none) %}
+    {% set target, new = arg_dict.target_relation, arg_dict.temp_relation %}
     {% set columns = arg_dict.dest_columns | map(attribute='quoted') | list %}
-    merge into {{ arg_dict.target_relation }} as known
-    using {{ arg_dict.temp_relation }} as loaded
+    {% if var('row_timestamps') %}
+        {% call vpc_flow_logs.ordered_transaction(target) %}
+    {# What another run has inserted since this one has read. #}
+    delete from {{ new }}
+    where loaded_at <= (select max(known.loaded_at) from {{ target }} as known);
+    insert into {{ target }} ({{ columns | join(', ') }})
+    select {{ columns | join(', ') }} from {{ new }};
+        {% endcall %}
+    {% else %}
+        {% set days = vpc_flow_logs.days_of(new, none) %}
+        {% call vpc_flow_logs.ordered_transaction(target) %}
+    merge into {{ target }} as known
+    using {{ new }} as loaded
         on
             known.metadata_filename = loaded.metadata_filename
-            and known.metadata_file_row_number = loaded.metadata_file_row_number
+            and {{ vpc_flow_logs.record_identity('known') }}
+            = {{ vpc_flow_logs.record_identity('loaded') }}
             and (
                 {{ vpc_flow_logs.in_days(days, 'known.started_at') }}
                 or not known.has_plausible_time
@@ -84,15 +96,114 @@
         {%- for column in columns %}
         loaded.{{ column }}{{ ',' if not loop.last }}
         {%- endfor %}
-    )
+    );
+        {% endcall %}
+    {% endif %}
 {% endmacro %}
 
 
-{# The load time from which a model reads: the maximum of `column` less the overlap;
-   none if the model is empty. #}
+{# The incremental strategy of the other models: delete the rows with the keys of the
+   new rows, and insert those, in one transaction. #}
+{% macro get_incremental_replace_sql(arg_dict) %}
+    {{ return(adapter.dispatch('get_incremental_replace_sql', 'vpc_flow_logs')(
+        arg_dict
+    )) }}
+{% endmacro %}
+
+{% macro duckdb__get_incremental_replace_sql(arg_dict) %}
+    {{ return(get_incremental_delete_insert_sql(arg_dict)) }}
+{% endmacro %}
+
+{# Where two runs overlap, the one that writes last may have read first. The column
+   `grows` (in a model's meta) tells which rows are newer: those stay. #}
+{% macro snowflake__get_incremental_replace_sql(arg_dict) %}
+    {% set target, new = arg_dict.target_relation, arg_dict.temp_relation %}
+    {% set grows = config.get('meta', {}).get('grows') %}
+    {% call vpc_flow_logs.ordered_transaction(target) %}
+    {% if grows %}
+    delete from {{ new }} as outdated
+    using {{ target }} as known
+    where
+        outdated.{{ arg_dict.unique_key }} = known.{{ arg_dict.unique_key }}
+        and outdated.{{ grows }} < known.{{ grows }};
+    {% endif %}
+    {{ default__get_delete_insert_merge_sql(
+        target, new, arg_dict.unique_key, arg_dict.dest_columns, none
+    ) }};
+    {% endcall %}
+{% endmacro %}
+
+
+{# Statements on Snowflake as one transaction, after any other such transaction on
+   models of the same schema.
+
+   One block, because dbt sends no ROLLBACK after a statement that fails: Snowflake
+   would keep the transaction open, and the next DDL of the session would commit it.
+
+   The UPDATE first, because a statement sees what was committed before it began, and it
+   is not documented that one that has waited for a lock looks again. The statements
+   after the UPDATE begin when the other transaction has ended.
+   https://docs.snowflake.com/en/sql-reference/transactions #}
+{% macro ordered_transaction(relation) %}
+    {% set lock = relation.incorporate(path={'identifier': 'write_lock'}) %}
+    {% do run_query(
+        'create table if not exists ' ~ lock
+        ~ " comment = 'Orders the writes of runs at the same time'"
+        ~ ' as select current_timestamp() as taken_at'
+    ) if load_relation(lock) is none %}
+    execute immediate $$
+    begin
+        begin transaction;
+        update {{ lock }} set taken_at = current_timestamp();
+        {{ caller() }}
+        commit;
+    exception
+        when other then
+            rollback;
+            raise;
+    end;
+    $$
+{% endmacro %}
+
+
+{# The load time from which a model reads, as load_time_literal takes it: the maximum of
+   `column` less the overlap; none if the model is empty. #}
 {% macro watermark(relation, column) %}
-    {% set last = vpc_flow_logs.max_of(relation, column) %}
-    {% do return(last - vpc_flow_logs.load_overlap() if last is not none else none) %}
+    {{ return(adapter.dispatch('watermark', 'vpc_flow_logs')(relation, column)) }}
+{% endmacro %}
+
+{# The loader commits batches one after another, each with a later load time. #}
+{% macro duckdb__watermark(relation, column) %}
+    {% do return(vpc_flow_logs.max_of(relation, column)) %}
+{% endmacro %}
+
+{# A commit time is exact. Without row timestamps the load time of a record is the time
+   at which the scan of its file began: loads commit later, and in any order. #}
+{% macro snowflake__watermark(relation, column) %}
+    {% set last = vpc_flow_logs.newest_load(relation, column) %}
+    {% if last is not none and not var('row_timestamps') %}
+        {% do return(last - vpc_flow_logs.load_overlap_seconds() * 1000000000) %}
+    {% endif %}
+    {% do return(last) %}
+{% endmacro %}
+
+
+{# The maximum of a column of load times, as load_time_literal takes it; none if the
+   relation is empty. #}
+{% macro newest_load(relation, column) %}
+    {{ return(adapter.dispatch('newest_load', 'vpc_flow_logs')(relation, column)) }}
+{% endmacro %}
+
+{% macro duckdb__newest_load(relation, column) %}
+    {% do return(vpc_flow_logs.max_of(relation, column)) %}
+{% endmacro %}
+
+{# Nanoseconds, because a Python datetime has microseconds only. #}
+{% macro snowflake__newest_load(relation, column) %}
+    {% set last = run_query(
+        "select date_part('epoch_nanosecond', max(" ~ column ~ ')) from ' ~ relation
+    ).columns[0].values()[0] %}
+    {% do return(last | int if last is not none else none) %}
 {% endmacro %}
 
 
@@ -104,19 +215,18 @@
 {% endmacro %}
 
 
-{# How far before its newest record an incremental model reads again. #}
-{% macro load_overlap() %}
-    {{ return(adapter.dispatch('load_overlap', 'vpc_flow_logs')()) }}
+{# The seconds by which load times may be out of order: those of COPY_HISTORY and,
+   without row timestamps, those of records. #}
+{% macro load_overlap_seconds() %}
+    {{ return(adapter.dispatch('load_overlap_seconds', 'vpc_flow_logs')()) }}
 {% endmacro %}
 
-{# The loader commits batches one after another, each with a later load time. #}
-{% macro duckdb__load_overlap() %}
-    {% do return(modules.datetime.timedelta(0)) %}
+{% macro duckdb__load_overlap_seconds() %}
+    {% do return(0) %}
 {% endmacro %}
 
-{# A load commits after the scan time of its file, and loads commit in any order. #}
-{% macro snowflake__load_overlap() %}
-    {% do return(modules.datetime.timedelta(hours=var('load_overlap_hours'))) %}
+{% macro snowflake__load_overlap_seconds() %}
+    {% do return(var('load_overlap_hours') * 3600) %}
 {% endmacro %}
 
 
@@ -136,8 +246,8 @@
     {%- if not days -%}
         {{ vpc_flow_logs.on_days(days) }}
     {%- else -%}
-        {%- set last = "cast('" ~ days | last ~ "' as timestamp)" -%}
-        {{ started_at }} >= cast('{{ days | first }}' as timestamp)
+        {%- set last = vpc_flow_logs.time_literal(days | last) -%}
+        {{ started_at }} >= {{ vpc_flow_logs.time_literal(days | first) }}
         and {{ started_at }} < {{ dbt.dateadd('day', 1, last) }}
         and {{ vpc_flow_logs.on_days(days, 'cast(' ~ started_at ~ ' as date)') }}
     {%- endif -%}
@@ -153,7 +263,7 @@
     {%- else -%}
         {{ started_date }} in (
             {%- for day in days %}
-            cast('{{ day }}' as date){{ ',' if not loop.last }}
+            {{ vpc_flow_logs.date_literal(day) }}{{ ',' if not loop.last }}
             {%- endfor %}
         )
     {%- endif -%}
@@ -166,30 +276,55 @@
 {%- endmacro %}
 
 {% macro duckdb__load_time_literal(value) -%}
-    {{ "cast('" ~ value ~ "' as timestamp)" if value is not none
-        else 'cast(null as timestamp)' }}
+    {{ "cast('" ~ value ~ "' as datetime)" if value is not none
+        else 'cast(null as datetime)' }}
 {%- endmacro %}
 
+{# `value` is a datetime or nanoseconds since 1970. #}
 {% macro snowflake__load_time_literal(value) -%}
-    {{ "cast('" ~ value.astimezone(modules.pytz.utc) ~ "' as timestamp_ltz)"
-        if value is not none else 'cast(null as timestamp_ltz)' }}
+    {%- if value is none -%}
+        cast(null as timestamp_ltz)
+    {%- elif value is number -%}
+        to_timestamp_ltz({{ value }}, 9)
+    {%- else -%}
+        to_timestamp_ltz({{ value.timestamp() | int * 1000000000 }}, 9)
+    {%- endif -%}
 {%- endmacro %}
 
 
-{# The clause that keeps a record once if it was loaded again. #}
-{% macro qualify_first_load() -%}
-    {{ return(adapter.dispatch('qualify_first_load', 'vpc_flow_logs')()) }}
+{# When a row of landing was loaded: with row timestamps, when it was committed. #}
+{% macro landing_load_time() -%}
+    {{ return(adapter.dispatch('landing_load_time', 'vpc_flow_logs')()) }}
 {%- endmacro %}
 
-{# The loader loads no file twice. #}
-{% macro duckdb__qualify_first_load() -%}
+{% macro duckdb__landing_load_time() -%}
+    _dbt_copied_at
 {%- endmacro %}
 
-{# After 14 days a pipe may load a file again. #}
-{% macro snowflake__qualify_first_load() -%}
-    qualify
-        row_number() over (
-            partition by metadata_filename, metadata_file_row_number
-            order by loaded_at
-        ) = 1
+{% macro snowflake__landing_load_time() -%}
+    {{ 'metadata$row_last_commit_time' if var('row_timestamps') else '_dbt_copied_at' }}
+{%- endmacro %}
+
+
+{# What makes a record one of its file. Snowflake does not document where the row
+   numbers of a Parquet file start, or whether they start anew with each row group. So
+   records with the same number are the same only if all of their fields are. #}
+{% macro record_identity(relation=none) -%}
+    {{ return(adapter.dispatch('record_identity', 'vpc_flow_logs')(relation)) }}
+{%- endmacro %}
+
+{# The loader numbers the rows of a file from 1. #}
+{% macro duckdb__record_identity(relation) -%}
+    metadata_file_row_number
+{%- endmacro %}
+
+{% macro snowflake__record_identity(relation) -%}
+    {%- set prefix = relation ~ '.' if relation else '' -%}
+    hash(
+        {{ prefix }}metadata_file_row_number
+        {#- flow_records has no fields of version 6. -#}
+        {%- for field in vpc_flow_logs.flow_log_fields() if field.version != 6 %},
+        {{ prefix }}{{ field.column }}
+        {%- endfor %}
+    )
 {%- endmacro %}

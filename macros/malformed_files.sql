@@ -25,6 +25,7 @@
         {%- set since = vpc_flow_logs.watermark(records, 'loaded_at') -%}
     {%- endif -%}
     {%- set generic = vpc_flow_logs.generic_fields() -%}
+    {%- set loaded_at = vpc_flow_logs.landing_load_time() -%}
     with
 
     files as (
@@ -52,9 +53,9 @@
                     {%- endfor %}
                 )
             ) as records_of_flow_logs,
-            min(_dbt_copied_at) as found_at
+            min({{ loaded_at }}) as found_at
         from {{ source('vpc_flow', 'flow_logs') }}
-        where {{ vpc_flow_logs.is_loaded_after(since, '_dbt_copied_at') }}
+        where {{ vpc_flow_logs.is_loaded_after(since, loaded_at) }}
         group by metadata_filename
 
     ),

@@ -15,7 +15,7 @@
    record starts more than a day after it was loaded. False for null. #}
 {% macro is_plausible_time(started_at, loaded_at) -%}
     coalesce(
-        {{ started_at }} >= cast('2013-01-01' as timestamp)
+        {{ started_at }} >= {{ vpc_flow_logs.time_literal('2013-01-01') }}
         and {{ started_at }}
             <= {{ dbt.dateadd('day', 1, vpc_flow_logs.load_time_in_utc(loaded_at)) }},
         false

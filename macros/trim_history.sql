@@ -102,8 +102,8 @@
             {% do plan.append({
                 'relation': relation,
                 'before': rollups_before,
-                'condition': 'cast(' ~ column ~ " as date) < cast('" ~ rollups_before
-                    ~ "' as date)",
+                'condition': 'cast(' ~ column ~ ' as date) < '
+                    ~ vpc_flow_logs.date_literal(rollups_before),
             }) %}
         {% endif %}
     {% endfor %}
@@ -127,9 +127,9 @@
 {% macro is_record_before(day, started_at, loaded_at) -%}
     case
         when {{ vpc_flow_logs.is_plausible_time(started_at, loaded_at) }}
-            then {{ started_at }} < cast('{{ day }}' as timestamp)
+            then {{ started_at }} < {{ vpc_flow_logs.time_literal(day) }}
         else {{ vpc_flow_logs.load_time_in_utc(loaded_at) }}
-            < cast('{{ day }}' as timestamp)
+            < {{ vpc_flow_logs.time_literal(day) }}
     end
 {%- endmacro %}
 
@@ -149,12 +149,12 @@
     {% if before is not none %}
         {% do vpc_flow_logs.run_and_commit(
             'create table if not exists ' ~ vpc_flow_logs.trims_table()
-            ~ ' (trimmed_before date, noted_at timestamp)'
+            ~ ' (trimmed_before date, noted_at datetime)'
         ) %}
         {% do vpc_flow_logs.run_and_commit(
-            'insert into ' ~ vpc_flow_logs.trims_table() ~ " select cast('" ~ before
-            ~ "' as date), cast('" ~ run_started_at.strftime('%Y-%m-%d %H:%M:%S')
-            ~ "' as timestamp)"
+            'insert into ' ~ vpc_flow_logs.trims_table() ~ ' select '
+            ~ vpc_flow_logs.date_literal(before) ~ ', '
+            ~ vpc_flow_logs.time_literal(run_started_at.strftime('%Y-%m-%d %H:%M:%S'))
         ) %}
     {% endif %}
 {% endmacro %}

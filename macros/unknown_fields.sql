@@ -19,13 +19,14 @@
 {# A record is a VARIANT with all fields of its file that are not null. #}
 {% macro snowflake__unknown_fields(since) -%}
     {%- set known = vpc_flow_logs.flow_log_fields() | map(attribute='name') -%}
+    {%- set loaded_at = 'landing.' ~ vpc_flow_logs.landing_load_time() -%}
     select
         fields.key as name,
         landing.metadata_filename,
-        landing._dbt_copied_at as loaded_at
+        {{ loaded_at }} as loaded_at
     from {{ source('vpc_flow', 'flow_logs') }} as landing
     inner join lateral flatten(input => landing.value) as fields
     where
         lower(replace(fields.key, '-', '_')) not in ('{{ known | join("', '") }}')
-        and {{ vpc_flow_logs.is_loaded_after(since, 'landing._dbt_copied_at') }}
+        and {{ vpc_flow_logs.is_loaded_after(since, loaded_at) }}
 {%- endmacro %}

@@ -4,7 +4,8 @@
     {%- set today = vpc_flow_logs.as_of() -%}
     {%- set first = today - modules.datetime.timedelta(days=var('lookback_days')) -%}
     {{ started_date }}
-        between cast('{{ first }}' as date) and cast('{{ today }}' as date)
+        between {{ vpc_flow_logs.date_literal(first) }}
+        and {{ vpc_flow_logs.date_literal(today) }}
 {%- endmacro %}
 
 

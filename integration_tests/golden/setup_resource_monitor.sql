@@ -5,7 +5,7 @@ show warehouses like 'flow_wh';
 show resource monitors like 'flow_wh_monitor';
 
 create resource monitor if not exists flow_wh_monitor with
-    credit_quota = 10
+    credit_quota = 50
     frequency = monthly
     start_timestamp = immediately
     triggers on 80 percent do notify on 100 percent do suspend;

@@ -4,6 +4,7 @@ show warehouses like 'flow_wh';
 
 create warehouse if not exists flow_wh
     warehouse_size = 'x-small'
+    generation = '1'
     auto_suspend = 60
     auto_resume = true
     initially_suspended = true

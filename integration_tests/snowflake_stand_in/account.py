@@ -18,17 +18,22 @@ import duckdb
 from integration_tests.snowflake_stand_in.errors import SqlError, exists, missing
 
 Name = tuple[str, ...]
+#: A column that a table with row timestamps has, and `*` leaves out.
+COMMIT_TIME = "METADATA$ROW_LAST_COMMIT_TIME"
 #: Seconds that a transaction may idle while it blocks another:
 #: https://docs.snowflake.com/en/sql-reference/transactions#aborting-transactions
 IDLE_TIMEOUT = 300
 #: sf:sql-reference/parameters: defaults of the parameters that this project touches.
 PARAMETERS = {
     "DATA_RETENTION_TIME_IN_DAYS": "1",
+    "DATE_INPUT_FORMAT": "AUTO",
     "PREVENT_UNLOAD_TO_INLINE_URL": "false",
     "QUERY_TAG": "",
     "REQUIRE_STORAGE_INTEGRATION_FOR_STAGE_CREATION": "false",
     "REQUIRE_STORAGE_INTEGRATION_FOR_STAGE_OPERATION": "false",
     "STATEMENT_TIMEOUT_IN_SECONDS": "172800",
+    "TIMESTAMP_INPUT_FORMAT": "AUTO",
+    "TIMESTAMP_TYPE_MAPPING": "TIMESTAMP_NTZ",
     "TIMEZONE": "America/Los_Angeles",
 }
 
@@ -87,6 +92,11 @@ class Relation(Thing):
     copied: set[str] = field(default_factory=set)
     loads: list[Load] = field(default_factory=list)
 
+    @property
+    def has_row_timestamps(self) -> bool:
+        """Whether queries may ask when a row was committed."""
+        return str(self.properties.get("ROW_TIMESTAMP")).lower() == "true"
+
 
 @dataclass
 class Pipe(Thing):
@@ -140,6 +150,9 @@ class Account:
         s3_endpoint: Where S3, SQS and SNS are emulated.
     """
 
+    #: What a test may set besides parameters.
+    SETTINGS = ("edition", "first_row_number", "row_numbers_restart", "copy_limit")
+
     def __init__(self, s3_endpoint: str) -> None:
         self.s3_endpoint = s3_endpoint
         self.lock = threading.RLock()
@@ -149,6 +162,16 @@ class Account:
         self.failures: list[Failure] = []
         self.scan_time: datetime | None = None
         self.parameters = dict(PARAMETERS)
+        self.edition = "STANDARD"
+        #: METADATA$FILE_ROW_NUMBER of Parquet is documented nowhere: where it starts,
+        #: and whether it starts anew with each row group.
+        self.first_row_number = 1
+        self.row_numbers_restart = False
+        #: How many files a COPY loads within the time limit for statements.
+        self.copy_limit: int | None = None
+        #: A statement that matches waits until a test lets it go; only the first one.
+        self.to_hold: re.Pattern[str] | None = None
+        self.released = threading.Event()
         self.pipe_timezone: str | None = None
         self.idle_timeout: float = IDLE_TIMEOUT
         self.last_modified: dict[str, datetime] = {}
@@ -214,6 +237,15 @@ class Account:
         """Record a grant once."""
         if grant not in self.grants:
             self.grants.append(grant)
+
+    def wait_if_held(self, text: str) -> None:
+        """Wait with the first statement that a test wants to hold."""
+        with self.lock:
+            held = self.to_hold is not None and self.to_hold.search(text)
+            if held:
+                self.to_hold = None
+        if held:
+            self.released.wait()
 
     def injected(self, text: str, when: str) -> SqlError | None:
         """The error that a test ordered for this statement, if any."""

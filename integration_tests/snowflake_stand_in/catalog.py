@@ -1,7 +1,8 @@
 """SHOW and DESCRIBE of relations, and the information schema.
 
 Followed: sf:sql-reference/sql/{show-objects,show-tables,show-schemas,desc-table,
-show-parameters}, sf:sql-reference/info-schema. The columns
+show-parameters}, sf:sql-reference/info-schema,
+sf:sql-reference/functions/result_scan. The columns
 are those that this project or dbt reads. Privileges hide nothing.
 """
 
@@ -15,6 +16,7 @@ import pyarrow as pa
 
 from integration_tests.snowflake_stand_in import objects, text
 from integration_tests.snowflake_stand_in.account import (
+    COMMIT_TIME,
     PARAMETERS,
     Name,
     Relation,
@@ -150,6 +152,8 @@ def describe_columns(session: Session, relation: Relation) -> list[tuple[Column,
     )
     found = []
     for name, kind, nullable in session.duck.fetchall():
+        if name == COMMIT_TIME:
+            continue
         column = Column.of_duckdb(name, kind)
         row = {
             "name": name,
@@ -210,6 +214,21 @@ def register_rows(session: Session, rows: list[Row], fields: str) -> str:
         name, _, kind = field.partition(":")
         columns[name] = pa.array([row.get(name) for row in rows], _TYPES[kind])
     return session.register(columns)
+
+
+@expansion
+def result_scan(session: Session, command: str) -> str:
+    """TABLE(RESULT_SCAN(LAST_QUERY_ID())): the rows of the statement before."""
+    regex = r"\btable\(result_scan\(last_query_id\(\)\)\)"
+    if not re.search(regex, command, re.IGNORECASE):
+        return command
+    found = session.last_result
+    columns = {
+        column.name: pa.array([row[place] for row in found.rows])
+        for place, column in enumerate(found.columns)
+    }
+    view = f"temp.{session.register(columns)}"
+    return re.sub(regex, view, command, flags=re.IGNORECASE)
 
 
 @expansion

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -117,9 +117,29 @@ class StandIn:
         """Clear a pipe's load history, as after 14 days; return its number of files."""
         return int(self._do("lapse", name=name))
 
-    def timezone(self, timezone: str) -> None:
-        """Give new sessions a time zone, as the account's parameter does."""
-        self._do("timezone", timezone=timezone)
+    def account(self, **settings: Any) -> None:
+        """Set what differs from account to account, for sessions to come.
+
+        Args:
+            settings: Parameters by their names in lower case, such as ``timezone``;
+                ``edition``; ``first_row_number`` and ``row_numbers_restart`` (with
+                each row group) of Parquet files; ``copy_limit``, how many files a
+                COPY loads before it runs into the time limit for statements.
+        """
+        self._do("account", **settings)
+
+    @contextmanager
+    def hold(self, regex: str) -> Iterator[Callable[[], bool]]:
+        """Let the next statement that matches wait before it runs until the block ends.
+
+        Yields:
+            Whether it waits by now.
+        """
+        self._do("hold", regex=regex)
+        try:
+            yield lambda: bool(self._do("is-held"))
+        finally:
+            self._do("release")
 
     def pipe_timezone(self, timezone: str | None) -> None:
         """Run pipes in a time zone (``None``: the account's)."""

@@ -2,14 +2,18 @@
 
 Followed: sf:sql-reference/functions/{parse_ip,to_timestamp,typeof,convert_timezone,
 try_cast}, sf:sql-reference/reserved-keywords,
+sf:sql-reference/{operators-arithmetic,data-types-datetime,date-time-input-output},
 sf:user-guide/semistructured-considerations.
 
-Strict: unquoted reserved words as names, PARSE_IP on bad input, TRY_CAST of a VARIANT,
-and the shift by the session's time zone when a VARIANT integer is cast to
-TIMESTAMP_NTZ. Not modelled: TIMESTAMP_TZ, nanoseconds, numbers beyond 64 bits (but what
-TRY_CAST gives has 38 digits), digits in a text as a time, position 0 or an empty
-delimiter in a text, BINARY, the letters' case of a column's quoted name (DuckDB finds
-it in any), a comparison of a bare VARIANT with a string (an error).
+Strict: a division of two NUMBERs is rounded, TIMESTAMP is the type that the account
+maps it to, a cast of a text to a date or time follows the account's input formats
+(every one but AUTO refuses ISO's), unquoted reserved words as names, PARSE_IP on bad
+input, TRY_CAST of a VARIANT, and the shift by the session's time zone when a VARIANT
+integer is cast to TIMESTAMP_NTZ. Not modelled: TIMESTAMP_TZ, nanoseconds, numbers
+beyond 64 bits (but what TRY_CAST gives has 38 digits), digits in a text as a time,
+position 0 or an empty delimiter in a text, BINARY, the letters' case of a column's
+quoted name (DuckDB finds it in any), a comparison of a bare VARIANT with a string (an
+error), the scale of a quotient of decimals, an input format of the account's own.
 """
 
 from __future__ import annotations
@@ -69,8 +73,12 @@ create or replace temp macro _sf_numeric(x) as case
     when regexp_full_match(
         x::varchar, '\s*[+-]?(\d{1,38}\.?\d*|\.\d+)([eE][+-]?\d+)?\s*')
     then x::varchar end;
+create or replace temp macro _sf_divide(x, y) as case
+    when 'DOUBLE' in (typeof(x), typeof(y)) then x / y
+    else round(x / y, case when typeof(x) like 'DECIMAL%' then 12 else 6 end) end;
 create or replace temp macro _sf_seconds(x) as
     make_timestamp(x::bigint * 1000000);
+create or replace temp macro _sf_instant(x) as make_timestamptz(x::bigint // 1000);
 create or replace temp macro _sf_is_number(x) as
     typeof(x) = 'JSON' and try_cast(x::varchar as bigint) is not null;
 create or replace temp macro _sf_cast_ntz(x) as case
@@ -207,6 +215,23 @@ def _rewrite(node: Expr, session: Session) -> Expr:
     match node:
         case exp.Anonymous() if node.name.upper() == "TO_TIMESTAMP_NTZ":
             return _call("_sf_seconds", *node.expressions)
+        case exp.DataType() if node.this == Type.TIMESTAMP:
+            mapped = session.parameter("TIMESTAMP_TYPE_MAPPING").replace("_", "")
+            return exp.DataType(this=Type[mapped])
+        case exp.Div():
+            return _call("_sf_divide", node.left, node.right)
+        case exp.UnixToTime() if node.args.get("scale"):
+            if node.args["scale"].name != "9":
+                raise compilation("the stand-in knows nanoseconds only")
+            return _call("_sf_instant", node.this)
+        case exp.StrToTime():
+            # Text in double quotes stands for itself.
+            written = node.args["format"].name.replace('"', "")
+            node.set("format", exp.Literal.string(written))
+        case exp.Cast() | exp.TryCast() if (parameter := _input_format(node)) and (
+            session.parameter(parameter) != "AUTO"
+        ):
+            raise compilation(f"{node.this.sql()} is not in the {parameter}", 100040)
         case exp.TryCast() if node.to.this in exp.DataType.INTEGER_TYPES:
             # DuckDB would also read '0x1F' and '1_0'; NUMBER has 38 digits.
             number = _call("_sf_numeric", node.this)
@@ -236,6 +261,16 @@ def _rewrite(node: Expr, session: Session) -> Expr:
         case exp.CurrentRegion():
             return exp.Literal.string("AWS_US_EAST_1")
     return node
+
+
+def _input_format(cast: exp.Cast) -> str | None:
+    """The parameter that a cast of a literal to a date or time follows."""
+    if not (isinstance(cast.this, exp.Literal) and cast.this.is_string):
+        return None
+    if cast.to.this == Type.DATE:
+        return "DATE_INPUT_FORMAT"
+    times = (*_WALL, Type.TIMESTAMPLTZ, Type.TIMESTAMPTZ)
+    return "TIMESTAMP_INPUT_FORMAT" if cast.to.this in times else None
 
 
 def _call(name: str, *arguments: Expr) -> exp.Anonymous:

@@ -9,8 +9,8 @@ system_pipe_status,system_validate_storage_integration}.
 A table remembers the files that COPY loaded, a pipe those it loaded or failed to load;
 the two histories are separate, and only ALTER PIPE ... REFRESH looks at both. PATTERN
 must match the whole URL in COPY and the path below the stage's URL and path in a pipe.
-METADATA$FILENAME is an object's key, row numbers start at 1. A Parquet row becomes one
-object in ``$1`` without its absent values; Hive-style folders add no keys.
+METADATA$FILENAME is an object's key; a test says how rows are numbered. A Parquet row
+becomes one object in ``$1`` without its absent values; Hive-style folders add no keys.
 Not modelled: other formats than Parquet, COPY without a SELECT, internal stages,
 splitting a file over several transactions, the order and delay of events, the 64 days
 of COPY's history, and what IAM allows (a role is taken to be read-only).
@@ -30,6 +30,7 @@ from urllib.parse import unquote_plus, urlparse
 import boto3
 import duckdb
 import pyarrow as pa
+import pyarrow.parquet as pq
 from botocore.exceptions import BotoCoreError, ClientError
 from sqlglot import Expr
 
@@ -175,8 +176,8 @@ def files(account: Account, prefix: str) -> list[File]:
     return listed
 
 
-def _records(account: Account, file: File) -> list[str]:
-    """The rows of a Parquet file, each as the JSON text of its ``$1``."""
+def _records(account: Account, file: File) -> list[tuple[int, str]]:
+    """The rows of a Parquet file: their numbers, and the JSON text of their ``$1``."""
     bucket = urlparse(file.url).netloc
     body = aws(account, "s3").get_object(Bucket=bucket, Key=file.key)["Body"]
     with tempfile.NamedTemporaryFile() as local, account.duck.cursor() as reader:
@@ -188,11 +189,23 @@ def _records(account: Account, file: File) -> list[str]:
                 " binary_as_string=true, hive_partitioning=false) as t",
                 {"file": local.name},
             )
-            return [value for (value,) in reader.fetchall()]
+            values = [value for (value,) in reader.fetchall()]
+            return list(zip(_row_numbers(account, local.name), values, strict=True))
         except duckdb.Error as error:
             cause = str(error).split("\n")[0].replace(local.name, file.key)
             message = f"Error parsing the parquet file: {cause} File '{file.key}'"
             raise SqlError(message, 100069, "22P02") from error
+
+
+def _row_numbers(account: Account, path: str) -> list[int]:
+    """METADATA$FILE_ROW_NUMBER of each row, as the account numbers them."""
+    first, metadata = account.first_row_number, pq.read_metadata(path)
+    groups = [metadata.num_rows]
+    if account.row_numbers_restart:
+        groups = [
+            metadata.row_group(n).num_rows for n in range(metadata.num_row_groups)
+        ]
+    return [first + row for rows in groups for row in range(rows)]
 
 
 def _register(session: Session, found: list[File], name: str | None = None) -> str:
@@ -200,7 +213,7 @@ def _register(session: Session, found: list[File], name: str | None = None) -> s
     rows = [
         (value, file, number)
         for file in found
-        for number, value in enumerate(_records(session.account, file), 1)
+        for number, value in _records(session.account, file)
     ]
     started = session.account.scan_time or now()
     utc = [f.last_modified.astimezone(UTC).replace(tzinfo=None) for _, f, _ in rows]
@@ -315,6 +328,12 @@ def copy_into(session: Session, match: Match) -> Result:
         wanted = {location.prefix + name for name in names}
         found = [file for file in found if file.url in wanted]
     found = [file for file in found if file.url not in relation.copied]
+    if (
+        session.account.copy_limit is not None
+        and len(found) > session.account.copy_limit
+    ):
+        # sf:sql-reference/parameters: nothing of a statement that is cancelled stays.
+        raise SqlError("Statement reached its statement or warehouse timeout", 630)
     abort = (copy.option("ON_ERROR") or "ABORT_STATEMENT").upper() != "SKIP_FILE"
     loads = _load(session, copy, location, found, abort=abort)
     loaded = {load.file for load in loads if not load.error}
@@ -367,7 +386,9 @@ def _load(
             for part in parts:
                 session.duck.register("STAND_IN_LOADED", part)
                 into = session.physical(relation.name)
-                session.duckdb(f"insert into {into} select * from STAND_IN_LOADED")
+                shown = "*, $1::timestamptz" if relation.has_row_timestamps else "*"
+                insert = f"insert into {into} select {shown} from STAND_IN_LOADED"
+                session.duckdb(insert, *([now()] if "$1" in shown else []))
     finally:
         reader.close()
     session.at_commit(lambda: relation.loads.extend(loads))

@@ -28,8 +28,8 @@ from integration_tests.snowflake_stand_in.session import Session, statement
 Match = re.Match[str]
 
 _PROPERTIES = {
-    "WAREHOUSE": "WAREHOUSE_SIZE AUTO_SUSPEND AUTO_RESUME INITIALLY_SUSPENDED"
-    " RESOURCE_MONITOR COMMENT STATEMENT_TIMEOUT_IN_SECONDS",
+    "WAREHOUSE": "WAREHOUSE_SIZE GENERATION AUTO_SUSPEND AUTO_RESUME"
+    " INITIALLY_SUSPENDED RESOURCE_MONITOR COMMENT STATEMENT_TIMEOUT_IN_SECONDS",
     "ROLE": "COMMENT",
     "USER": "TYPE COMMENT DEFAULT_WAREHOUSE DEFAULT_NAMESPACE DEFAULT_ROLE"
     " DEFAULT_SECONDARY_ROLES RSA_PUBLIC_KEY RSA_PUBLIC_KEY_2 NETWORK_POLICY",
@@ -293,6 +293,8 @@ def _granted(session: Session, fields: dict[str, Any]) -> Iterable[tuple[str, Na
     account.find("SCHEMA", schema)
     if fields["reach"].lower() == "future":
         return [(kind, schema)]
+    if kind == "PIPE":
+        raise compilation("Bulk grant on objects of type PIPE is restricted.", 3111)
     return [(kind, name) for name in account.things(kind) if name[:2] == schema]
 
 
@@ -415,7 +417,7 @@ def set_parameters(session: Session, match: Match) -> Result:
     return Result.status()
 
 
-@statement(r"(?P<verb>begin|commit|rollback)")
+@statement(r"(?P<verb>begin|commit|rollback)(?:\s+transaction)?")
 def transaction(session: Session, match: Match) -> Result:
     """BEGIN, COMMIT and ROLLBACK."""
     getattr(session, match["verb"].lower())()

@@ -1,10 +1,12 @@
 """Tables and views: DDL with its properties and comments, and DML with its counts.
 
 Followed: sf:sql-reference/sql/{create-table,create-view,alter-table,alter-table-column,
-comment,insert,delete,merge,drop-table}. OR REPLACE drops the grants, and with the table
-goes its load history. NOT NULL is enforced, as in Snowflake; keys are refused.
-Clustering and retention are recorded only. Not modelled: UPDATE, a MERGE that changes
-rows, Time Travel, clones, renaming, other kinds of table, policies.
+comment,insert,update,delete,merge,drop-table}. OR REPLACE drops the grants, and with
+the table goes its load history. NOT NULL is enforced, as in Snowflake; keys are
+refused.
+Clustering and retention are recorded only. A table with row timestamps has them of the
+rows that COPY loads (sf:user-guide/data-engineering/row-timestamps). Not modelled: a
+MERGE that changes rows, Time Travel, clones, renaming, other kinds of table, policies.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from typing import Any
 from sqlglot import exp
 
 from integration_tests.snowflake_stand_in import text
-from integration_tests.snowflake_stand_in.account import Name, Relation
+from integration_tests.snowflake_stand_in.account import COMMIT_TIME, Name, Relation
 from integration_tests.snowflake_stand_in.errors import compilation, exists, syntax
 from integration_tests.snowflake_stand_in.results import Column, Result
 from integration_tests.snowflake_stand_in.session import (
@@ -23,13 +25,14 @@ from integration_tests.snowflake_stand_in.session import (
     DELETE,
     INSERT,
     MERGE,
+    UPDATE,
     Session,
     statement,
     tree,
 )
 
 _UNDERSTOOD = text.words("this kind replace exists properties expression")
-_SETTABLE = text.words("COMMENT DATA_RETENTION_TIME_IN_DAYS")
+_SETTABLE = text.words("COMMENT DATA_RETENTION_TIME_IN_DAYS ROW_TIMESTAMP")
 
 
 @tree(exp.Create)
@@ -56,7 +59,9 @@ def create_relation(session: Session, create: exp.Create, command: str) -> Resul
             case exp.SchemaCommentProperty():
                 relation.properties["COMMENT"] = item.this.name
             case exp.Property() if item.name.upper() in _SETTABLE:
-                relation.properties[item.name.upper()] = item.args["value"].name
+                key, value = item.name.upper(), item.args["value"]
+                written = value.name or value.sql()
+                relation.properties[key] = _checked(session, key, written)
             case _:
                 raise syntax(f"{item.sql('snowflake')} in {command}")
     if schema:
@@ -68,12 +73,25 @@ def create_relation(session: Session, create: exp.Create, command: str) -> Resul
     if old and (not create.args.get("replace") or old.kind != relation.kind):
         raise exists(".".join(name))
     rows = _create(session, create, query, name, schema, temporary=temporary)
+    if relation.has_row_timestamps:
+        place = session.physical(name)
+        session.duckdb(f'alter table {place} add column "{COMMIT_TIME}" timestamptz')
     known[name] = relation
     if not temporary:
         session.account.renew_grants(create.kind, name)
     result = Result.status(f"{create.kind.title()} {name[-1]} successfully created.")
     result.type_id, result.stats = DDL, {"numRowsInserted": rows}
     return result
+
+
+def _checked(session: Session, key: str, value: str) -> str:
+    """A property's value, unless the account's edition refuses it."""
+    longest = 1 if session.account.edition == "STANDARD" else 90
+    if key == "DATA_RETENTION_TIME_IN_DAYS" and int(value) > longest:
+        raise compilation(
+            f"Exceeds maximum allowable retention time ({longest} day(s)).", 391801
+        )
+    return value
 
 
 def _take_comments(schema: exp.Schema, relation: Relation) -> None:
@@ -164,7 +182,7 @@ def set_relation(session: Session, match: Any) -> Result:
     match match["verb"].lower():
         case "set":
             for key, value in text.options(match["rest"], _SETTABLE).items():
-                properties[key] = text.unquote(value)
+                properties[key] = _checked(session, key, text.unquote(value))
         case "cluster":
             properties["CLUSTER_BY"] = f"LINEAR({match['rest'].strip()})"
         case "is":
@@ -214,6 +232,13 @@ def delete(session: Session, delete: exp.Delete, _: str) -> Result:
     """DELETE."""
     session.relation(session.named(delete.this))
     return _counted(DELETE, "deleted", session.change(delete))
+
+
+@tree(exp.Update)
+def update(session: Session, update: exp.Update, _: str) -> Result:
+    """UPDATE."""
+    session.relation(session.named(update.this))
+    return _counted(UPDATE, "updated", session.change(update))
 
 
 @tree(exp.Merge)

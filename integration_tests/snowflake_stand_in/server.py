@@ -14,6 +14,7 @@ import base64
 import gzip
 import hashlib
 import json
+import re
 import secrets
 import traceback
 import uuid
@@ -252,8 +253,25 @@ class Server:
         known.clear()
         return count
 
-    def _do_timezone(self, timezone: str) -> None:
-        self.account.parameters["TIMEZONE"] = timezone
+    def _do_account(self, **settings: Any) -> None:
+        """Set parameters of the account, its edition, or how it numbers rows."""
+        for name, value in settings.items():
+            if name in self.account.SETTINGS:
+                setattr(self.account, name, value)
+            elif name.upper() in self.account.parameters:
+                self.account.parameters[name.upper()] = value
+            else:
+                raise ValueError(f"unknown setting {name}")
+
+    def _do_hold(self, regex: str) -> None:
+        self.account.released.clear()
+        self.account.to_hold = re.compile(regex, re.IGNORECASE)
+
+    def _do_is_held(self) -> bool:
+        return self.account.to_hold is None
+
+    def _do_release(self) -> None:
+        self.account.released.set()
 
     def _do_pipe_timezone(self, timezone: str | None) -> None:
         self.account.pipe_timezone = timezone

@@ -5,9 +5,12 @@ DELETE and MERGE hold the table's lock until the transaction ends; statements re
 was committed before them), sf:user-guide/tables-temp-transient (a temporary relation
 belongs to a session and hides a permanent one of the same name).
 
-Not modelled: a transaction that goes on after a statement failed while it ran (what
-follows is an error until ROLLBACK) and, inside a transaction that has read or written
-already, seeing what others commit meanwhile (DuckDB keeps its snapshot).
+A statement that fails leaves the transaction open, with what was done before. A block
+of Snowflake Scripting is a transaction that is rolled back if one of its statements
+fails (sf:developer-guide/snowflake-scripting/exceptions); other blocks are refused.
+
+Not modelled: inside a transaction that has read or written already, seeing what others
+commit meanwhile (DuckDB keeps its snapshot).
 """
 
 from __future__ import annotations
@@ -28,6 +31,7 @@ from sqlglot.errors import SqlglotError
 
 from integration_tests.snowflake_stand_in import dialect, text
 from integration_tests.snowflake_stand_in.account import (
+    COMMIT_TIME,
     PARAMETERS,
     Account,
     Name,
@@ -49,7 +53,12 @@ HANDLERS: list[tuple[re.Pattern[str], Handler]] = []
 EXPANSIONS: list[Expansion] = []
 TREE_HANDLERS: dict[type[Expr], TreeHandler] = {}
 #: Statement type ids by which the connector knows rows from counts.
-SELECT, INSERT, DELETE, MERGE, DDL = 4096, 12544, 13056, 13312, 24576
+SELECT, INSERT, UPDATE, DELETE, MERGE = 4096, 12544, 12800, 13056, 13312
+DDL = 24576
+_BLOCK = text.pattern(
+    r"execute immediate\s+\$\$\s*begin (?P<statements>begin transaction;.*;)"
+    r" exception when other then rollback; raise; end;?\s*\$\$"
+)
 #: Seconds; Snowflake's are 43,200.
 _LOCK_TIMEOUT = 300
 
@@ -96,7 +105,10 @@ class Session:
         #: When the last statement ended; none while one runs.
         self.idle_since: float | None = None
         self._at_commit: list[Callable[[], None]] = []
+        #: What the transaction has done, to be done again after a failure in it.
+        self._done: list[str] = []
         self._names = 0
+        self.last_result = Result.status()
         self.duck = account.duck.cursor()
         dialect.install_macros(self.duck)
         self.set_parameter("TIMEZONE", self.parameter("TIMEZONE"))
@@ -149,7 +161,13 @@ class Session:
     # ----- running statements
 
     def run(self, sql: str) -> Result:
-        """Run one statement for a client: logged, and with ordered failures."""
+        """Run one statement for a client: logged, and with ordered failures.
+
+        Of a block each statement is logged and may fail, not the block.
+        """
+        parts = text.statements(sql)
+        if len(parts) == 1 and (block := _BLOCK.fullmatch(parts[0])):
+            return self._run_block(text.statements(block["statements"]))
         entry: dict[str, Any] = {
             "text": sql,
             "role": self.role,
@@ -159,6 +177,7 @@ class Session:
         }
         self.account.log.append(entry)
         self.idle_since = None
+        self.account.wait_if_held(sql)
         try:
             if failure := self.account.injected(sql, "before"):
                 raise failure
@@ -171,6 +190,16 @@ class Session:
         finally:
             self.idle_since = time.monotonic()
         entry["rows"] = len(result.rows)
+        self.last_result = result
+        return result
+
+    def _run_block(self, statements: tuple[str, ...]) -> Result:
+        try:
+            for each in statements:
+                result = self.run(each)
+        except SqlError:
+            self.rollback()
+            raise
         return result
 
     def execute(self, sql: str) -> Result:
@@ -190,7 +219,7 @@ class Session:
             return self.select(parsed)
         if change is None:
             raise syntax(command)
-        if isinstance(parsed, exp.Delete | exp.Merge):
+        if isinstance(parsed, exp.Update | exp.Delete | exp.Merge):
             self.wait_for_lock(self.named(parsed.this))
         try:
             with self.account.lock:
@@ -232,7 +261,16 @@ class Session:
         try:
             self.duck.execute(sql, binds or None)
         except duckdb.Error as error:
+            self._reopen()
             raise _as_sql_error(error) from error
+
+    def _reopen(self) -> None:
+        """Go on with the transaction, which DuckDB has ended at a failure."""
+        if self.in_transaction:
+            self.duck.execute("rollback")
+            self.duck.execute("begin")
+            for each in self._done:
+                self.duck.execute(each)
 
     def select(self, parsed: Expr) -> Result:
         """Run a query."""
@@ -246,6 +284,7 @@ class Session:
             try:
                 arrow = self.duck.to_arrow_table()
             except duckdb.Error as error:
+                self._reopen()
                 raise _as_sql_error(error) from error
         values = [column.to_pylist() for column in arrow.columns]
         rows = list(zip(*values, strict=True)) if values else []
@@ -258,7 +297,10 @@ class Session:
 
     def change(self, parsed: Expr) -> int:
         """Run DML; return the number of rows that it changed."""
-        self.duckdb(self.translate(parsed))
+        sql = self.translate(parsed)
+        self.duckdb(sql)
+        if self.in_transaction:
+            self._done.append(sql)
         return int(self.duck.fetchall()[0][0])
 
     # ----- names in trees
@@ -286,6 +328,13 @@ class Session:
             self._point(table, ("temp", "main", ".".join(full)), full[2])
         elif full not in self.account.relations:
             raise missing("object", ".".join(full))
+        elif self.account.relations[full].has_row_timestamps:
+            self._point(table, full, full[2])
+            reader = table.find_ancestor(exp.Select)
+            for star in reader.expressions if reader else []:
+                if isinstance(star, exp.Star):
+                    hidden = exp.to_identifier(COMMIT_TIME, quoted=True)
+                    star.set("except_", [hidden])
         elif not table.catalog:
             self._point(table, full, full[2])
 
@@ -347,6 +396,7 @@ class Session:
 
     def _end(self) -> list[Callable[[], None]]:
         work, self._at_commit, self.in_transaction = self._at_commit, [], False
+        self._done.clear()
         return work
 
     def at_commit(self, work: Callable[[], None]) -> None:

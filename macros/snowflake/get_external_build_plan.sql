@@ -20,12 +20,14 @@
 
     {% if var('ext_full_refresh') %}
         {% do vpc_flow_logs.pause_pipe_before_refresh(landing) if state.pipe %}
-        {% do return([
-            vpc_flow_logs.create_landing_sql(source_node, 'create or replace table'),
-            vpc_flow_logs.copy_into_landing_sql(source_node),
-            vpc_flow_logs.create_pipe_sql(source_node, 'create or replace pipe'),
-            vpc_flow_logs.comment_on_landing_sql(landing, 'loaded'),
-        ]) %}
+        {% do return(
+            [vpc_flow_logs.create_landing_sql(source_node, 'create or replace table')]
+            + vpc_flow_logs.backfill(source_node)
+            + [
+                vpc_flow_logs.create_pipe_sql(source_node, 'create or replace pipe'),
+                vpc_flow_logs.comment_on_landing_sql(landing, 'loaded'),
+            ]
+        ) %}
     {% endif %}
 
     {# Set-up creates the schema: the loader role may not. #}
@@ -42,14 +44,14 @@
     {% endif %}
     {% if not state.pipe %}
         {% if not state.backfilled %}
-            {% do plan.append(vpc_flow_logs.copy_into_landing_sql(source_node)) %}
+            {% do plan.extend(vpc_flow_logs.backfill(source_node)) %}
         {% endif %}
         {% do plan.append(
             vpc_flow_logs.create_pipe_sql(source_node, 'create pipe if not exists')
         ) %}
     {% elif not state.backfilled and not state.pipe_runs %}
         {# A full refresh paused the pipe, replaced the table and failed. #}
-        {% do plan.append(vpc_flow_logs.copy_into_landing_sql(source_node)) %}
+        {% do plan.extend(vpc_flow_logs.backfill(source_node)) %}
         {% do plan.append(
             vpc_flow_logs.create_pipe_sql(source_node, 'create or replace pipe')
         ) %}
@@ -65,6 +67,77 @@
         {% do plan.append(vpc_flow_logs.comment_on_landing_sql(landing, 'loaded')) %}
     {% endif %}
     {% do return(plan) %}
+{% endmacro %}
+
+
+{# The COPYs of the files that are in the bucket before there is a pipe, the newest day
+   first. One COPY of a large bucket would run into the time limit for statements, load
+   nothing, and start over at the next run. So there is one for each day, or for each
+   folder of a day above `backfill_gigabytes`. COPY skips the files that an earlier run
+   has loaded, so the next run continues where one stopped.
+
+   A path covers all that is below it: parents come after their subfolders. #}
+{% macro backfill(source_node) %}
+    {% set stage = source_node.external.location %}
+    {% set url = vpc_flow_logs.find_object(
+        'stages', stage[1:].rstrip('/'), vpc_flow_logs.in_schema_of(source_node)
+    ).url %}
+    {# The list stays on the server: a bucket may hold millions of files. #}
+    {% call statement('list_bucket') %}list {{ stage }}{% endcall %}
+    {% set sql %}
+        with
+
+        files as (
+
+            select
+                coalesce(
+                    regexp_substr(
+                        substr("name", {{ url | length + 1 }}), '^.*/'
+                    ),
+                    ''
+                ) as folder,
+                "size" as bytes
+            from table(result_scan(last_query_id()))
+            where regexp_like("name", '{{ source_node.external.pattern }}')
+
+        ),
+
+        sized as (
+
+            select
+                folder,
+                coalesce(
+                    regexp_substr(
+                        folder, '^.*/([0-9]{4}/[0-9]{2}|month=[0-9]{2}/day=)[0-9]{2}/'
+                    ),
+                    folder
+                ) as day_folder,
+                sum(bytes) over (partition by day_folder) as bytes_of_day
+            from files
+
+        )
+
+        select
+            case
+                when bytes_of_day > {{ var('backfill_gigabytes') * 1000 ** 3 }}
+                    then folder
+                else day_folder
+            end as path,
+            count(*) as files
+        from sized
+        group by path
+        order by path desc
+    {% endset %}
+    {% set copies = [] %}
+    {% set folders = vpc_flow_logs.rows_of(sql) %}
+    {% for found in folders %}
+        {% do copies.append(
+            '/* ' ~ loop.index ~ ' of ' ~ folders | length ~ ', ' ~ found.files
+            ~ ' files: ' ~ found.path.split('/')[-4:] | join('/') ~ ' */\n'
+            ~ vpc_flow_logs.copy_into_landing_sql(source_node, path=found.path)
+        ) %}
+    {% endfor %}
+    {% do return(copies) %}
 {% endmacro %}
 
 
@@ -146,6 +219,7 @@
         _dbt_copied_at timestamp_ltz
     )
     data_retention_time_in_days = {{ var('landing_time_travel_days') }}
+    {{- '\n    row_timestamp = true' if var('row_timestamps') }}
     comment = '{{ vpc_flow_logs.landing_comment('pending') }}'
 {%- endmacro %}
 
@@ -162,7 +236,7 @@
             metadata$file_row_number::bigint as metadata_file_row_number,
             metadata$file_last_modified::timestamp_ntz as metadata_file_last_modified,
             metadata$start_scan_time::timestamp_ltz as _dbt_copied_at
-        from {{ external.location ~ path }}
+        from {{ vpc_flow_logs.quoted_location(external.location ~ path) }}
     )
     file_format = {{ external.file_format }}
     {%- if file %}

@@ -8,6 +8,11 @@
 {% if is_incremental() %}
     {% set since = vpc_flow_logs.watermark(this, 'loaded_at') %}
 {% endif %}
+{# The ledger of files, by which repeated_loads knows a file, is built first. #}
+{% if not execute %}
+    {% do ref('vpc_flow_logs', 'int_health__files') %}
+{% endif %}
+{% set repeated = vpc_flow_logs.repeated_loads(since) %}
 
 with
 
@@ -15,7 +20,7 @@ records as (
 
     select * from {{ ref('vpc_flow_logs', 'stg_vpc_flow__flow_logs') }}
     where
-        {{ vpc_flow_logs.is_loaded_after(since) }}
+        {{ vpc_flow_logs.is_loaded_after_or_repeated(since, repeated) }}
         and not ({{ vpc_flow_logs.is_transit_gateway_record() }})
         and {{ vpc_flow_logs.is_well_formed() }}
 
@@ -57,8 +62,15 @@ identified as (
 each_once as (
 
     select * from identified
-    {{ vpc_flow_logs.qualify_first_load() }}
+    {{- vpc_flow_logs.qualify_first_load(repeated) }}
+
+),
+
+new_records as (
+
+    select * from each_once
+    where {{ vpc_flow_logs.is_loaded_after(since) }}
 
 )
 
-select * from each_once
+select * from new_records

@@ -7,12 +7,6 @@
 
 with
 
-landing as (
-
-    select * from {{ landing }}
-
-),
-
 typed as (
 
     select
@@ -21,8 +15,8 @@ typed as (
         {% endfor %}
         metadata_filename,
         metadata_file_row_number,
-        _dbt_copied_at as loaded_at
-    from landing
+        {{ vpc_flow_logs.landing_load_time() }} as loaded_at
+    from {{ landing }}
 
 )
 

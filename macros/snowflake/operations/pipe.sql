@@ -115,11 +115,18 @@
 {% endmacro %}
 
 
-{# The load history of a table, for a FROM clause. #}
-{% macro copy_history(table, days) -%}
+{# The load history of a table, for a FROM clause: of the last days, or since a time if
+   that is later. #}
+{% macro copy_history(table, days, since=none) -%}
     table({{ vpc_flow_logs.flow_logs_database() }}.information_schema.copy_history(
         table_name => {{ vpc_flow_logs.text_literal(table) }},
-        start_time => {{ vpc_flow_logs.days_ago(days) }}
+        start_time =>
+            {%- if since is none %} {{ vpc_flow_logs.days_ago(days) }}
+            {%- else %} greatest(
+                {{ vpc_flow_logs.load_time_literal(since) }},
+                {{ vpc_flow_logs.days_ago(days) }}
+            )
+            {%- endif %}
     ))
 {%- endmacro %}
 

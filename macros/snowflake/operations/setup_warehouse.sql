@@ -31,6 +31,7 @@
         {% set sql -%}
             create warehouse if not exists {{ warehouse }}
                 warehouse_size = '{{ size }}'
+                generation = '{{ var('warehouse_generation') }}'
                 auto_suspend = {{ wanted.auto_suspend }}
                 auto_resume = true
                 initially_suspended = true

@@ -100,10 +100,16 @@
 {% endmacro %}
 
 
-{# A path of the stage, quoted if its characters need that. #}
+{# A path of the stage. #}
 {% macro stage_location(path) %}
-    {% set location =
-        '@' ~ vpc_flow_logs.flow_logs_stage() ~ '/' ~ (path or '').lstrip('/') %}
+    {% do return(vpc_flow_logs.quoted_location(
+        '@' ~ vpc_flow_logs.flow_logs_stage() ~ '/' ~ (path or '').lstrip('/')
+    )) %}
+{% endmacro %}
+
+
+{# A location, in quotes if its characters need them. #}
+{% macro quoted_location(location) %}
     {% if modules.re.fullmatch('[@A-Za-z0-9_$./-]+', location) %}
         {% do return(location) %}
     {% endif %}

@@ -1,7 +1,7 @@
 {# One row per file whose records count: how many records of each kind it holds, and
    when it was created and loaded. The health marts read it instead of the records. #}
 
-{{ config(unique_key='metadata_filename') }}
+{{ config(unique_key='metadata_filename', meta={'grows': 'records'}) }}
 
 {# int_formats__unknown_fields_by_file reads on from this model's watermark. This ref
    makes dbt build it first, while the watermark is still that of the last run. #}
@@ -12,6 +12,7 @@
 {% if is_incremental() %}
     {% set since = vpc_flow_logs.watermark(this, 'loaded_at') %}
 {% endif %}
+{% set repeated = vpc_flow_logs.repeated_loads(since) %}
 
 with
 
@@ -29,9 +30,9 @@ records as (
         and {{ vpc_flow_logs.is_plausible_count('packets') }} as has_plausible_counts
     from {{ ref('vpc_flow_logs', 'stg_vpc_flow__flow_logs') }}
     where
-        {{ vpc_flow_logs.is_loaded_after(since) }}
+        {{ vpc_flow_logs.is_loaded_after_or_repeated(since, repeated) }}
         and {{ vpc_flow_logs.is_well_formed() }}
-    {{ vpc_flow_logs.qualify_first_load() }}
+    {{- vpc_flow_logs.qualify_first_load(repeated) }}
 
 ),
 
@@ -66,7 +67,7 @@ named as (
         *,
         {{ vpc_flow_logs.file_name_columns() }}
     from aggregated
-    {% if since is not none %}
+    {% if since is not none and not var('row_timestamps') %}
         {# A pipe may load a file again. The earlier row stays, because this run has
            read only the new copy. #}
         where

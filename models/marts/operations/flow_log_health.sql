@@ -2,7 +2,7 @@
    and what is missing or failed. The tests tagged `health` warn about these columns. #}
 
 {% set loaded_at = vpc_flow_logs.load_time_in_utc('loads.loaded_at') %}
-{% set overlap_seconds = vpc_flow_logs.load_overlap().total_seconds() | int %}
+{% set overlap_seconds = vpc_flow_logs.load_overlap_seconds() %}
 
 with
 

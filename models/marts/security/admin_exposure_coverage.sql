@@ -102,7 +102,7 @@ failed as (
 coverage as (
 
     select
-        cast('{{ vpc_flow_logs.as_of() }}' as date) as as_of,
+        {{ vpc_flow_logs.date_literal(vpc_flow_logs.as_of()) }} as as_of,
         cast(interfaces.records as bigint) as records,
         cast(interfaces.skipdata_records as bigint) as skipdata_records,
         cast(silent.silent_interfaces as bigint) as silent_interfaces,

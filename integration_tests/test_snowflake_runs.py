@@ -1,0 +1,280 @@
+"""Runs on Snowflake's stand-in: whatever goes wrong, each record counts once."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import sqlglot
+from sqlglot import exp
+
+import sample_logs
+
+from .conftest import AS_OF, END_DATE
+from .snowflake_project import Bucket, KeyPair, SnowflakeProject, records_of
+from .test_main_job import assert_each_days_bytes_count_once, assert_marts_equal
+from .test_snowflake_builds import (
+    ADMIN_FLOWS,
+    LARGE,
+    TALKERS,
+    finish,
+    large_relations_read,
+)
+
+
+def assert_each_record_counts_once(
+    project: SnowflakeProject, truth: dict[str, Any]
+) -> None:
+    assert project.query("select count(*) from flow_records") == [(truth["records"],)]
+    assert_marts_equal(project, truth)
+    assert_each_days_bytes_count_once(project.query, truth)
+
+
+@pytest.fixture(scope="module")
+def login(
+    snowflake: SnowflakeProject, tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, str]:
+    """A user with a key, as the `SNOWFLAKE_…` variables name it."""
+    key = KeyPair(tmp_path_factory.mktemp("keys"), "nightly")
+    snowflake.stand_in.rows(
+        f"create user nightly type = service rsa_public_key = '{key.letters}';"
+        " grant role accountadmin to user nightly"
+    )
+    return {"USER": "nightly", "PRIVATE_KEY_PATH": key.file, "ROLE": "accountadmin"}
+
+
+def test_late_and_repeated_loads_count_once_without_row_timestamps(
+    bucket: Bucket, small_truth: dict[str, Any]
+) -> None:
+    """Some files by the first COPY, some by events, some late, some twice."""
+    project, files = bucket.project, bucket.files
+    settings = AS_OF | {"row_timestamps": False}
+    bucket.put(*files[::3])
+    project.stage(row_timestamps=False)
+    project.dbt("run", **settings)
+
+    bucket.announce(*files[1::3])
+    # These commit now, and began before what the models have already counted.
+    project.stand_in.scan_time(90)
+    bucket.announce(*files[2::3])
+    project.stand_in.scan_time(None)
+    project.dbt("build", "--exclude-resource-types=unit_test", **settings)
+
+    # The pipe's history of 14 days lapses, and it loads some files again.
+    project.stand_in.lapse("flow.landing.flow_logs")
+    bucket.announce(*files[:5])
+    project.dbt("run", **settings)
+    assert_each_record_counts_once(project, small_truth)
+
+
+@pytest.mark.parametrize("first_row_number", [0, 1])
+def test_no_record_is_lost_however_rows_are_numbered(
+    snowflake: SnowflakeProject, tmp_path: Path, first_row_number: int
+) -> None:
+    """A file of three row groups, whose numbers start anew, that loads twice."""
+    file = tmp_path / "one.parquet"
+    start = int(datetime(2026, 3, 31, 12, tzinfo=UTC).timestamp())
+    table = pa.table(
+        {
+            "version": [2] * 30,
+            "interface_id": ["eni-1"] * 30,
+            "srcaddr": [f"10.0.0.{n}" for n in range(30)],
+            "bytes": list(range(30)),
+            "start": [start] * 30,
+            "action": ["ACCEPT"] * 30,
+        }
+    )
+    pq.write_table(table, file, row_group_size=10)
+    bucket = Bucket(snowflake, tmp_path)
+    snowflake.stand_in.account(
+        first_row_number=first_row_number, row_numbers_restart=True
+    )
+    snowflake.stage()
+    bucket.announce(file)
+    for _ in range(2):
+        snowflake.dbt("build", "--exclude-resource-types=unit_test", **AS_OF)
+        snowflake.stand_in.lapse("flow.landing.flow_logs")
+        bucket.announce(file)
+    counted = "select count(*), sum(bytes) from flow_records"
+    assert snowflake.query(counted) == [(30, sum(range(30)))]
+    assert snowflake.query("select records from int_health__files") == [(30,)]
+
+
+def test_a_run_that_read_first_and_writes_last_loses_nothing(
+    bucket: Bucket, small_truth: dict[str, Any], login: dict[str, str]
+) -> None:
+    """It has summed half of the records, when another run counts them all."""
+    project, files = bucket.project, bucket.files
+    bucket.put(*files[::2])
+    project.stage()
+    project.dbt("run", **AS_OF)
+    bucket.announce(*files[1::2])
+    project.query(f"delete from {TALKERS}")
+    with project.stand_in.hold("update .*write_lock") as is_held:
+        first = project.command(login, "run", "--select", TALKERS, **AS_OF)
+        while not is_held():
+            assert first.process.is_alive(), first.printed()
+            time.sleep(0.05)
+        project.dbt("run", **AS_OF)
+    finish(first)
+    assert_each_record_counts_once(project, small_truth)
+
+
+#: Columns by whose bounds Snowflake skips partitions.
+PRUNED_BY = {
+    "loaded_at",
+    "_dbt_copied_at",
+    "metadata$row_last_commit_time",
+    "started_at",
+}
+
+
+def rows_scanned(project: SnowflakeProject, statements: list[str]) -> Counter[str]:
+    """How many rows the statements' bounds leave of each large relation, in all."""
+    scanned: Counter[str] = Counter()
+    for text in statements:
+        for name, conditions in scans(text):
+            where = " and ".join(conditions) or "true"
+            ((rows,),) = project.query(f"select count(*) from {name} where {where}")
+            scanned[name.split(".")[-1]] += rows
+    return scanned
+
+
+def scans(text: str) -> Iterator[tuple[str, list[str]]]:
+    """Each large relation that a statement reads, with the bounds on it."""
+    if not large_relations_read(text):
+        return
+    for table in sqlglot.parse_one(text, read="snowflake").find_all(exp.Table):
+        reader = table.find_ancestor(exp.Select, exp.Merge)
+        bound = reader and (reader.args.get("where") or reader.args.get("on"))
+        if table.db and table.name.lower() in LARGE and bound:
+            conditions = [
+                part
+                for part in bound.find_all(exp.GT, exp.GTE, exp.LT, exp.In)
+                if {c.name.lower() for c in part.find_all(exp.Column)} <= PRUNED_BY
+                and not part.find_ancestor(exp.Or)
+                and part.find(exp.Column)
+            ]
+            for part in conditions:
+                for column in part.find_all(exp.Column):
+                    column.set("table", None)
+            name = ".".join(part.name for part in table.parts)
+            yield name, [part.sql("snowflake") for part in conditions]
+
+
+def test_a_scheduled_run_reads_landing_in_proportion_to_what_is_new(
+    bucket: Bucket,
+) -> None:
+    """Rows read of landing for each new row, by all statements of one run."""
+    project, files = bucket.project, bucket.files
+    settings: dict[str, Any] = AS_OF
+    bucket.put(*files[:-1])
+    project.stage()
+    project.dbt("run", **settings)
+    project.dbt("run", **settings)
+    bucket.announce(files[-1])
+    project.stand_in.clear_log()
+    project.dbt("run", **settings)
+    statements = project.stand_in.statements()
+    scanned = rows_scanned(project, list(statements))
+    of_landing = scanned["flow_logs"] + scanned["stg_vpc_flow__flow_logs"]
+    ratio = of_landing / records_of(files[-1])
+    print(len(statements), dict(scanned), records_of(files[-1]), ratio)
+    assert ratio == 6
+
+
+HOURS = 24
+#: When a run was made, not what it says.
+OF_THE_RUN = {"LOADED_AT", "LOADED_THROUGH_AT", "FIRST_LOADED_AT", "FOUND_AT"}
+COMPARED = (
+    *("flow_records", "int_health__files", "int_traffic__daily_flows", ADMIN_FLOWS),
+    *("int_traffic__daily_interfaces", "int_traffic__daily_endpoint_bytes"),
+    *("admin_exposure", "admin_attempts", "top_talkers_by_destination"),
+)
+
+
+def contents(project: SnowflakeProject, relation: str) -> Counter[tuple[Any, ...]]:
+    described = project.query(f"describe table {relation}")
+    columns = [f'"{row[0]}"' for row in described if row[0] not in OF_THE_RUN]
+    return Counter(project.query(f"select {', '.join(columns)} from {relation}"))
+
+
+def kill_while_inserting(
+    project: SnowflakeProject, login: dict[str, str], settings: dict[str, Any]
+) -> None:
+    project.stand_in.clear_log()
+    run = project.command(login, "run", **settings)
+    while not any(" into " in text for text in project.stand_in.statements()):
+        assert run.process.is_alive(), run.printed()
+        time.sleep(0.02)
+    assert run.kill_after(0)
+
+
+@pytest.mark.long
+@pytest.mark.parametrize("row_timestamps", [True, False])
+def test_a_day_of_hourly_runs_gives_what_one_rebuild_gives(
+    snowflake: SnowflakeProject,
+    tmp_path: Path,
+    login: dict[str, str],
+    row_timestamps: bool,
+) -> None:
+    """Late and repeated files, a failed insert, a killed run, two runs at once."""
+    seed = random.randrange(10**6)
+    print(f"seed {seed}")
+    chance = random.Random(seed)
+    truth = dict(
+        sample_logs.generate(
+            tmp_path, end_date=END_DATE, records=3_000, records_per_file=60, seed=seed
+        )
+    )
+    settings = AS_OF | {"row_timestamps": row_timestamps}
+    bucket = Bucket(snowflake, tmp_path)
+    files = list(bucket.files)
+    chance.shuffle(files)
+    batches = [files[hour::HOURS] for hour in range(HOURS)]
+    snowflake.stage(row_timestamps=row_timestamps)
+
+    def fails_at(statement: str) -> Callable[[], object]:
+        def run() -> None:
+            snowflake.stand_in.fail(rf"(?is)^\s*{statement}")
+            snowflake.dbt("run", fails=True, **settings)
+
+        return run
+
+    def run_twice_at_once() -> None:
+        for run in [
+            snowflake.command(login, "run", folder=f"{n}", **settings) for n in (1, 2)
+        ]:
+            finish(run)
+
+    trouble: dict[int, Callable[[], object]] = {
+        5: fails_at("(insert|merge) into .*flow_records"),
+        9: fails_at(f"insert into .*{ADMIN_FLOWS}"),
+        13: lambda: kill_while_inserting(snowflake, login, settings),
+        17: run_twice_at_once,
+    }
+    for hour, batch in enumerate(batches):
+        # A load commits after it began, at most within the overlap.
+        snowflake.stand_in.scan_time(chance.uniform(0, 300))
+        bucket.announce(*batch)
+        snowflake.stand_in.scan_time(None)
+        if hour in (7, 20):
+            snowflake.stand_in.lapse("flow.landing.flow_logs")
+            bucket.announce(*chance.sample(batches[hour // 2], 2))
+        trouble.get(hour, lambda: snowflake.dbt("run", **settings))()
+
+    snowflake.dbt("run", **settings)
+    assert_each_record_counts_once(snowflake, truth)
+    lived = {relation: contents(snowflake, relation) for relation in COMPARED}
+    snowflake.dbt("run", "--full-refresh", allow_destructive_refresh=True, **settings)
+    for relation, rows in lived.items():
+        rebuilt = contents(snowflake, relation)
+        assert (rows - rebuilt, rebuilt - rows) == (Counter(), Counter()), relation
