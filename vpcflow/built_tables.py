@@ -16,7 +16,6 @@ from typing import Any
 import click
 import duckdb
 
-from .questions import PROJECT
 from .snapshot import copy_last_commit
 from .tables import Rows
 
@@ -147,10 +146,18 @@ def _credentials(where: Where) -> Any:
     except DbtBaseException as failure:
         raise QueryError(str(failure)) from failure
     schema = where.schema or credentials.schema
-    if not where.schema and Path.cwd() != PROJECT:
+    if not where.schema and _is_installed():
         # As the macro generate_schema_name has it in a project that installs this one.
         schema += "_vpc_flow_logs"
     return credentials.replace(schema=schema)
+
+
+def _is_installed() -> bool:
+    """Return whether the folder is another project's, which installs this one."""
+    project = Path("dbt_project.yml")
+    return project.exists() and not re.search(
+        "^name: vpc_flow_logs$", project.read_text(), flags=re.MULTILINE
+    )
 
 
 @contextmanager
