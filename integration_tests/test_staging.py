@@ -537,7 +537,7 @@ def test_two_files_of_one_name_both_load(bench: Bench) -> None:
     """The second is named by its whole path, so that names and rows stay apart."""
     for folder in ("prod", "dev"):
         write_good(bench.folder / folder / "part-0.parquet")
-        bench.load(bench.folder / folder, allow_another_location=True)
+        bench.load(bench.folder / folder)
     assert bench.history() == {
         "part-0.parquet": ("loaded", 3),
         str(bench.folder / "dev/part-0.parquet"): ("loaded", 3),
@@ -587,16 +587,21 @@ def test_what_begins_with_an_underscore_or_a_dot_is_no_data(bench: Bench) -> Non
 
 
 def test_a_second_location_must_be_allowed(bench: Bench) -> None:
-    """In both directions; a part of the first, or it by another name, is no second."""
-    for folder in ("mine/a", "sample"):
+    """The sample and others; what belongs to the first is no second."""
+    for folder in ("mine/a", "yours", "sample", "else/where"):
         write_good(bench.folder / folder / f"{folder[:1]}.parquet")
     mine, sample = bench.folder / "mine", bench.folder / "sample"
+    (sample / "truth.json").touch()
     bench.load(mine)
-    for location in (sample, bench.folder, f"{bench.folder}/*", "s3://mine/"):
+    for location in (
+        *(sample, bench.folder / "else/where", bench.folder),
+        *(f"{bench.folder}/*", "s3://mine/"),
+    ):
         with pytest.raises((loading.LoadError, ListingError)) as failure:
             bench.load(location)
         assert "allow_another_location" in str(failure.value) or "s3" in str(location)
     bench.load(mine / "a")
+    bench.load(bench.folder / "yours")
     bench.load(sample, allow_another_location=True)
     assert bench.load(sample).startswith("Nothing new")
     assert bench.load(mine).startswith("Nothing new")

@@ -142,6 +142,25 @@ def is_within(root: str, other: str) -> bool:
     return root == other or root.startswith(other.rstrip("/") + "/")
 
 
+def is_beside(root: str, other: str) -> bool:
+    """Return whether two roots belong to one tree, of which neither is the sample.
+
+    That is two folders of one folder or prefix, such as `prod` and `dev`, or one prefix
+    of two buckets.
+    """
+    if _is_sample(root) or _is_sample(other):
+        return False
+    is_remote = root.startswith(s3.SCHEMES), other.startswith(s3.SCHEMES)
+    if all(is_remote) and s3.split_uri(root)[1] == s3.split_uri(other)[1]:
+        return True
+    return os.path.dirname(root) == os.path.dirname(other)
+
+
+def _is_sample(root: str) -> bool:
+    """Return whether `sample_logs` wrote the folder."""
+    return os.path.exists(os.path.join(root, "truth.json"))
+
+
 def path_in(location: str, name: str) -> str:
     """Return the path of a file that was found under a location by this name."""
     if location.startswith(s3.SCHEMES):

@@ -36,6 +36,7 @@ from .listing import (
     LogFile,
     escape_glob,
     in_order_of_delivery,
+    is_beside,
     is_within,
     list_files,
     path_in,
@@ -327,7 +328,10 @@ class Loader:
                 f"select distinct location from {settings.history} order by location"
             ).fetchall()
         ]
-        if before and not any(is_within(root, root_of(other)) for other in before):
+        roots = [root_of(location) for location in before]
+        if before and not any(
+            is_within(root, other) or is_beside(root, other) for other in roots
+        ):
             raise LoadError(
                 f"This database holds flow logs of {', '.join(before)}, and"
                 f" {settings.location} is another location. Set VPC_FLOW_DUCKDB_PATH to"
