@@ -1,0 +1,259 @@
+{# What the models of models/detections share. A rule is one view there; its entry in
+   _detections__models.yml has its title, severity, threshold and texts. #}
+
+
+{# The rules, in the order of docs/detections.md. #}
+{% macro detection_rules() %}
+    {% do return([
+        'port_scan_vertical',
+        'port_scan_horizontal',
+        'ssh_brute_force',
+        'rdp_brute_force',
+        'database_port_from_public',
+        'smb_to_internet',
+    ]) %}
+{% endmacro %}
+
+
+{# The rules that are on: all but those in the variable `disabled_detections`, which
+   must be names of rules. #}
+{% macro enabled_detections() %}
+    {% set rules = vpc_flow_logs.detection_rules() %}
+    {% for name in var('disabled_detections') + var('detection_thresholds') | list
+        if name not in rules %}
+        {% do exceptions.raise_compiler_error(
+            "There is no detection '" ~ name ~ "'. docs/detections.md lists them."
+        ) %}
+    {% endfor %}
+    {% do return(rules | reject('in', var('disabled_detections')) | list) %}
+{% endmacro %}
+
+
+{# What the registry says of a rule: the `meta` of its model. Empty while dbt parses. #}
+{% macro detection(rule_id) %}
+    {% set node = graph.nodes['model.vpc_flow_logs.' ~ rule_id] if execute %}
+    {% do return(node.config.meta if node else {}) %}
+{% endmacro %}
+
+
+{# The threshold of a rule: that of the variable `detection_thresholds`, or the
+   registry's. #}
+{% macro threshold(rule_id) -%}
+    {{ var('detection_thresholds').get(
+        rule_id, vpc_flow_logs.detection(rule_id).get('threshold', 0)
+    ) }}
+{%- endmacro %}
+
+
+{# The measures of a finding that are sums over rows of int_traffic__daily_flows. #}
+{% macro flow_measures() -%}
+    cast(sum(records) as bigint) as records,
+    cast(sum(client_bytes + server_bytes) as bigint) as bytes,
+    min(first_seen_at) as first_seen_at,
+    max(last_seen_at) as last_seen_at,
+    max(case when orientation_method = 'tcp_flags' then 1 else 0 end) = 1
+        as has_tcp_flags
+{%- endmacro %}
+
+
+{# Whether a row of int_traffic__daily_flows only tries a port: the traffic was rejected,
+   or has no more packets than an opening that is not answered or at once closed. #}
+{% macro is_probe() -%}
+    (action = 'REJECT' or client_packets + server_packets <= 3 * records)
+{%- endmacro %}
+
+
+{# Whether an end of a row of int_traffic__daily_flows is ours: its scope is internal, or
+   an interface has the address, such as a public IPv6 address of a VPC. `end` is client
+   or server; `flows` is the alias of the rows. #}
+{% macro is_own_end(end, flows='flows') -%}
+    (
+        {{ flows }}.{{ end }}_scope = 'internal'
+        or exists (
+            select 1
+            from {{ ref('vpc_flow_logs', 'int_traffic__interface_addresses') }} as own
+            where
+                own.is_certain
+                and own.started_date = {{ flows }}.started_date
+                and own.address = {{ flows }}.{{ end }}_addr
+        )
+    )
+{%- endmacro %}
+
+
+{# Whether the other end is public and not ours. #}
+{% macro is_outside_end(end, flows='flows') -%}
+    (
+        {{ flows }}.{{ end }}_scope = 'public'
+        and not {{ vpc_flow_logs.is_own_end(end, flows) }}
+    )
+{%- endmacro %}
+
+
+{# The key of a finding as 32 hexadecimal digits, equal on both engines and in every
+   run. #}
+{% macro finding_id() -%}
+    md5(
+        rule_id || ' ' || entity
+        {%- for part in ['peer', 'port', 'protocol'] %}
+        || ' ' || coalesce(cast({{ part }} as varchar), '-')
+        {%- endfor %}
+    )
+{%- endmacro %}
+
+
+{# A text that changes with the rules: their SQL, their thresholds, and which are on. #}
+{% macro rules_version() %}
+    {% set parts = [var('lookback_days')] %}
+    {% if execute %}
+        {% for rule_id in vpc_flow_logs.enabled_detections() %}
+            {% set node = graph.nodes['model.vpc_flow_logs.' ~ rule_id] %}
+            {% do parts.append([
+                rule_id, node.raw_code, vpc_flow_logs.threshold(rule_id)
+            ]) %}
+        {% endfor %}
+    {% endif %}
+    {% do return(local_md5(tojson(parts))) %}
+{% endmacro %}
+
+
+{# The condition that a day must be evaluated: the first day whose rows in the rollup are
+   newer than its findings, and all later days, because rules that compare a day with
+   earlier ones may change there. dbt looks back twice the window, because such rules
+   look back one window from each day of it. `evaluated` is the model of findings, which
+   has a row without rule for each day that it evaluated. #}
+{% macro in_days_to_evaluate(rollup, evaluated, version) %}
+    {% set last = vpc_flow_logs.as_of() %}
+    {% set first = last - modules.datetime.timedelta(days=2 * var('lookback_days')) %}
+    {% set horizon %}
+        started_date between cast('{{ first }}' as date) and cast('{{ last }}' as date)
+    {%- endset %}
+    {% if not execute or not is_incremental() %}
+        {% do return(horizon) %}
+    {% endif %}
+
+    {% set since = vpc_flow_logs.watermark(evaluated, 'loaded_through_at') %}
+    {% set changed = run_query(
+        'with days as (select started_date, max(loaded_through_at) as loaded_through_at'
+        ~ ' from ' ~ rollup ~ ' where ' ~ horizon ~ ' group by started_date)'
+        ~ ' select min(days.started_date) from days left join ' ~ evaluated ~ ' as done'
+        ~ ' on days.started_date = done.started_date and done.rule_id is null'
+        ~ ' where done.started_date is null'
+        ~ " or done.rules_version != '" ~ version ~ "'"
+        ~ ' or days.loaded_through_at > done.loaded_through_at'
+        ~ ' or ' ~ vpc_flow_logs.is_loaded_after(since, 'days.loaded_through_at')
+    ).columns[0].values()[0] %}
+    {% do log(this.identifier ~ ' evaluates from ' ~ changed) %}
+    {% if changed is none %}
+        {% do return('false') %}
+    {% endif %}
+    {% do return(
+        "started_date between cast('" ~ changed ~ "' as date) and cast('" ~ last
+        ~ "' as date)"
+    ) %}
+{% endmacro %}
+
+
+{# A sentence of the registry as SQL: `{entity}` and the like become the columns. #}
+{% macro finding_text(template) -%}
+    {%- set columns = {
+        'entity': 'entity',
+        'peer': "coalesce(peer, 'unknown')",
+        'port': "coalesce(cast(port as varchar), 'any')",
+        'protocol': "coalesce(cast(protocol as varchar), 'any')",
+        'observed': 'cast(observed as varchar)',
+        'megabytes': 'cast(cast(floor(observed / 1000000) as bigint) as varchar)',
+        'records': 'cast(records as varchar)',
+    } -%}
+    {%- set text = namespace(sql=dbt.escape_single_quotes(template)) -%}
+    {%- for name, column in columns.items() -%}
+        {%- set text.sql = text.sql | replace('{' ~ name ~ '}', "' || " ~ column
+            ~ " || '") -%}
+    {%- endfor -%}
+    '{{ text.sql }}'
+{%- endmacro %}
+
+
+{# The ports whose connections int_traffic__hourly_logins counts: FTP, SSH, Telnet, RDP
+   and WinRM. #}
+{% macro login_ports() %}
+    {% do return([21, 22, 23, 3389, 5985, 5986]) %}
+{% endmacro %}
+
+
+{# The measures of a finding that are sums over rows of int_traffic__hourly_logins. #}
+{% macro login_measures() -%}
+    cast(sum(records) as bigint) as records,
+    cast(sum(bytes) as bigint) as bytes,
+    min(first_seen_at) as first_seen_at,
+    max(last_seen_at) as last_seen_at,
+    max(case when has_tcp_flags then 1 else 0 end) = 1 as has_tcp_flags
+{%- endmacro %}
+
+
+{# The entries of the seed detection_suppressions that hold on the reference date. #}
+{% macro detection_suppressions() %}
+    {% set seed = ref('vpc_flow_logs', 'detection_suppressions') %}
+    {% set entries = [] %}
+    {% if execute and load_relation(seed) is not none %}
+        {% set columns = ['rule', 'entity_range', 'peer_range', 'port', 'until', 'reason'] %}
+        {% for row in run_query(
+            'select rule, entity_range, peer_range, port, until, reason from ' ~ seed
+            ~ ' where until is null or until >= '
+            ~ "cast('" ~ vpc_flow_logs.as_of() ~ "' as date)"
+            ~ ' order by rule, entity_range, peer_range, port, reason'
+        ).rows %}
+            {% do entries.append(dict(zip(columns, row.values()))) %}
+        {% endfor %}
+    {% endif %}
+    {% do return(entries) %}
+{% endmacro %}
+
+
+{# The condition that an entry of the seed detection_suppressions covers a finding of the
+   CTE `findings`, which has the numbers of parse_addresses. #}
+{% macro is_suppressed_by(entry, findings) -%}
+    {%- set source = 'detection_suppressions' -%}
+    {%- set pattern = entry.rule | replace('*', '.*') -%}
+    {%- set rules = [] -%}
+    {%- for rule_id in vpc_flow_logs.detection_rules()
+        if modules.re.fullmatch(pattern, rule_id) -%}
+        {%- do rules.append(rule_id) -%}
+    {%- endfor -%}
+    {%- if not rules -%}
+        {%- do exceptions.raise_compiler_error(
+            source ~ ": no rule is called '" ~ entry.rule ~ "'"
+        ) -%}
+    {%- endif -%}
+    {{ findings }}.rule_id in ('{{ rules | join("', '") }}')
+    {%- for end in ['entity', 'peer'] if entry[end ~ '_range'] %}
+    and {{ vpc_flow_logs.address_in_cidr(
+        entry[end ~ '_range'],
+        findings ~ '.' ~ end ~ '_hex',
+        findings ~ '.' ~ end ~ '_ipv4',
+        source
+    ) }}
+    {%- endfor %}
+    {%- if entry.port is not none %}
+    and {{ findings }}.port = {{ entry.port }}
+    {%- endif %}
+{%- endmacro %}
+
+
+{# The reason of the first entry of the seed detection_suppressions that covers a finding;
+   null if none does. #}
+{% macro suppressed_by(findings) -%}
+    {%- set entries = vpc_flow_logs.detection_suppressions() -%}
+    cast(
+        {%- if entries %}
+        case
+            {%- for entry in entries %}
+            when {{ vpc_flow_logs.is_suppressed_by(entry, findings) }}
+                then {{ dbt.string_literal(dbt.escape_single_quotes(entry.reason)) }}
+            {%- endfor %}
+        end
+        {%- else -%}
+        null
+        {%- endif %} as varchar
+    )
+{%- endmacro %}
