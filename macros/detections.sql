@@ -56,16 +56,17 @@
 {%- endmacro %}
 
 
-{# Whether a row of int_traffic__daily_flows only tries a port: the traffic was rejected,
-   or has no more packets than an opening that is not answered or at once closed. #}
+{# Whether a row of int_traffic__daily_flows only tries a port: the traffic was
+   rejected, or has no more packets than an opening that is not answered or is closed at
+   once. #}
 {% macro is_probe() -%}
     (action = 'REJECT' or client_packets + server_packets <= 3 * records)
 {%- endmacro %}
 
 
-{# Whether an end of a row of int_traffic__daily_flows is ours: its scope is internal, or
-   an interface has the address, such as a public IPv6 address of a VPC. `end` is client
-   or server; `flows` is the alias of the rows. #}
+{# Whether an end of a row of int_traffic__daily_flows is ours: its scope is internal,
+   or an interface has the address, such as a public IPv6 address of a VPC. `end` is
+   client or server; `flows` is the alias of the rows. #}
 {% macro is_own_end(end, flows='flows') -%}
     (
         {{ flows }}.{{ end }}_scope = 'internal'
@@ -117,17 +118,15 @@
 {% endmacro %}
 
 
-{# The condition that a day must be evaluated: the first day whose rows in the rollup are
-   newer than its findings, and all later days, because rules that compare a day with
-   earlier ones may change there. dbt looks back twice the window, because such rules
-   look back one window from each day of it. `evaluated` is the model of findings, which
-   has a row without rule for each day that it evaluated. #}
+{# The condition that a day must be evaluated: the first day whose rows in the rollup
+   are newer than its findings, and all later days, because rules that compare a day
+   with earlier ones may change there. dbt looks back twice the window, because such
+   rules look back one window from each day of it. `evaluated` is the model of findings,
+   which has a row without rule for each day that it evaluated. #}
 {% macro in_days_to_evaluate(rollup, evaluated, version) %}
     {% set last = vpc_flow_logs.as_of() %}
     {% set first = last - modules.datetime.timedelta(days=2 * var('lookback_days')) %}
-    {% set horizon %}
-        started_date between cast('{{ first }}' as date) and cast('{{ last }}' as date)
-    {%- endset %}
+    {% set horizon = vpc_flow_logs.between_days(first, last) %}
     {% if not execute or not is_incremental() %}
         {% do return(horizon) %}
     {% endif %}
@@ -147,11 +146,14 @@
     {% if changed is none %}
         {% do return('false') %}
     {% endif %}
-    {% do return(
-        "started_date between cast('" ~ changed ~ "' as date) and cast('" ~ last
-        ~ "' as date)"
-    ) %}
+    {% do return(vpc_flow_logs.between_days(changed, last)) %}
 {% endmacro %}
+
+
+{# The condition that a row is of one of the days between two. #}
+{% macro between_days(first, last) -%}
+    started_date between cast('{{ first }}' as date) and cast('{{ last }}' as date)
+{%- endmacro %}
 
 
 {# A sentence of the registry as SQL: `{entity}` and the like become the columns. #}
@@ -196,12 +198,12 @@
     {% set seed = ref('vpc_flow_logs', 'detection_suppressions') %}
     {% set entries = [] %}
     {% if execute and load_relation(seed) is not none %}
-        {% set columns = ['rule', 'entity_range', 'peer_range', 'port', 'until', 'reason'] %}
+        {% set columns = ['rule', 'entity_range', 'peer_range', 'port', 'reason'] %}
+        {% set names = columns | join(', ') %}
         {% for row in run_query(
-            'select rule, entity_range, peer_range, port, until, reason from ' ~ seed
-            ~ ' where until is null or until >= '
-            ~ "cast('" ~ vpc_flow_logs.as_of() ~ "' as date)"
-            ~ ' order by rule, entity_range, peer_range, port, reason'
+            'select ' ~ names ~ ' from ' ~ seed
+            ~ " where until is null or until >= cast('" ~ vpc_flow_logs.as_of()
+            ~ "' as date) order by " ~ names
         ).rows %}
             {% do entries.append(dict(zip(columns, row.values()))) %}
         {% endfor %}
@@ -210,8 +212,8 @@
 {% endmacro %}
 
 
-{# The condition that an entry of the seed detection_suppressions covers a finding of the
-   CTE `findings`, which has the numbers of parse_addresses. #}
+{# The condition that an entry of the seed detection_suppressions covers a finding of
+   the CTE `findings`, which has the numbers of parse_addresses. #}
 {% macro is_suppressed_by(entry, findings) -%}
     {%- set source = 'detection_suppressions' -%}
     {%- set pattern = entry.rule | replace('*', '.*') -%}
@@ -240,8 +242,8 @@
 {%- endmacro %}
 
 
-{# The reason of the first entry of the seed detection_suppressions that covers a finding;
-   null if none does. #}
+{# The reason of the first entry of the seed detection_suppressions that covers a
+   finding; null if none does. #}
 {% macro suppressed_by(findings) -%}
     {%- set entries = vpc_flow_logs.detection_suppressions() -%}
     cast(
@@ -256,4 +258,43 @@
         null
         {%- endif %} as varchar
     )
+{%- endmacro %}
+
+
+{# A query of the entries of the seed detection_suppressions that have expired or cover no
+   finding of the window. #}
+{% macro unused_suppressions() -%}
+    {%- set seed = ref('vpc_flow_logs', 'detection_suppressions') -%}
+    with expired as (
+
+        select
+            rule,
+            reason,
+            'expired' as problem
+        from {{ seed }}
+        where until < cast('{{ vpc_flow_logs.as_of() }}' as date)
+
+    ),
+
+    findings as (
+
+        select * from {{ ref('vpc_flow_logs', 'findings') }}
+
+    ),
+
+    {{ vpc_flow_logs.parse_addresses('findings', {
+        'entity': 'entity', 'peer': 'peer',
+    }) }}
+
+    select * from expired
+    {%- for entry in vpc_flow_logs.detection_suppressions() %}
+    union all
+    select
+        {{ dbt.string_literal(dbt.escape_single_quotes(entry.rule)) }} as rule,
+        {{ dbt.string_literal(dbt.escape_single_quotes(entry.reason)) }} as reason,
+        'covers no finding' as problem
+    from parsed
+    where {{ vpc_flow_logs.is_suppressed_by(entry, 'parsed') }}
+    having count(*) = 0
+    {%- endfor %}
 {%- endmacro %}

@@ -8,8 +8,8 @@ logged, and `expect` holds the rows of models about it, with the columns that ma
     eni-1 10.0.0.1 50000 > 10.0.0.2 22 tcp 100 tcp_flags=2 start=+5s
 
 `key=value` overrides a field or adds one; `start` and `end` count from 2026-03-30 10:00
-UTC, and a record lasts a minute. A range of numbers, such as `1..60`, stands for as many
-records; several ranges of a line advance together.
+UTC, and a record lasts a minute. A range of numbers, such as `1..60`, stands for as
+many records; several ranges of a line advance together.
 """
 
 from __future__ import annotations
@@ -143,7 +143,9 @@ def _without_ranges(line: str) -> Iterator[str]:
     ]
     parts = re.split(r"\d+[.]{2}\d+", line)
     for numbers in zip(*ranges, strict=True) if ranges else [()]:
-        filled = (part + str(number) for part, number in zip(parts, numbers))
+        filled = (
+            part + str(number) for part, number in zip(parts, numbers, strict=False)
+        )
         yield "".join(filled) + parts[-1]
 
 

@@ -15,4 +15,5 @@ where
     and {{ vpc_flow_logs.is_probe() }}
     and not (protocol = 17 and server_port between 33434 and 33534)
 group by started_date, client_addr, server_addr, protocol
-having count(distinct server_port) >= {{ vpc_flow_logs.threshold('port_scan_vertical') }}
+having
+    count(distinct server_port) >= {{ vpc_flow_logs.threshold('port_scan_vertical') }}

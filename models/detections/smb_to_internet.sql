@@ -16,4 +16,5 @@ where
     and {{ vpc_flow_logs.is_outside_end('server') }}
 group by flows.started_date, flows.client_addr, flows.server_port, flows.protocol
 having
-    count(distinct flows.server_addr) >= {{ vpc_flow_logs.threshold('smb_to_internet') }}
+    count(distinct flows.server_addr)
+    >= {{ vpc_flow_logs.threshold('smb_to_internet') }}

@@ -1,6 +1,6 @@
-{# One row per UTC day and finding of that day. A day that was evaluated also has one row
-   without rule, so that a day whose findings vanish is replaced as well, and the next
-   run sees up to which load the day was evaluated. #}
+{# One row per UTC day and finding of that day. A day that was evaluated also has one
+   row without rule, so that a day whose findings vanish is replaced as well, and the
+   next run sees up to which load the day was evaluated. #}
 
 {% set rollup = ref('vpc_flow_logs', 'int_traffic__daily_flows') %}
 {% set rules = {} %}

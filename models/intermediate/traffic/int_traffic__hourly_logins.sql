@@ -1,6 +1,6 @@
-{# One row per UTC hour, client, server and port: accepted connections to a port on which
-   people log in, and how many are as short as an attempt. A connection is a port of the
-   client, so one that lasts for many records counts once. #}
+{# One row per UTC hour, client, server and port: accepted connections to a port on
+   which people log in, and how many are as short as an attempt. A connection is a port
+   of the client, so one that lasts for many records counts once. #}
 
 {% set flow_records = ref('vpc_flow_logs', 'flow_records') %}
 {% set changed = vpc_flow_logs.changed_days(flow_records, 'loaded_through_at') %}
@@ -13,14 +13,14 @@ with
 by_interface as (
 
     select
-        cast(started_at as date) as started_date,
-        cast(extract(hour from started_at) as bigint) as started_hour,
-        coalesce(pkt_srcaddr, srcaddr) as client_addr,
-        coalesce(pkt_dstaddr, dstaddr) as server_addr,
         dstport as port,
         protocol,
         srcport,
         interface_id,
+        cast(started_at as date) as started_date,
+        cast(extract(hour from started_at) as bigint) as started_hour,
+        coalesce(pkt_srcaddr, srcaddr) as client_addr,
+        coalesce(pkt_dstaddr, dstaddr) as server_addr,
         count(*) as records,
         sum(bytes) as bytes,
         sum(packets) as packets,

@@ -6,10 +6,9 @@
 
 with
 
-{# Rules that are off leave no row, even on days that were evaluated before. #}
 registry as (
 
-    {% for rule_id in vpc_flow_logs.enabled_detections() %}
+    {% for rule_id in vpc_flow_logs.detection_rules() %}
         {% set rule = vpc_flow_logs.detection(rule_id) %}
         select
             '{{ rule_id }}' as rule_id,
@@ -34,11 +33,11 @@ found as (
         peer,
         port,
         protocol,
+        cast(sum(records) as bigint) as records,
+        cast(sum(bytes) as bigint) as bytes,
         min(started_date) as first_date,
         max(started_date) as last_date,
         max(observed) as observed,
-        cast(sum(records) as bigint) as records,
-        cast(sum(bytes) as bigint) as bytes,
         min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at,
         max(case when has_tcp_flags then 1 else 0 end) = 1 as has_tcp_flags
@@ -90,14 +89,6 @@ described as (
         registry.unit,
         parsed.records,
         parsed.bytes,
-        case parsed.rule_id
-            {%- for rule_id in vpc_flow_logs.enabled_detections() %}
-            when '{{ rule_id }}'
-                then {{ vpc_flow_logs.finding_text(
-                    vpc_flow_logs.detection(rule_id).get('summary', '')
-                ) }}
-            {%- endfor %}
-        end as summary,
         {{ vpc_flow_logs.suppressed_by('parsed') }} as suppressed_by,
         {% for attribute, column in {
             'name': 'internal_network', 'owner': 'internal_owner',
@@ -128,7 +119,15 @@ marked as (
 
     select
         *,
-        suppressed_by is not null as is_suppressed
+        suppressed_by is not null as is_suppressed,
+        case rule_id
+            {% for rule_id in vpc_flow_logs.detection_rules() %}
+                when '{{ rule_id }}'
+                    then {{ vpc_flow_logs.finding_text(
+                        vpc_flow_logs.detection(rule_id).get('summary', '')
+                    ) }}
+            {% endfor %}
+        end as summary
     from described
 
 )
