@@ -56,7 +56,7 @@ class Host:
             else [ROOT / "package_stand_ins" / name for name in STAND_INS]
         )
         ours = folder / OURS
-        folders = "models macros tests analyses assets plugins docs vpcflow"
+        folders = "models macros seeds tests analyses assets plugins docs vpcflow"
         for name in folders.split():
             shutil.copytree(ROOT / name, ours / name)
         shutil.copy(ROOT / "dbt_project.yml", ours)

@@ -7,10 +7,31 @@
     {% do return([
         'port_scan_vertical',
         'port_scan_horizontal',
+        'contacts_that_fail',
+        'refused_then_accepted',
         'ssh_brute_force',
         'rdp_brute_force',
+        'login_brute_force',
+        'brute_force_by_many',
         'database_port_from_public',
+        'windows_port_from_public',
+        'remote_admin_from_public',
+        'orchestration_port_from_public',
         'smb_to_internet',
+        'ldap_to_internet',
+        'remote_desktop_to_internet',
+        'irc_to_internet',
+        'mail_to_internet',
+        'mail_to_many_servers',
+        'cleartext_login_to_internet',
+        'dns_to_internet',
+        'dns_tunnel',
+        'icmp_tunnel',
+        'uncommon_protocol',
+        'mining_pool',
+        'amplifier',
+        'syn_flood',
+        'blocked_egress',
     ]) %}
 {% endmacro %}
 
@@ -88,6 +109,45 @@
         {{ flows }}.{{ end }}_scope = 'public'
         and not {{ vpc_flow_logs.is_own_end(end, flows) }}
     )
+{%- endmacro %}
+
+
+{# The view of a rule: public addresses reach one of the ports of ours. The entity is
+   our end, and the number is that of public addresses. #}
+{% macro ports_reached_from_outside(rule_id, ports) -%}
+    {{ vpc_flow_logs.ports_reached(rule_id, ports, 'client', 'server') }}
+{%- endmacro %}
+
+
+{# The view of a rule: hosts of ours reach one of the ports of public addresses. The
+   entity is our end, and the number is that of public addresses. #}
+{% macro ports_reached_outside(rule_id, ports) -%}
+    {{ vpc_flow_logs.ports_reached(rule_id, ports, 'server', 'client') }}
+{%- endmacro %}
+
+
+{# The view of a rule on accepted traffic to some ports, between an end that is outside
+   and one of ours, which is the entity. #}
+{% macro ports_reached(rule_id, ports, outside, own) -%}
+    select
+        flows.started_date,
+        flows.{{ own }}_addr as entity,
+        cast(null as varchar) as peer,
+        flows.server_port as port,
+        flows.protocol,
+        cast(count(distinct flows.{{ outside }}_addr) as bigint) as observed,
+        {{ vpc_flow_logs.flow_measures() }}
+    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as flows
+    where
+        flows.server_port in ({{ ports | join(', ') }})
+        and flows.protocol in (6, 17)
+        and flows.action = 'ACCEPT'
+        and {{ vpc_flow_logs.is_outside_end(outside) }}
+        and {{ vpc_flow_logs.is_own_end(own) }}
+    group by flows.started_date, flows.{{ own }}_addr, flows.server_port, flows.protocol
+    having
+        count(distinct flows.{{ outside }}_addr)
+        >= {{ vpc_flow_logs.threshold(rule_id) }}
 {%- endmacro %}
 
 
@@ -261,8 +321,8 @@
 {%- endmacro %}
 
 
-{# A query of the entries of the seed detection_suppressions that have expired or cover no
-   finding of the window. #}
+{# A query of the entries of the seed detection_suppressions that have expired or cover
+   no finding of the window. #}
 {% macro unused_suppressions() -%}
     {%- set seed = ref('vpc_flow_logs', 'detection_suppressions') -%}
     with expired as (
@@ -297,4 +357,15 @@
     where {{ vpc_flow_logs.is_suppressed_by(entry, 'parsed') }}
     having count(*) = 0
     {%- endfor %}
+{%- endmacro %}
+
+
+{# The number of hours whose bits are set; `hours` has a bit for each hour of a day. #}
+{% macro hours_in(hours) -%}
+    cast(
+        {% for hour in range(24) -%}
+        {{ '+ ' if not loop.first }}mod(floor({{ hours }} / {{ 2 ** hour }}), 2)
+        {% endfor -%}
+        as bigint
+    )
 {%- endmacro %}
