@@ -85,6 +85,35 @@
 {%- endmacro %}
 
 
+{# A CTE `flows` of the clients that try at least as many ports and hosts in a day as the
+   threshold of a rule. Few do, so the rule aggregates few rows. #}
+{% macro flows_of_probing_clients(rule_id) -%}
+{%- set rollup = ref('vpc_flow_logs', 'int_traffic__daily_flows') -%}
+probing_clients as (
+
+    select
+        started_date,
+        client_addr
+    from {{ rollup }}
+    where server_port is not null and {{ vpc_flow_logs.is_probe() }}
+    group by started_date, client_addr
+    having count(*) >= {{ vpc_flow_logs.threshold(rule_id) }}
+
+),
+
+flows as (
+
+    select rollup.*
+    from {{ rollup }} as rollup
+    inner join probing_clients
+        on
+            rollup.started_date = probing_clients.started_date
+            and rollup.client_addr = probing_clients.client_addr
+
+)
+{%- endmacro %}
+
+
 {# Whether an end of a row of int_traffic__daily_flows is ours: its scope is internal,
    or an interface has the address, such as a public IPv6 address of a VPC. `end` is
    client or server; `flows` is the alias of the rows. #}

@@ -3,6 +3,8 @@
 
 with
 
+{{ vpc_flow_logs.flows_of_probing_clients('contacts_that_fail') }},
+
 {# A host that answers on one port answers. #}
 contacts as (
 
@@ -13,7 +15,7 @@ contacts as (
         protocol,
         min(case when {{ vpc_flow_logs.is_probe() }} then 1 else 0 end) as has_failed,
         {{ vpc_flow_logs.flow_measures() }}
-    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+    from flows
     where protocol = 6 and server_port not in (80, 443)
     group by started_date, client_addr, server_addr, protocol
 

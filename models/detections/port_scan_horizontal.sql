@@ -2,6 +2,10 @@
    count. Neither do the ports of the web, DNS and NTP, where a client that is blocked
    tries many servers. #}
 
+with
+
+{{ vpc_flow_logs.flows_of_probing_clients('port_scan_horizontal') }}
+
 select
     started_date,
     client_addr as entity,
@@ -10,7 +14,7 @@ select
     protocol,
     cast(count(distinct server_addr) as bigint) as observed,
     {{ vpc_flow_logs.flow_measures() }}
-from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+from flows
 where
     server_port not in (53, 80, 123, 443)
     and {{ vpc_flow_logs.is_probe() }}

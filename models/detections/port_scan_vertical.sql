@@ -1,6 +1,10 @@
 {# A client tries many ports of one server in a day. Ports that answer with data don't
    count, such as those of passive FTP; neither do the UDP ports of traceroute. #}
 
+with
+
+{{ vpc_flow_logs.flows_of_probing_clients('port_scan_vertical') }}
+
 select
     started_date,
     client_addr as entity,
@@ -9,7 +13,7 @@ select
     protocol,
     cast(count(distinct server_port) as bigint) as observed,
     {{ vpc_flow_logs.flow_measures() }}
-from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+from flows
 where
     server_port is not null
     and {{ vpc_flow_logs.is_probe() }}

@@ -1,6 +1,22 @@
 {# A public address is refused on several ports of a host, and then accepted on
    another one that answers. #}
 
+with
+
+{# Few pairs have so many refused ports. #}
+refused as (
+
+    select
+        started_date,
+        client_addr,
+        server_addr
+    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+    where action = 'REJECT'
+    group by started_date, client_addr, server_addr
+    having count(*) >= {{ vpc_flow_logs.threshold('refused_then_accepted') }}
+
+)
+
 select
     flows.started_date,
     flows.server_addr as entity,
@@ -13,6 +29,11 @@ select
     ) as observed,
     {{ vpc_flow_logs.flow_measures() }}
 from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as flows
+inner join refused
+    on
+        flows.started_date = refused.started_date
+        and flows.client_addr = refused.client_addr
+        and flows.server_addr = refused.server_addr
 where
     flows.server_port not in (53, 80, 123, 443)
     and flows.protocol in (6, 17)
