@@ -32,6 +32,10 @@
         'amplifier',
         'syn_flood',
         'blocked_egress',
+        'new_admin_exposure',
+        'east_west_admin',
+        'upload_above_baseline',
+        'records_skipped',
     ]) %}
 {% endmacro %}
 
@@ -85,8 +89,8 @@
 {%- endmacro %}
 
 
-{# A CTE `flows` of the clients that try at least as many ports and hosts in a day as the
-   threshold of a rule. Few do, so the rule aggregates few rows. #}
+{# A CTE `flows` of the clients that try at least as many ports and hosts in a day as
+   the threshold of a rule. Few do, so the rule aggregates few rows. #}
 {% macro flows_of_probing_clients(rule_id) -%}
 {%- set rollup = ref('vpc_flow_logs', 'int_traffic__daily_flows') -%}
 probing_clients as (
@@ -354,6 +358,8 @@ flows as (
    no finding of the window. #}
 {% macro unused_suppressions() -%}
     {%- set seed = ref('vpc_flow_logs', 'detection_suppressions') -%}
+    {%- set findings = ref('vpc_flow_logs', 'findings') -%}
+    {%- set entries = vpc_flow_logs.detection_suppressions() -%}
     with expired as (
 
         select
@@ -363,20 +369,14 @@ flows as (
         from {{ seed }}
         where until < cast('{{ vpc_flow_logs.as_of() }}' as date)
 
-    ),
+    )
+    {%- if entries %},
 
-    findings as (
-
-        select * from {{ ref('vpc_flow_logs', 'findings') }}
-
-    ),
-
-    {{ vpc_flow_logs.parse_addresses('findings', {
-        'entity': 'entity', 'peer': 'peer',
-    }) }}
+    {{ vpc_flow_logs.parse_addresses(findings, {'entity': 'entity', 'peer': 'peer'}) }}
+    {%- endif %}
 
     select * from expired
-    {%- for entry in vpc_flow_logs.detection_suppressions() %}
+    {%- for entry in entries %}
     union all
     select
         {{ dbt.string_literal(dbt.escape_single_quotes(entry.rule)) }} as rule,
@@ -396,5 +396,38 @@ flows as (
         {{ '+ ' if not loop.first }}mod(floor({{ hours }} / {{ 2 ** hour }}), 2)
         {% endfor -%}
         as bigint
+    )
+{%- endmacro %}
+
+
+{# The condition that a day is one that a rule with a history may look at: those that
+   are evaluated, and a window before them. #}
+{% macro in_history(started_date) -%}
+    {%- set last = vpc_flow_logs.as_of() -%}
+    {%- set first = last - modules.datetime.timedelta(days=3 * var('lookback_days')) -%}
+    {{ started_date }}
+        between cast('{{ first }}' as date) and cast('{{ last }}' as date)
+{%- endmacro %}
+
+
+{# Whether something that was last seen on a day is new: it was never seen, or not in
+   the window before `started_date`. #}
+{% macro is_new_since(previous_date) -%}
+    (
+        {{ previous_date }} is null
+        or {{ dbt.datediff(previous_date, 'started_date', 'day') }}
+        > {{ var('lookback_days') }}
+    )
+{%- endmacro %}
+
+
+{# Whether the rollup goes back far enough before `started_date` to say what is new:
+   seven days, or the window if that is shorter. #}
+{% macro has_history() -%}
+    {%- set days = [7, var('lookback_days')] | min -%}
+    started_date >= (
+        select {{ dbt.dateadd('day', days, 'min(history.started_date)') }}
+        from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as history
+        where {{ vpc_flow_logs.in_history('history.started_date') }}
     )
 {%- endmacro %}
