@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from vpcflow.detections import PAGE, page, read_registry
 
 from .cases import AS_OF, cases
 from .conftest import Project
+from .snowflake_project import Bucket, SnowflakeProject
 
 MODELS = ("run", "--select", "+findings")
 VARIABLES: dict[str, Any] = {"as_of": AS_OF.isoformat()}
@@ -99,11 +102,36 @@ def test_a_late_file_changes_a_finding_and_variables_remove_it(
     assert (rule, observed) == ("port_scan_vertical", 60)
     write_scan(tmp_path / "3.parquet", 1061, 1070)
     assert build() == [(rule, 70, identity, detected)]
+    (sql,) = re.findall("```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
+    assert len(project.query(sql.replace("<finding_id>", identity))) == 70
 
     assert build(detection_thresholds={rule: 71}) == []
     assert build(disabled_detections=[rule]) == []
     ((_, again, same, _),) = build(detection_thresholds={rule: 70})
     assert (again, same) == (70, identity)
+
+
+def test_a_late_file_changes_a_finding_on_snowflake(
+    snowflake: SnowflakeProject, tmp_path: Path
+) -> None:
+    """An incremental run there; the same finding as on DuckDB."""
+    bucket = Bucket(snowflake, tmp_path)
+    found = []
+    for number, (first, last) in enumerate(((1001, 1055), (1056, 1060))):
+        file = tmp_path / f"{number}.parquet"
+        write_scan(file, first, last)
+        bucket.put(file)
+        if not number:
+            snowflake.stage()
+        snowflake.dbt(*MODELS, **VARIABLES)
+        (row,) = snowflake.query(
+            "select observed, finding_id, first_detected_at from findings"
+        )
+        found.append(row)
+    identity = " ".join(("port_scan_vertical", "52.1.2.3", "10.1.2.3", "-", "6"))
+    expected = hashlib.md5(identity.encode()).hexdigest()
+    assert [(row[0], row[1]) for row in found] == [(55, expected), (60, expected)]
+    assert found[0][2] == found[1][2]
 
 
 def test_suppressions_mark_findings_and_unused_ones_are_reported(

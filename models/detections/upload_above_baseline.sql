@@ -37,7 +37,7 @@ earlier as (
     inner join uploads
         on
             large.client_addr = uploads.client_addr
-            and uploads.started_date < large.started_date
+            and large.started_date > uploads.started_date
             and {{ dbt.datediff('uploads.started_date', 'large.started_date', 'day') }}
             <= {{ var('lookback_days') }}
 
@@ -49,7 +49,7 @@ medians as (
         started_date,
         client_addr,
         median(sent) as median_sent,
-        count(*) as days
+        count(*) as earlier_days
     from earlier
     group by started_date, client_addr
 
@@ -61,7 +61,7 @@ deviations as (
         medians.started_date,
         medians.client_addr,
         max(medians.median_sent) as median_sent,
-        max(medians.days) as days,
+        max(medians.earlier_days) as earlier_days,
         median(abs(earlier.sent - medians.median_sent)) as mad
     from medians
     inner join earlier
@@ -90,6 +90,6 @@ inner join deviations
         large.started_date = deviations.started_date
         and large.client_addr = deviations.client_addr
 where
-    deviations.days >= 7
+    deviations.earlier_days >= 7
     and large.sent > deviations.median_sent + 6 * deviations.mad
     and large.sent > 2 * deviations.median_sent
