@@ -17,7 +17,7 @@ from datetime import UTC, datetime
 
 from .alert_channels import Channel, NotSentError
 from .alert_forms import Finding, Message
-from .built_tables import Tables, Where, open_tables
+from .built_tables import QueryError, Tables, Where, open_tables
 
 SEVERITIES = ("low", "medium", "high", "critical")
 CREATE = (
@@ -91,13 +91,16 @@ def _new_findings(alert: Alert, where: Where) -> list[Finding]:
     ranks = " ".join(f"when '{name}' then {n}" for n, name in enumerate(SEVERITIES))
     rank = f"case severity {ranks} end"
     lowest = SEVERITIES.index(alert.severity)
+    if not alert.is_dry_run:
+        with open_tables(where, _say, is_writing=True) as tables:
+            tables.query(CREATE)
     with open_tables(where, _say) as tables:
-        known = ""
-        if _is_table(tables, "sent_alerts"):
-            known = (
-                " and finding_id not in (select finding_id from sent_alerts"
-                f" where receiver = '{alert.receiver}')"
-            )
+        known = (
+            " and finding_id not in (select finding_id from sent_alerts"
+            f" where receiver = '{alert.receiver}')"
+        )
+        if alert.is_dry_run and not _has_sent_alerts(tables):
+            known = ""
         rows = tables.query(
             f"select * from findings where not is_suppressed and {rank} >= {lowest}"
             f"{known} order by {rank} desc, first_seen_at, finding_id",
@@ -106,19 +109,18 @@ def _new_findings(alert: Alert, where: Where) -> list[Finding]:
     return [dict(zip(rows.columns, row, strict=True)) for row in rows.rows]
 
 
-def _is_table(tables: Tables, name: str) -> bool:
-    """Return whether the schema has a table of the name."""
-    found = tables.query(
-        "select count(*) from information_schema.tables where"
-        f" lower(table_name) = '{name}' and table_schema = current_schema()"
-    )
-    return bool(found.rows[0][0])
+def _has_sent_alerts(tables: Tables) -> bool:
+    """Return whether a run before this one has made the table."""
+    try:
+        tables.query("select finding_id from sent_alerts limit 0")
+    except QueryError:
+        return False
+    return True
 
 
 def _remember(alert: Alert, where: Where, finding: Finding) -> None:
     now = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S")
     with open_tables(where, _say, is_writing=True) as tables:
-        tables.query(CREATE)
         tables.query(
             f"insert into sent_alerts select '{finding['finding_id']}',"
             f" '{alert.receiver}', cast('{now}' as timestamp)"
