@@ -144,12 +144,12 @@ def schemas_of_models(manifest: dict[str, Any]) -> set[str]:
     return {node["schema"] for node in nodes if node["resource_type"] == "model"}
 
 
-def test_only_models_tests_and_macros_come_along(host: Host) -> None:
+def test_only_models_seeds_tests_and_macros_come_along(host: Host) -> None:
     manifest = host.manifest()
     for kind in ("exposures", "groups", "unit_tests"):
         assert ours(manifest[kind]) == [], kind
     kinds = {node["resource_type"] for node in ours(manifest["nodes"])}
-    assert kinds == {"model", "test", "operation"}
+    assert kinds == {"model", "seed", "test", "operation"}
     assert schemas_of_models(manifest) == {SCHEMA}
 
 

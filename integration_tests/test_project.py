@@ -278,7 +278,8 @@ def test_every_detection_is_a_model_with_an_entry(manifest: dict[str, Any]) -> N
         named = set(re.findall(r"\{(\w+)\}", meta["summary"]))
         assert named <= set(re.findall(r"'(\w+)': ", _detections_macros()))
         assert "entity" in named and named & {"observed", "megabytes"}, rule["name"]
-        assert f"('{rule['name']}'" in rule["raw_code"], rule["name"]
+        named_in_code = rf"[(]\s*'{rule['name']}'"
+        assert re.search(named_in_code, rule["raw_code"]), rule["name"]
 
 
 def is_rule(model: dict[str, Any]) -> bool:
