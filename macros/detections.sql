@@ -118,30 +118,18 @@ flows as (
 {%- endmacro %}
 
 
-{# Whether an end of a row of int_traffic__daily_flows is ours: its scope is internal,
-   or an interface has the address, such as a public IPv6 address of a VPC. `end` is
-   client or server; `flows` is the alias of the rows. #}
+{# Whether an end of a row of int_traffic__daily_flows is ours: `end` is client or
+   server, `flows` the alias of the rows. The IPv6 addresses of a VPC are public, so
+   users list them in `internal_cidrs`. A join with the interfaces' addresses in each
+   rule would need more memory than DuckDB has. #}
 {% macro is_own_end(end, flows='flows') -%}
-    (
-        {{ flows }}.{{ end }}_scope = 'internal'
-        or exists (
-            select 1
-            from {{ ref('vpc_flow_logs', 'int_traffic__interface_addresses') }} as own
-            where
-                own.is_certain
-                and own.started_date = {{ flows }}.started_date
-                and own.address = {{ flows }}.{{ end }}_addr
-        )
-    )
+    {{ flows }}.{{ end }}_scope = 'internal'
 {%- endmacro %}
 
 
 {# Whether the other end is public and not ours. #}
 {% macro is_outside_end(end, flows='flows') -%}
-    (
-        {{ flows }}.{{ end }}_scope = 'public'
-        and not {{ vpc_flow_logs.is_own_end(end, flows) }}
-    )
+    {{ flows }}.{{ end }}_scope = 'public'
 {%- endmacro %}
 
 
