@@ -87,7 +87,7 @@ def rows_of(project: Project) -> Callable[[str], list[Row]]:
 def test_coverage_counts_what_the_cases_hide(project: Project, tmp_path: Path) -> None:
     """From the cases' records, in Python; the window reaches back from today."""
     models = ["eni_health", "failed_files", "admin_exposure_coverage"]
-    days = (datetime.now(UTC).date() - AS_OF).days + 30
+    days = (datetime.now(UTC).date() - AS_OF).days + 60
     copied = project.copy(tmp_path)
     copied.dbt("run", "--select", *models, lookback_days=days)
     (coverage,) = copied.rows("admin_exposure_coverage", "as_of")

@@ -56,7 +56,7 @@ class Host:
             else [ROOT / "package_stand_ins" / name for name in STAND_INS]
         )
         ours = folder / OURS
-        folders = "models macros tests analyses assets plugins docs vpcflow"
+        folders = "models macros seeds tests analyses assets plugins docs vpcflow"
         for name in folders.split():
             shutil.copytree(ROOT / name, ours / name)
         shutil.copy(ROOT / "dbt_project.yml", ours)
@@ -144,12 +144,12 @@ def schemas_of_models(manifest: dict[str, Any]) -> set[str]:
     return {node["schema"] for node in nodes if node["resource_type"] == "model"}
 
 
-def test_only_models_tests_and_macros_come_along(host: Host) -> None:
+def test_only_models_seeds_tests_and_macros_come_along(host: Host) -> None:
     manifest = host.manifest()
     for kind in ("exposures", "groups", "unit_tests"):
         assert ours(manifest[kind]) == [], kind
     kinds = {node["resource_type"] for node in ours(manifest["nodes"])}
-    assert kinds == {"model", "test", "operation"}
+    assert kinds == {"model", "seed", "test", "operation"}
     assert schemas_of_models(manifest) == {SCHEMA}
 
 

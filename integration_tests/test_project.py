@@ -193,7 +193,7 @@ def test_names_tell_the_layer(manifest: dict[str, Any]) -> None:
     """`stg_` and `int_` stand in their folders; a name without either is for people."""
     for model in models_by_layer(manifest).values():
         name, layer = model["name"], model["layer"]
-        assert layer in ("staging", "intermediate", "marts"), name
+        assert layer in ("staging", "intermediate", "detections", "marts"), name
         assert re.fullmatch(r"[a-z][a-z0-9]*(_{1,2}[a-z0-9]+)*", name), name
         assert name.startswith("stg_") == (layer == "staging"), name
         assert not name.startswith("int_") or layer == "intermediate", name
@@ -226,12 +226,16 @@ def test_layers_are_read_in_one_direction(manifest: dict[str, Any]) -> None:
         assert readers["staging"] <= READS_STAGING
         assert readers["source"] <= READS_SOURCES
     for model in models.values():
-        allowed = {"marts": {"intermediate", "marts"}, "staging": {"source"}}
+        allowed = {
+            "staging": {"source"},
+            "intermediate": {"source", "staging", "intermediate"},
+            "detections": {"intermediate"},
+            "marts": {"intermediate", "marts", "seed"},
+        }
         layer = model["layer"]
-        read = model["reads"] - {"macro"}
-        assert read <= allowed.get(layer, {"source", "staging", "intermediate"}), model[
-            "name"
-        ]
+        if model["name"] == "int_detections__daily_findings":
+            allowed[layer] = {"intermediate", "detections"}
+        assert model["reads"] - {"macro"} <= allowed[layer], model["name"]
         big = {"model.vpc_flow_logs.flow_records"}
         assert layer != "marts" or not big & set(model["depends_on"]["nodes"])
 
@@ -254,6 +258,38 @@ def test_every_model_has_a_test_of_its_key(manifest: dict[str, Any]) -> None:
         if (model["unique_id"], frozenset(model["config"]["meta"]["grain"])) not in keys
     }
     assert without == WITHOUT_KEY_TEST
+
+
+def test_every_detection_is_a_model_with_an_entry(manifest: dict[str, Any]) -> None:
+    """The list of rules, the folder, and what an entry of the registry must say."""
+    listed = re.search(
+        r"macro detection_rules\(\).*?return\(\[(.*?)\]", _detections_macros(), re.S
+    )
+    assert listed
+    rules = [model for model in own(manifest["nodes"], "model") if is_rule(model)]
+    assert sorted(re.findall("'(.*?)'", listed[1])) == sorted(
+        rule["name"] for rule in rules
+    )
+    for rule in rules:
+        meta = rule["config"]["meta"]
+        for text in ("title", "tactic", "unit", "why", "next", "false_positives"):
+            assert meta[text].strip(), (rule["name"], text)
+        assert meta["severity"] in ("low", "medium", "high", "critical"), rule["name"]
+        assert re.fullmatch(r"T\d{4}([.]\d{3})?", meta["technique_id"]), rule["name"]
+        assert isinstance(meta["threshold"], int), rule["name"]
+        named = set(re.findall(r"\{(\w+)\}", meta["summary"]))
+        assert named <= set(re.findall(r"'(\w+)': ", _detections_macros()))
+        assert "entity" in named and named & {"observed", "megabytes"}, rule["name"]
+        named_in_code = rf"[(]\s*'{rule['name']}'"
+        assert re.search(named_in_code, rule["raw_code"]), rule["name"]
+
+
+def is_rule(model: dict[str, Any]) -> bool:
+    return bool(model["path"].startswith("detections/"))
+
+
+def _detections_macros() -> str:
+    return (ROOT / "macros/detections.sql").read_text()
 
 
 def test_every_mart_is_in_an_exposure(manifest: dict[str, Any]) -> None:

@@ -41,7 +41,7 @@ ALL_TALKERS: dict[str, Any] = AS_OF | {"top_n": 100_000}
 OF_THE_LOAD = {
     *("LOADED_AT", "LOADED_THROUGH_AT", "FIRST_LOADED_AT", "FOUND_AT"),
     *("NEWEST_FILE_LOADED_AT", "LOAD_LAG_P50_SECONDS", "LOAD_LAG_P95_SECONDS"),
-    *("BYTES_BILLED", "CREDITS"),
+    *("BYTES_BILLED", "CREDITS", "FIRST_DETECTED_AT"),
 }
 #: Snowpipe lands malformed files; no model but the typed view shows them.
 OF_READABLE_FILES = (

@@ -10,9 +10,13 @@ from typing import Any
 
 import pytest
 import yaml
+from click.testing import CliRunner
+
+from vpcflow.cli import cli
 
 from .conftest import AS_OF, ROOT
 from .snowflake_project import Bucket, KeyPair, SnowflakeProject, records_of
+from .test_vpcflow_alert import FINDINGS
 from .test_vpcflow_ask import asker
 from .vpcflow_process import Ended, Vpcflow
 
@@ -118,3 +122,20 @@ def test_a_question_is_answered_from_the_built_tables(
     assert "The query failed" in refused.stderr
     gone = {"SNOWFLAKE_PRIVATE_KEY_PATH": "/none.p8"}
     assert ask("scanners", *words, exit_code=1, **gone).stderr.startswith("Error: ")
+
+
+def test_alerts_are_sent_once(
+    account: Account, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The database remembers which findings a receiver got."""
+    account.stand_in.rows(f"use schema flow.analytics; {FINDINGS}")
+    for name, value in account.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(ROOT)
+    words = ["alert", "--target", "snowflake", "--file", str(tmp_path / "sent")]
+    for sent in ("3 findings sent", "0 findings sent"):
+        result = CliRunner().invoke(cli, [*words, "--rate", "100"])
+        assert (result.exit_code, sent in result.stderr) == (0, True), result.output
+    lines = (tmp_path / "sent").read_text().splitlines()
+    assert json.loads(lines[0])["rule_id"] == "a_high_one"
+    assert len(lines) == 3

@@ -287,8 +287,8 @@
 
 
 {# Whether a range contains an address. `hex` and `ipv4` as for address_scope. #}
-{% macro address_in_cidr(cidr, hex, ipv4) -%}
-    {%- set range = vpc_flow_logs.cidr_range(cidr) -%}
+{% macro address_in_cidr(cidr, hex, ipv4, source='internal_cidrs') -%}
+    {%- set range = vpc_flow_logs.cidr_range(cidr, source) -%}
     {%- if ':' in cidr -%}
         {{ hex }} between '{{ range[0] }}' and '{{ range[1] }}'
     {%- else -%}
@@ -298,8 +298,8 @@
 
 
 {# The first and last address of a range: integers for IPv4, 32 hexadecimal digits for
-   IPv6. Text that is not a range stops dbt with a message. #}
-{% macro cidr_range(cidr) %}
+   IPv6. Text that is not a range stops dbt with a message that names its source. #}
+{% macro cidr_range(cidr, source='internal_cidrs') %}
     {% set address, _, length = cidr.partition('/') %}
     {% set parsed = namespace(digits='', width=32) %}
     {% if ':' in address %}
@@ -324,7 +324,7 @@
     {% if parsed.digits | length * 4 != parsed.width or not 0 <= bits <= parsed.width
         or length != bits | string %}
         {% do exceptions.raise_compiler_error(
-            "internal_cidrs: '" ~ cidr ~ "' is not a range such as 203.0.113.0/24"
+            source ~ ": '" ~ cidr ~ "' is not a range such as 203.0.113.0/24"
             ~ ' or 2600:1f14::/36'
         ) %}
     {% endif %}
@@ -333,7 +333,7 @@
     {% set size = 2 ** (parsed.width - bits) %}
     {% if first % size != 0 %}
         {% do exceptions.raise_compiler_error(
-            "internal_cidrs: '" ~ cidr ~ "' has bits set beyond its length"
+            source ~ ": '" ~ cidr ~ "' has bits set beyond its length"
         ) %}
     {% endif %}
     {% if parsed.width == 32 %}

@@ -94,19 +94,23 @@ class Tables:
 
 
 @contextmanager
-def open_tables(where: Where, say: Callable[[str], None]) -> Iterator[Tables]:
+def open_tables(
+    where: Where, say: Callable[[str], None], is_writing: bool = False
+) -> Iterator[Tables]:
     """Open the built tables until the block ends.
 
     Args:
         where: The target.
         say: Prints a line when the DuckDB file is in use.
+        is_writing: Whether statements change tables. Then a DuckDB file that is in use
+            is waited for.
 
     Raises:
         QueryError: they can't be opened; the message says why.
     """
     credentials = _credentials(where)
     if credentials.type == "duckdb":
-        opened = _open_duckdb(credentials, where.timeout, say)
+        opened = _open_duckdb(credentials, where.timeout, say, is_writing)
     elif credentials.type == "snowflake":
         opened = _open_snowflake(credentials, where.timeout)
     else:
@@ -162,7 +166,7 @@ def _is_installed() -> bool:
 
 @contextmanager
 def _open_duckdb(
-    credentials: Any, timeout: float, say: Callable[[str], None]
+    credentials: Any, timeout: float, say: Callable[[str], None], is_writing: bool
 ) -> Iterator[Tables]:
     path = credentials.path
     if "://" not in path and not path.startswith("md:") and not Path(path).exists():
@@ -170,7 +174,7 @@ def _open_duckdb(
             f"There is no {path} yet. Load and build first: python -m vpcflow run"
         )
     with tempfile.TemporaryDirectory(prefix="vpcflow-") as folder:
-        connection = _connect(path, Path(folder), timeout, say)
+        connection = _connect(path, Path(folder), timeout, say, is_writing)
         with connection:
             connection.execute("set TimeZone = 'UTC'")
             try:
@@ -184,13 +188,20 @@ def _open_duckdb(
 
 
 def _connect(
-    path: str, folder: Path, timeout: float, say: Callable[[str], None]
+    path: str,
+    folder: Path,
+    timeout: float,
+    say: Callable[[str], None],
+    is_writing: bool,
 ) -> duckdb.DuckDBPyConnection:
-    """Open the file; while a process writes to it, open a copy of its last commit."""
-    begun, is_copied = time.monotonic(), False
+    """Open the file; while a process writes to it, open a copy of its last commit.
+
+    To write, wait for that process instead.
+    """
+    begun, is_copied = time.monotonic(), is_writing
     while True:
         try:
-            return duckdb.connect(path, read_only=True)
+            return duckdb.connect(path, read_only=not is_writing)
         except duckdb.Error as failure:
             found = re.search(r"lock is held in (.+? \(PID \d+\))", str(failure))
             if not found:

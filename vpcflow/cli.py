@@ -167,6 +167,105 @@ def ask(
 
 
 @cli.command()
+@click.option(
+    "--webhook",
+    envvar="VPC_FLOW_ALERT_WEBHOOK",
+    show_envvar=True,
+    help="URL that takes JSON by POST",
+)
+@click.option(
+    "--file", type=click.Path(dir_okay=False, path_type=Path), help="JSON lines"
+)
+@click.option("--syslog", metavar="HOST:PORT", help="syslog server over TCP")
+@click.option(
+    "--form",
+    type=click.Choice(["json", "slack", "teams", "asff"]),
+    default="json",
+    show_default=True,
+    help="form of a finding; asff is that of AWS Security Hub",
+)
+@click.option("--aws-account", default="", help="for asff: account that imports them")
+@click.option("--aws-region", default="", help="for asff: its region")
+@click.option(
+    "--severity",
+    type=click.Choice(["low", "medium", "high", "critical"]),
+    default="low",
+    show_default=True,
+    help="lowest severity to send",
+)
+@click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
+@click.option(
+    "--rate",
+    type=click.FloatRange(0, min_open=True),
+    default=1,
+    show_default=True,
+    help="findings a second",
+)
+@click.option(
+    "--dry-run", is_flag=True, help="print what would be sent, and send nothing"
+)
+@click.option(
+    "--schema",
+    envvar="VPC_FLOW_SCHEMA",
+    show_envvar=True,
+    help="schema of the models; default: where dbt builds them",
+)
+@target_options
+def alert(
+    webhook: str | None,
+    file: Path | None,
+    syslog: str | None,
+    form: str,
+    aws_account: str,
+    aws_region: str,
+    dry_run: bool,
+    severity: str,
+    limit: int,
+    rate: float,
+    **target: Any,
+) -> None:
+    """Send findings that are new and not suppressed, once each.
+
+    The table sent_alerts has what each receiver got. If a run is killed, the finding
+    that it was sending may be sent twice.
+
+    \b
+    Exit codes:
+      0   all were sent, even if there were none
+      1   a finding could not be sent, or the tables can't be reached
+      2   no or several receivers, or an option is wrong
+      75  the DuckDB file was in use for too long
+    """
+    from . import alert_forms as forms
+    from .alert import Alert, send_new_findings
+    from .alert_channels import Channel, File, Syslog, Webhook
+    from .built_tables import Where
+
+    channels: list[Channel] = []
+    if webhook and not (file or syslog):
+        channels.append(Webhook(webhook))
+    if file:
+        channels.append(File(file))
+    if syslog:
+        channels.append(Syslog(syslog))
+    if len(channels) != 1:
+        raise click.UsageError("Give one of --webhook, --file and --syslog.")
+    if form == "asff":
+        try:
+            shape = forms.as_asff(aws_account, aws_region)
+        except ValueError as failure:
+            raise click.UsageError(str(failure)) from failure
+    else:
+        shape = {
+            "json": forms.as_json,
+            "slack": forms.as_slack,
+            "teams": forms.as_teams,
+        }[form]
+    chosen = Alert(channels[0], shape, severity, limit, rate, dry_run)
+    sys.exit(send_new_findings(chosen, Where(**target)))
+
+
+@cli.command()
 @click.option("--verbose", is_flag=True, help="print dbt's lines as well, to stderr")
 def demo(verbose: bool) -> None:
     """Load sample logs, build, and show the answers.

@@ -8,7 +8,8 @@ logged, and `expect` holds the rows of models about it, with the columns that ma
     eni-1 10.0.0.1 50000 > 10.0.0.2 22 tcp 100 tcp_flags=2 start=+5s
 
 `key=value` overrides a field or adds one; `start` and `end` count from 2026-03-30 10:00
-UTC, and a record lasts a minute.
+UTC, and a record lasts a minute. A range of numbers, such as `1..60`, stands for as
+many records; several ranges of a line advance together.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ AS_OF = date(2026, 3, 31)
 START = int(datetime(2026, 3, 30, 10, tzinfo=UTC).timestamp())
 SECONDS = {"s": 1, "m": 60, "d": 86_400}
 FILE_NAME = "111122223333_vpcflowlogs_us-east-1_{}_20260330T1005Z_0a.log.parquet"
-PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "icmpv6": 58}
+PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "icmpv6": 58}
 
 #: AWS's types; every other field is text.
 INT32 = {
@@ -43,7 +44,7 @@ INT64 = {
 #: The columns by which a row of a model belongs to a case.
 KEYS = (
     "metadata_filename", "internal_addr", "external_addr", "client_addr",
-    "server_addr", "dstaddr", "srcaddr", "interface_id", "name",
+    "server_addr", "dstaddr", "srcaddr", "interface_id", "name", "entity", "peer",
 )  # fmt: skip
 
 Row = dict[str, Any]
@@ -112,11 +113,11 @@ def _case(number: int, text: str) -> Case:
     (raw,) = yaml.safe_load(text.replace("<n>", str(number)))
     if "files" in raw:
         files = {
-            FILE_NAME.format(flow_log): [_record(line) for line in lines]
+            FILE_NAME.format(flow_log): _records(lines)
             for flow_log, lines in raw["files"].items()
         }
     else:
-        records = raw.get("fields") or [_record(line) for line in raw["records"]]
+        records = raw.get("fields") or _records(raw["records"])
         files = {f"case_{number}.parquet": records}
     omitted = raw.get("omit", [])
     files = {
@@ -127,6 +128,25 @@ def _case(number: int, text: str) -> Case:
         for name, records in files.items()
     }
     return Case(raw["case"], raw["reason"], files, raw["expect"])
+
+
+def _records(lines: list[str]) -> list[Row]:
+    """The records of short lines."""
+    return [_record(one) for line in lines for one in _without_ranges(line)]
+
+
+def _without_ranges(line: str) -> Iterator[str]:
+    """The lines that one with ranges stands for."""
+    ranges = [
+        range(int(first), int(last) + 1)
+        for first, last in re.findall(r"(\d+)[.]{2}(\d+)", line)
+    ]
+    parts = re.split(r"\d+[.]{2}\d+", line)
+    for numbers in zip(*ranges, strict=True) if ranges else [()]:
+        filled = (
+            part + str(number) for part, number in zip(parts, numbers, strict=False)
+        )
+        yield "".join(filled) + parts[-1]
 
 
 def _record(line: str) -> Row:

@@ -1,0 +1,40 @@
+{# Of the hosts that a client contacts in a day, many more fail than answer, on
+   whatever ports. #}
+
+with
+
+{{ vpc_flow_logs.flows_of_probing_clients('contacts_that_fail') }},
+
+{# A host that answers on one port answers. #}
+contacts as (
+
+    select
+        started_date,
+        client_addr,
+        server_addr,
+        protocol,
+        min(case when {{ vpc_flow_logs.is_probe() }} then 1 else 0 end) as has_failed,
+        {{ vpc_flow_logs.flow_measures() }}
+    from flows
+    where protocol = 6 and server_port not in (80, 443)
+    group by started_date, client_addr, server_addr, protocol
+
+)
+
+select
+    started_date,
+    client_addr as entity,
+    cast(null as varchar) as peer,
+    cast(null as bigint) as port,
+    protocol,
+    cast(sum(has_failed) as bigint) as observed,
+    cast(sum(records) as bigint) as records,
+    cast(sum(bytes) as bigint) as bytes,
+    min(first_seen_at) as first_seen_at,
+    max(last_seen_at) as last_seen_at,
+    max(case when has_tcp_flags then 1 else 0 end) = 1 as has_tcp_flags
+from contacts
+group by started_date, client_addr, protocol
+having
+    sum(has_failed) >= {{ vpc_flow_logs.threshold('contacts_that_fail') }}
+    and sum(has_failed) >= 4 * (count(*) - sum(has_failed))

@@ -1,0 +1,14 @@
+{# A client sends many bytes to one DNS server in a day. #}
+
+select
+    started_date,
+    client_addr as entity,
+    server_addr as peer,
+    server_port as port,
+    protocol,
+    cast(sum(client_bytes) as bigint) as observed,
+    {{ vpc_flow_logs.flow_measures() }}
+from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+where server_port = 53 and action = 'ACCEPT'
+group by started_date, client_addr, server_addr, server_port, protocol
+having sum(client_bytes) >= {{ vpc_flow_logs.threshold('dns_tunnel') }}

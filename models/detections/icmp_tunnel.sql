@@ -1,0 +1,19 @@
+{# Two addresses, one of them public, exchange large ICMP packets in a day. #}
+
+select
+    started_date,
+    client_addr as entity,
+    server_addr as peer,
+    cast(null as bigint) as port,
+    protocol,
+    cast(sum(client_bytes + server_bytes) as bigint) as observed,
+    {{ vpc_flow_logs.flow_measures() }}
+from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+where
+    protocol in (1, 58)
+    and action = 'ACCEPT'
+    and (client_scope = 'public' or server_scope = 'public')
+group by started_date, client_addr, server_addr, protocol
+having
+    sum(client_bytes + server_bytes) >= {{ vpc_flow_logs.threshold('icmp_tunnel') }}
+    and sum(client_bytes + server_bytes) >= 256 * sum(client_packets + server_packets)

@@ -1,0 +1,57 @@
+{# A public address is refused on several ports of a host, and then accepted on another
+   one that answers. #}
+
+with
+
+{# Few pairs have so many refused ports. #}
+refused as (
+
+    select
+        started_date,
+        client_addr,
+        server_addr
+    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+    where action = 'REJECT'
+    group by started_date, client_addr, server_addr
+    having count(*) >= {{ vpc_flow_logs.threshold('refused_then_accepted') }}
+
+),
+
+pairs as (
+
+    select flows.*
+    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as flows
+    inner join refused
+        on
+            flows.started_date = refused.started_date
+            and flows.client_addr = refused.client_addr
+            and flows.server_addr = refused.server_addr
+    where
+        flows.server_port not in (53, 80, 123, 443)
+        and flows.protocol in (6, 17)
+        and {{ vpc_flow_logs.is_outside_end('client') }}
+        and {{ vpc_flow_logs.is_own_end('server') }}
+
+)
+
+select
+    started_date,
+    server_addr as entity,
+    client_addr as peer,
+    cast(null as bigint) as port,
+    protocol,
+    cast(count(distinct case when action = 'REJECT' then server_port end) as bigint)
+        as observed,
+    {{ vpc_flow_logs.flow_measures() }}
+from pairs
+group by started_date, server_addr, client_addr, protocol
+having
+    count(distinct case when action = 'REJECT' then server_port end)
+    >= {{ vpc_flow_logs.threshold('refused_then_accepted') }}
+    and min(case when action = 'REJECT' then first_seen_at end)
+    <= max(
+        case
+            when action = 'ACCEPT' and not {{ vpc_flow_logs.is_probe() }}
+                then last_seen_at
+        end
+    )

@@ -1,0 +1,135 @@
+{# One row per rule, entity, peer, port and protocol: what the detections found in the
+   window. Of several days the one with the highest number counts, and the sums of
+   all. #}
+
+{% set daily = ref('vpc_flow_logs', 'int_detections__daily_findings') %}
+
+with
+
+registry as (
+
+    {% for rule_id in vpc_flow_logs.detection_rules() %}
+        {% set rule = vpc_flow_logs.detection(rule_id) %}
+        select
+            '{{ rule_id }}' as rule_id,
+            {% for name in ['title', 'severity', 'tactic', 'technique_id'] %}
+                {{ dbt.string_literal(dbt.escape_single_quotes(rule[name])) }}
+                    as {{ name }},
+            {% endfor %}
+            '{{ rule.entity_type }}' as entity_type,
+            '{{ rule.unit }}' as unit,
+            {{ vpc_flow_logs.threshold(rule_id) }} as threshold
+        {{ 'union all' if not loop.last }}
+    {% endfor %}
+
+),
+
+found as (
+
+    select
+        finding_id,
+        rule_id,
+        entity,
+        peer,
+        port,
+        protocol,
+        cast(sum(records) as bigint) as records,
+        cast(sum(bytes) as bigint) as bytes,
+        min(started_date) as first_date,
+        max(started_date) as last_date,
+        max(observed) as observed,
+        min(first_seen_at) as first_seen_at,
+        max(last_seen_at) as last_seen_at,
+        max(case when has_tcp_flags then 1 else 0 end) = 1 as has_tcp_flags
+    from {{ daily }}
+    where finding_id is not null and {{ vpc_flow_logs.in_window('started_date') }}
+    group by finding_id, rule_id, entity, peer, port, protocol
+
+),
+
+{# From all days that are kept, so that it stays while the window moves on. #}
+first_detections as (
+
+    select
+        finding_id as detected_id,
+        min(first_detected_at) as first_detected_at
+    from {{ daily }}
+    where finding_id is not null
+    group by finding_id
+
+),
+
+{{ vpc_flow_logs.parse_addresses('found', {'entity': 'entity', 'peer': 'peer'}) }},
+
+described as (
+
+    select
+        parsed.finding_id,
+        parsed.rule_id,
+        registry.title,
+        registry.severity,
+        registry.tactic,
+        registry.technique_id,
+        parsed.entity,
+        registry.entity_type,
+        parsed.peer,
+        parsed.port,
+        parsed.protocol,
+        cast(parsed.first_date as timestamp) as window_started_at,
+        cast({{ dbt.dateadd('day', 1, 'parsed.last_date') }} as timestamp)
+            as window_ended_at,
+        parsed.first_seen_at,
+        parsed.last_seen_at,
+        cast(
+            {{ vpc_flow_logs.load_time_in_utc('first_detections.first_detected_at') }}
+            as timestamp
+        ) as first_detected_at,
+        parsed.observed,
+        cast(registry.threshold as bigint) as threshold,
+        registry.unit,
+        parsed.records,
+        parsed.bytes,
+        {{ vpc_flow_logs.suppressed_by('parsed') }} as suppressed_by,
+        {% for attribute, column in {
+            'name': 'internal_network', 'owner': 'internal_owner',
+        }.items() %}
+            coalesce(
+                {% for end in ['entity', 'peer'] %}
+                    {{ vpc_flow_logs.internal_network(
+                        attribute, end ~ '_hex', end ~ '_ipv4'
+                    ) }}{{ ',' if not loop.last }}
+                {% endfor %}
+            ) as {{ column }},
+        {% endfor %}
+        case
+            when not parsed.has_tcp_flags
+                then
+                    'No TCP flags: which end opened the connections follows from'
+                    || ' their ports and times.'
+        end as coverage_note
+    from parsed
+    inner join registry
+        on parsed.rule_id = registry.rule_id
+    inner join first_detections
+        on parsed.finding_id = first_detections.detected_id
+
+),
+
+marked as (
+
+    select
+        *,
+        suppressed_by is not null as is_suppressed,
+        case rule_id
+            {% for rule_id in vpc_flow_logs.detection_rules() %}
+                when '{{ rule_id }}'
+                    then {{ vpc_flow_logs.finding_text(
+                        vpc_flow_logs.detection(rule_id).get('summary', '')
+                    ) }}
+            {% endfor %}
+        end as summary
+    from described
+
+)
+
+select * from marked

@@ -1,0 +1,71 @@
+"""docs/detections.md, from the registry: the YAML entries of models/detections.
+
+`python -m vpcflow.detections` writes the page. A test compares it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+from .questions import MODELS, PROJECT
+
+REGISTRY = MODELS / "detections" / "_detections__models.yml"
+PAGE = PROJECT / "docs" / "detections.md"
+
+#: The worst first.
+SEVERITIES = ("critical", "high", "medium", "low")
+
+
+def read_registry() -> dict[str, dict[str, Any]]:
+    """Return the rules by id, the most severe first: what `meta` says, and `finds`."""
+    models = yaml.safe_load(REGISTRY.read_text())["models"]
+    rules = {
+        model["name"]: {
+            name: " ".join(value.split()) if isinstance(value, str) else value
+            for name, value in model["config"]["meta"].items()
+        }
+        | {"finds": " ".join(model["description"].split())}
+        for model in models
+    }
+    return dict(
+        sorted(
+            rules.items(),
+            key=lambda rule: (SEVERITIES.index(rule[1]["severity"]), rule[0]),
+        )
+    )
+
+
+def page() -> str:
+    """Return the page: the introduction that is there, and the rules."""
+    introduction = PAGE.read_text().partition("## The rules\n")[0]
+    rules = read_registry()
+    lines = ["## The rules", "", "| rule | severity | technique | threshold |"]
+    lines.append("|---|---|---|---|")
+    for rule_id, rule in rules.items():
+        lines.append(
+            f"| [`{rule_id}`](#{rule_id}) | {rule['severity']} |"
+            f" {rule['technique_id']} | {rule['threshold']:,} {rule['unit']} |"
+        )
+    for rule_id, rule in rules.items():
+        technique = rule["technique_id"].replace(".", "/")
+        lines += [
+            "",
+            f"### {rule_id}",
+            "",
+            f"**{rule['title']}.** {rule['finds']}",
+            "",
+            f"- Severity {rule['severity']}; {rule['tactic']},"
+            f" [{rule['technique_id']}](https://attack.mitre.org/techniques/{technique}/)",
+            f"- Threshold: {rule['threshold']:,} {rule['unit']}",
+            f"- Why: {rule['why']}",
+            f"- What to look at next: {rule['next']}",
+            f"- Known false positives: {rule['false_positives']}",
+            f"- Summary: `{rule['summary']}`",
+        ]
+    return introduction + "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    PAGE.write_text(page())
