@@ -730,6 +730,27 @@ def test_copy_loads_each_file_once(run: Callable, bucket: Bucket) -> None:
     assert "does not exist" in refused(run, copy.replace("@logs", "@nothing"))
 
 
+def test_rows_have_the_time_of_their_commit(run: Callable, bucket: Bucket) -> None:
+    """sf:user-guide/data-engineering/row-timestamps. `*` leaves the column out."""
+    run(f"create stage logs url = '{bucket.url}'")
+    run(LANDING.format(table="land").rstrip(";") + " row_timestamp = true")
+    copy = COPY.format(table="land", stage="logs")
+    run(copy)
+    bucket.put("2024/two.parquet", 1)
+    run(copy)
+    times = run(
+        "select metadata_filename, count(*), count(distinct"
+        " metadata$row_last_commit_time), min(metadata$row_last_commit_time)"
+        " from land group by metadata_filename order by metadata_filename"
+    )
+    assert [row[:3] for row in times] == [
+        ("2024/one.parquet", 3, 1),
+        ("2024/two.parquet", 1, 1),
+    ]
+    assert times[0][3] < times[1][3]
+    assert len(run("select * from land limit 1")[0]) == len(run("describe table land"))
+
+
 def test_copy_skips_or_aborts_at_a_bad_file(run: Callable, bucket: Bucket) -> None:
     """sf:sql-reference/sql/copy-into-table: ON_ERROR; functions/copy_history."""
     bad = {"Bucket": bucket.name, "Key": "2024/bad.parquet"}
