@@ -164,7 +164,7 @@ def test_an_unknown_statement_is_an_error_at_once(run: Callable) -> None:
         "frobnicate the 'thing'",
         "create masking policy p as (v varchar) returns varchar -> '*'",
         "create or replace stage s url = 's3://x/'",
-        "truncate table t",
+        "undrop table t",
         "alter table t rename to u",
         "insert overwrite into t values (1)",
         "merge into t using t as s on t.a = s.a when matched then delete",
@@ -376,6 +376,15 @@ def test_a_merge_inserts_what_is_not_matched(run: Callable) -> None:
     assert run(merge) == [(1,)]
     assert run("select * from t order by id") == [(1, "old"), (2, "new")]
     assert run(merge) == [(0,)]
+
+
+def test_truncate_commits_and_leaves_no_row(run: Callable) -> None:
+    """sf:sql-reference/sql/truncate-table."""
+    run("create table t as select 1 as id")
+    run("begin")
+    run("truncate table t")
+    run("rollback")
+    assert run("select count(*) from t") == [(0,)]
 
 
 def test_a_temporary_relation_is_its_sessions_own(

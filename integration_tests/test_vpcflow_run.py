@@ -168,7 +168,10 @@ def test_a_run_beside_another_one_is_skipped(scheduled: Scheduled) -> None:
 
 @pytest.mark.parametrize(
     ("location", "reason"),
-    [("gone", "which does not exist"), ("empty", "0 Parquet files under")],
+    [
+        ("gone", "which does not exist"),
+        ("empty", "0 Parquet files and text logs"),
+    ],
 )
 def test_a_location_without_files_is_a_failure(
     scheduled: Scheduled, tmp_path: Path, location: str, reason: str

@@ -233,7 +233,8 @@ flows as (
 
 {# The condition that a row is of one of the days between two. #}
 {% macro between_days(first, last) -%}
-    started_date between cast('{{ first }}' as date) and cast('{{ last }}' as date)
+    started_date between {{ vpc_flow_logs.date_literal(first) }}
+        and {{ vpc_flow_logs.date_literal(last) }}
 {%- endmacro %}
 
 
@@ -283,8 +284,8 @@ flows as (
         {% set names = columns | join(', ') %}
         {% for row in run_query(
             'select ' ~ names ~ ' from ' ~ seed
-            ~ " where until is null or until >= cast('" ~ vpc_flow_logs.as_of()
-            ~ "' as date) order by " ~ names
+            ~ ' where until is null or until >= '
+            ~ vpc_flow_logs.date_literal(vpc_flow_logs.as_of()) ~ ' order by ' ~ names
         ).rows %}
             {% do entries.append(dict(zip(columns, row.values()))) %}
         {% endfor %}
@@ -355,7 +356,7 @@ flows as (
             reason,
             'expired' as problem
         from {{ seed }}
-        where until < cast('{{ vpc_flow_logs.as_of() }}' as date)
+        where until < {{ vpc_flow_logs.date_literal(vpc_flow_logs.as_of()) }}
 
     )
     {%- if entries %},
@@ -394,7 +395,8 @@ flows as (
     {%- set last = vpc_flow_logs.as_of() -%}
     {%- set first = last - modules.datetime.timedelta(days=3 * var('lookback_days')) -%}
     {{ started_date }}
-        between cast('{{ first }}' as date) and cast('{{ last }}' as date)
+        between {{ vpc_flow_logs.date_literal(first) }}
+        and {{ vpc_flow_logs.date_literal(last) }}
 {%- endmacro %}
 
 

@@ -22,7 +22,7 @@ from .built_tables import QueryError, Tables, Where, open_tables
 SEVERITIES = ("low", "medium", "high", "critical")
 CREATE = (
     "create table if not exists sent_alerts"
-    " (finding_id varchar, receiver varchar, sent_at timestamp)"
+    " (finding_id varchar, receiver varchar, sent_at varchar)"
 )
 
 
@@ -123,7 +123,7 @@ def _remember(alert: Alert, where: Where, finding: Finding) -> None:
     with open_tables(where, _say, is_writing=True) as tables:
         tables.query(
             f"insert into sent_alerts select '{finding['finding_id']}',"
-            f" '{alert.receiver}', cast('{now}' as timestamp)"
+            f" '{alert.receiver}', '{now}'"
         )
 
 

@@ -35,8 +35,8 @@ found as (
         cast(null as bigint) as observed,
         cast(null as bigint) as records,
         cast(null as bigint) as bytes,
-        cast(null as timestamp) as first_seen_at,
-        cast(null as timestamp) as last_seen_at,
+        cast(null as datetime) as first_seen_at,
+        cast(null as datetime) as last_seen_at,
         cast(null as boolean) as has_tcp_flags
     from days
     {% for rule_id in vpc_flow_logs.enabled_detections() %}

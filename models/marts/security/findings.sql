@@ -75,15 +75,13 @@ described as (
         parsed.peer,
         parsed.port,
         parsed.protocol,
-        cast(parsed.first_date as timestamp) as window_started_at,
-        cast({{ dbt.dateadd('day', 1, 'parsed.last_date') }} as timestamp)
+        cast(parsed.first_date as datetime) as window_started_at,
+        cast({{ dbt.dateadd('day', 1, 'parsed.last_date') }} as datetime)
             as window_ended_at,
         parsed.first_seen_at,
         parsed.last_seen_at,
-        cast(
-            {{ vpc_flow_logs.load_time_in_utc('first_detections.first_detected_at') }}
-            as timestamp
-        ) as first_detected_at,
+        {{ vpc_flow_logs.load_time_in_utc('first_detections.first_detected_at') }}
+            as first_detected_at,
         parsed.observed,
         cast(registry.threshold as bigint) as threshold,
         registry.unit,
