@@ -1,4 +1,4 @@
-"""`s3://` locations, read through httpfs from a local S3 server."""
+"""`s3://` locations, downloaded by boto3 from a local S3 server."""
 
 from __future__ import annotations
 

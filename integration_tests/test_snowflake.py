@@ -108,8 +108,11 @@ def compared(
 
     bucket = Bucket(snowflake, folder)
     snowflake.stand_in.account(first_row_number=1, row_numbers_restart=False)
-    bucket.put(*bucket.files)
+    # The file that lands first counts, and the later one is its copy.
+    moved = [file for file in bucket.files if file.parent.name == "moved"]
+    bucket.put(*(file for file in bucket.files if file not in moved))
     snowflake.stage()
+    bucket.announce(*moved)
     snowflake.dbt("build", *WITHOUT_UNIT_TESTS, **ALL_TALKERS)
     snowflake.dbt("test", "--select", "tag:audit", **ALL_TALKERS)
     snowflake.dbt("docs", "generate", **ALL_TALKERS)
@@ -228,7 +231,7 @@ def test_descriptions_are_comments_in_the_database(
     described = json.loads((artifacts / "manifest.json").read_text())["nodes"]
     found = json.loads((artifacts / "catalog.json").read_text())["nodes"]
     models = [key for key in described if key.startswith("model.")]
-    assert sorted(models) == sorted(found)
+    assert sorted(models) == sorted(key for key in found if key[:5] == "model")
     for key in models:
         wanted = described[key]["description"].strip()
         assert found[key]["metadata"]["comment"].strip() == wanted, key
