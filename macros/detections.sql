@@ -172,6 +172,25 @@ flows as (
 {%- endmacro %}
 
 
+{# The view of a rule: a client makes at least as many attempts to log in to one server,
+   on one of the ports, within an hour as the threshold. #}
+{% macro login_attempts_on(rule_id, ports) -%}
+    select
+        started_date,
+        client_addr as entity,
+        server_addr as peer,
+        port,
+        protocol,
+        max(login_attempts) as observed,
+        {{ vpc_flow_logs.login_measures() }}
+    from {{ ref('vpc_flow_logs', 'int_traffic__hourly_logins') }}
+    where
+        port in ({{ ports | join(', ') }})
+        and login_attempts >= {{ vpc_flow_logs.threshold(rule_id) }}
+    group by started_date, client_addr, server_addr, port, protocol
+{%- endmacro %}
+
+
 {# The key of a finding as 32 hexadecimal digits, equal on both engines and in every
    run. #}
 {% macro finding_id() -%}

@@ -24,6 +24,14 @@ def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
     return command
 
 
+schema_option = click.option(
+    "--schema",
+    envvar="VPC_FLOW_SCHEMA",
+    show_envvar=True,
+    help="schema of the models; default: where dbt builds them",
+)
+
+
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def cli() -> None:
     """Load and build VPC Flow Logs, and answer questions about them.
@@ -120,12 +128,7 @@ def run(
     show_default=True,
     help="seconds for a DuckDB file in use, or a statement on Snowflake",
 )
-@click.option(
-    "--schema",
-    envvar="VPC_FLOW_SCHEMA",
-    show_envvar=True,
-    help="schema of the models; default: where dbt builds them",
-)
+@schema_option
 @target_options
 def ask(
     name: str | None,
@@ -204,12 +207,7 @@ def ask(
 @click.option(
     "--dry-run", is_flag=True, help="print what would be sent, and send nothing"
 )
-@click.option(
-    "--schema",
-    envvar="VPC_FLOW_SCHEMA",
-    show_envvar=True,
-    help="schema of the models; default: where dbt builds them",
-)
+@schema_option
 @target_options
 def alert(
     webhook: str | None,

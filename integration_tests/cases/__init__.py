@@ -8,8 +8,8 @@ logged, and `expect` holds the rows of models about it, with the columns that ma
     eni-1 10.0.0.1 50000 > 10.0.0.2 22 tcp 100 tcp_flags=2 start=+5s
 
 `key=value` overrides a field or adds one; `start` and `end` count from 2026-03-30 10:00
-UTC, and a record lasts a minute. A range of numbers, such as `1..60`, stands for as
-many records; several ranges of a line advance together.
+UTC, and a record lasts a minute. A range of numbers, such as `1..60`, makes a record
+for each of them; several ranges of a line advance together.
 """
 
 from __future__ import annotations
@@ -136,7 +136,7 @@ def _records(lines: list[str]) -> list[Row]:
 
 
 def _without_ranges(line: str) -> Iterator[str]:
-    """The lines that one with ranges stands for."""
+    """Return a line for each number of a range; one without ranges, unchanged."""
     ranges = [
         range(int(first), int(last) + 1)
         for first, last in re.findall(r"(\d+)[.]{2}(\d+)", line)

@@ -225,7 +225,7 @@ def _rewrite(node: Expr, session: Session) -> Expr:
                 raise compilation("the stand-in knows nanoseconds only")
             return _call("_sf_instant", node.this)
         case exp.StrToTime():
-            # Text in double quotes stands for itself.
+            # Text in double quotes is copied as it is.
             written = node.args["format"].name.replace('"', "")
             node.set("format", exp.Literal.string(written))
         case exp.Cast() | exp.TryCast() if (parameter := _input_format(node)) and (
