@@ -8,7 +8,7 @@ select
     protocol,
     cast(sum(client_bytes + server_bytes) as bigint) as observed,
     {{ vpc_flow_logs.flow_measures() }}
-from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+from {{ ref('vpc_flow_logs', 'int_detections__flows') }}
 where
     protocol in (1, 58)
     and action = 'ACCEPT'

@@ -8,7 +8,7 @@ select
     protocol,
     cast(sum(client_packets + server_packets) as bigint) as observed,
     {{ vpc_flow_logs.flow_measures() }}
-from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+from {{ ref('vpc_flow_logs', 'int_detections__flows') }}
 where
     protocol not in (1, 6, 17, 58)
     and action = 'ACCEPT'
