@@ -373,6 +373,32 @@ def read_policy(d: Deployment) -> str | None:
     )
 
 
+def fitting_statements(d: Deployment) -> list[documents.Document]:
+    """Return our statements in the form that fits into the bucket's policy.
+
+    Raises:
+        Blocked: The policy would be longer than S3 allows.
+    """
+    return _fitting(d, read_policy(d), asks_for_acl(d))[0]
+
+
+def _fitting(
+    d: Deployment, text: str | None, ask_for_acl: bool
+) -> tuple[list[documents.Document], str]:
+    """Return our statements, and the whole policy with them, within S3's limit."""
+    for short in (False, True):
+        ours = wanted_statements(d, ask_for_acl, short)
+        with_ours = _with_ours(d, text, ours)
+        size = len(with_ours.encode())
+        if size <= POLICY_LIMIT:
+            return ours, with_ours
+    raise Blocked(
+        f"the policy of bucket {d.settings.bucket.name} would have {size} bytes, and "
+        f"S3 allows {POLICY_LIMIT}: set organization_id, so that one statement names "
+        "all accounts, or split the sources among several buckets"
+    )
+
+
 def plan_policy(d: Deployment) -> list[Change]:
     """Compare the bucket's policy with the same policy plus our statements.
 
@@ -380,20 +406,10 @@ def plan_policy(d: Deployment) -> list[Change]:
         Blocked: The policy would be longer than S3 allows.
     """
     ask_for_acl = asks_for_acl(d)
-    wanted = [wanted_statements(d, ask_for_acl, short) for short in (False, True)]
 
     def change(text: str | None) -> str | None:
-        restored = _restored(d, text)
-        for ours in wanted:
-            with_ours = _with_ours(d, restored, ours)
-            size = len(with_ours.encode())
-            if size <= POLICY_LIMIT:
-                return text if _same(text, with_ours) else with_ours
-        raise Blocked(
-            f"the policy of bucket {d.settings.bucket.name} would have {size} bytes, "
-            f"and S3 allows {POLICY_LIMIT}: set organization_id, so that one statement "
-            "names all accounts, or split the sources among several buckets"
-        )
+        with_ours = _fitting(d, _restored(d, text), ask_for_acl)[1]
+        return text if _same(text, with_ours) else with_ours
 
     text = read_policy(d)
     desired = change(text)

@@ -19,7 +19,9 @@ from bootstrap import steps, verify
 from bootstrap.aws import Accounts
 from bootstrap.changes import Change, any_pending
 from bootstrap.deployment import Deployment
+from bootstrap.description import describe
 from bootstrap.errors import BootstrapError, Incomplete, explain, explain_failure
+from bootstrap.export import export
 from bootstrap.notify import Snowpipe
 from bootstrap.notify import notify as hand_over_files
 from bootstrap.permissions import administrator_policy
@@ -350,6 +352,33 @@ def notify_command(config: Path, overrides: tuple[str, ...]) -> None:
         raise BootstrapError(f"{config} has no `notify` section: add it")
     result = hand_over_files(d, Snowpipe(d.settings.notify, say))
     click.echo(json.dumps(vars(result)))
+
+
+@cli.command("export")
+@_options
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["terraform", "cloudformation"]),
+    required=True,
+    help="The form of the code.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("bootstrap_export"),
+    show_default=True,
+    help="The folder to write to.",
+)
+def export_command(
+    config: Path, overrides: tuple[str, ...], form: str, out: Path
+) -> None:
+    """Write the same resources as code, for a pipeline that applies it."""
+    files = export(describe(connect(config, overrides)), form)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (out / name).write_text(text, "utf-8")
+        click.echo(out / name)
 
 
 @cli.command("permissions")

@@ -109,17 +109,17 @@ def chosen_ids(account: Account, source: Source) -> list[str]:
     return found
 
 
-def _chosen(
-    d: Deployment, account: Account, sources: Sequence[Source]
+def chosen(
+    account: Account, sources: Sequence[Source]
 ) -> list[tuple[Source, list[str]]]:
     """Return what each source selects in one account and region.
 
     Raises:
         BootstrapError: Two select the same traffic.
     """
-    chosen = [(source, chosen_ids(account, source)) for source in sources]
+    found = [(source, chosen_ids(account, source)) for source in sources]
     seen: dict[str, str] = {}
-    for source, ids in chosen:
+    for source, ids in found:
         for identity in ids:
             if identity in seen:
                 raise BootstrapError(
@@ -127,23 +127,23 @@ def _chosen(
                     f"{account.region}, so every record would come twice: remove one"
                 )
             seen[identity] = source.resource_type
-    for inner, outer in _nested(account, chosen, seen):
+    for inner, outer in _nested(account, found, seen):
         raise BootstrapError(
             f"sources select {inner} and also {outer}, which contains it, in "
             f"{sources[0].account_id} {account.region}, so every record would come "
             "twice: remove one"
         )
-    return chosen
+    return found
 
 
 def _nested(
-    account: Account, chosen: list[tuple[Source, list[str]]], seen: dict[str, str]
+    account: Account, found: list[tuple[Source, list[str]]], seen: dict[str, str]
 ) -> Iterator[tuple[str, str]]:
     """Yield each selected resource inside another selected one."""
-    if len({source.resource_type for source, _ in chosen}) < 2:
+    if len({source.resource_type for source, _ in found}) < 2:
         return
     client: Any = account.ec2
-    for source, ids in chosen:
+    for source, ids in found:
         if source.resource_type not in ID_ARGUMENTS:
             continue
         _, call, key, name = KINDS[source.resource_type]
@@ -299,14 +299,14 @@ def _plan_region(
     d: Deployment, account: Account, sources: list[Source]
 ) -> list[Change]:
     where = f"in {sources[0].account_id} {account.region}"
-    chosen = _chosen(d, account, sources)
+    selected = chosen(account, sources)
     here = delivering(d, account)
     found = {log.resource_id: log for log in here}
     changes: list[Change] = []
     renamed = [log for log in here if is_ours(d, log) and log.mark != d.names.mark]
     if renamed:
         changes.append(_new_mark(d, account, renamed, where))
-    for source, ids in chosen:
+    for source, ids in selected:
         wanted = shape(d, source)
         missing = [i for i in ids if i not in found]
         for i in ids:
@@ -321,7 +321,7 @@ def _plan_region(
             changes.append(
                 Change("note", f"flow logs {where}", f"no {source.resource_type} there")
             )
-    all_ids = {i for _, ids in chosen for i in ids}
+    all_ids = {i for _, ids in selected for i in ids}
     changes += [
         Change(
             "note",
