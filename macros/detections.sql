@@ -81,7 +81,8 @@
 {%- endmacro %}
 
 
-{# The measures of a finding that are sums over rows of int_detections__flows. #}
+{# The measures of a finding that are sums over rows of int_traffic__daily_flows or
+   int_detections__flows. #}
 {% macro flow_measures() -%}
     cast(sum(records) as bigint) as records,
     cast(sum(client_bytes + server_bytes) as bigint) as bytes,
@@ -89,7 +90,8 @@
     max(last_seen_at) as last_seen_at,
     max(case when orientation_method = 'tcp_flags' then 1 else 0 end) = 1
         as has_tcp_flags,
-    max(case when has_flow_direction then 1 else 0 end) = 1 as has_flow_direction
+    max(case when observed_records_without_side < observed_records then 1 else 0 end) = 1
+        as has_flow_direction
 {%- endmacro %}
 
 
@@ -126,7 +128,7 @@
 {# A CTE `flows` of the clients that try at least as many ports and hosts in a day as
    the threshold of a rule. Few do, so the rule aggregates few rows. #}
 {% macro flows_of_probing_clients(rule_id) -%}
-{%- set rollup = ref('vpc_flow_logs', 'int_detections__flows') -%}
+{%- set rollup = ref('vpc_flow_logs', 'int_traffic__daily_flows') -%}
 probing_clients as (
 
     select
@@ -155,13 +157,13 @@ flows as (
 {# Whether an end of a row of int_detections__flows is ours: `end` is client or server,
    `flows` the alias of the rows. #}
 {% macro is_own_end(end, flows='flows') -%}
-    {{ flows }}.{{ end }}_scope = 'internal'
+    {{ flows }}.is_own_{{ end }}
 {%- endmacro %}
 
 
 {# Whether the other end is public and not ours. #}
 {% macro is_outside_end(end, flows='flows') -%}
-    {{ flows }}.{{ end }}_scope = 'public'
+    {{ flows }}.{{ end }}_scope = 'public' and not {{ flows }}.is_own_{{ end }}
 {%- endmacro %}
 
 

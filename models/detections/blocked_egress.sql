@@ -11,7 +11,6 @@ select
 from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
 where
     flows.action = 'REJECT'
-    and flows.server_scope = 'public'
     and flows.server_port is not null
     and {{ vpc_flow_logs.is_own_end('client') }}
     and {{ vpc_flow_logs.is_outside_end('server') }}

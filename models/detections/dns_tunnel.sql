@@ -8,7 +8,7 @@ select
     protocol,
     cast(sum(client_bytes) as bigint) as observed,
     {{ vpc_flow_logs.flow_measures() }}
-from {{ ref('vpc_flow_logs', 'int_detections__flows') }}
+from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
 where server_port = 53 and action = 'ACCEPT'
 group by started_date, client_addr, server_addr, server_port, protocol
 having sum(client_bytes) >= {{ vpc_flow_logs.threshold('dns_tunnel') }}

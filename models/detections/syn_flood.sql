@@ -8,7 +8,7 @@ select
     protocol,
     cast(sum(syn_only_records) as bigint) as observed,
     {{ vpc_flow_logs.flow_measures() }}
-from {{ ref('vpc_flow_logs', 'int_detections__flows') }}
+from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
 where
     protocol = 6
     and action = 'ACCEPT'

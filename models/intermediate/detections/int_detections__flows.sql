@@ -1,6 +1,6 @@
 {# One row per UTC day, client, server, protocol, server port and action, as the rules
-   read them: int_traffic__daily_flows, where an IPv6 address that an interface of ours
-   has counts as internal. #}
+   about inside and outside read them: int_traffic__daily_flows, and which ends are ours.
+   An internal address is, and so is an IPv6 address that a logged interface has. #}
 
 {% set rollup = ref('vpc_flow_logs', 'int_traffic__daily_flows') %}
 
@@ -22,14 +22,16 @@ own_addresses as (
 
 ),
 
-{# The key of the joins is null for IPv4, which has nothing to look up. #}
+{# The key of the joins is null for what has nothing to look up. #}
 flows as (
 
     select
         *,
         {% for end in ['client', 'server'] %}
-            case when {{ end }}_addr like '%:%' then {{ end }}_addr end
-                as {{ end }}_ipv6{{ ',' if not loop.last }}
+            case
+                when {{ end }}_scope = 'public' and {{ end }}_addr like '%:%'
+                    then {{ end }}_addr
+            end as {{ end }}_ipv6{{ ',' if not loop.last }}
         {% endfor %}
     from {{ rollup }}
 
@@ -39,10 +41,11 @@ select
     flows.started_date,
     flows.client_addr,
     flows.server_addr,
+    flows.client_scope,
+    flows.server_scope,
     {% for end in ['client', 'server'] %}
-        case when own_{{ end }}s.address is null then flows.{{ end }}_scope
-            else 'internal'
-        end as {{ end }}_scope,
+        flows.{{ end }}_scope = 'internal' or own_{{ end }}s.address is not null
+            as is_own_{{ end }},
     {% endfor %}
     flows.action,
     flows.protocol,
@@ -57,7 +60,8 @@ select
     flows.first_seen_at,
     flows.last_seen_at,
     flows.orientation_method,
-    flows.observed_records_without_side < flows.observed_records as has_flow_direction
+    flows.observed_records,
+    flows.observed_records_without_side
 from flows
 {% for end in ['client', 'server'] %}
     left join own_addresses as own_{{ end }}s
