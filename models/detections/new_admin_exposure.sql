@@ -16,6 +16,12 @@ contacts as (
     where
         {{ vpc_flow_logs.is_admin_port('flows.server_port', 'flows.protocol') }}
         and flows.action = 'ACCEPT'
+        {# An answer alone, from a high port, may come from a client's own port. #}
+        and (
+            flows.server_port < 1024
+            or flows.client_packets > 0
+            or flows.server_packets = 0
+        )
         and {{ vpc_flow_logs.in_history('flows.started_date') }}
         and {{ vpc_flow_logs.is_outside_end('client') }}
         and {{ vpc_flow_logs.is_own_end('server') }}
