@@ -231,6 +231,12 @@ reached as (
         and flows.action = 'ACCEPT'
         and {{ vpc_flow_logs.is_outside_end(outside) }}
         and {{ vpc_flow_logs.is_own_end(own) }}
+        {# An answer alone, from a high port, may come from a client's own port. #}
+        and (
+            flows.server_port < 1024
+            or flows.client_packets > 0
+            or flows.server_packets = 0
+        )
         and (
             ambiguous.ambiguous_addr is null
             or flows.server_port < 1024

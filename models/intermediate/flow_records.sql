@@ -8,7 +8,7 @@
 {% if is_incremental() %}
     {% set since = vpc_flow_logs.watermark(this, 'loaded_at') %}
 {% endif %}
-{# The ledger of files, by which repeated_loads knows a file, is built first. #}
+{# repeated_loads reads int_health__files, so that model is built first. #}
 {% if not execute %}
     {% do ref('vpc_flow_logs', 'int_health__files') %}
 {% endif %}
