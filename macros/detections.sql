@@ -315,11 +315,11 @@ reached as (
                 graph.nodes['model.vpc_flow_logs.' ~ rule_id], parts
             ) %}
         {% endfor %}
-        {% for name in [
-            'lookback_days', 'allowed_inbound_ports', 'allowed_outbound_ports'
-        ] %}
-            {% do parts.update({name: var(name)}) %}
-        {% endfor %}
+        {% do parts.update({
+            'lookback_days': var('lookback_days'),
+            'allowed_inbound_ports': var('allowed_inbound_ports'),
+            'allowed_outbound_ports': var('allowed_outbound_ports'),
+        }) %}
     {% endif %}
     {% do return(local_md5(tojson(parts, sort_keys=true))) %}
 {% endmacro %}
@@ -864,8 +864,7 @@ loaded as (
 {# The view of a rule: a host of ours in a range of a variable exchanges data with
    public addresses on a port that the variable does not list for the range. Without
    ranges it has no rows. #}
-{% macro ports_not_allowed(rule_id, variable, outside, own) -%}
-    {%- set ranges = var(variable) -%}
+{% macro ports_not_allowed(rule_id, ranges, outside, own) -%}
     with
 
     reached as (
