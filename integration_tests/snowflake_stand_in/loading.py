@@ -677,7 +677,7 @@ def _usage(
     """
     pipe = session.account.find("PIPE", session.resolve(PIPE_NAME))
     day = timedelta(days=1)
-    if DATE_RANGE_START < now() - 15 * day:
+    if now() - 15 * day > DATE_RANGE_START:
         raise compilation("Cannot retrieve data from more than 15 days ago.")
     rows = [
         {

@@ -138,7 +138,8 @@
         hour=0, minute=0, second=0, microsecond=0
     ) -%}
     {%- set earlier = modules.datetime.timedelta(days=[days | int, 14] | min - 1) -%}
-    table({{ vpc_flow_logs.flow_logs_database() }}.information_schema.pipe_usage_history(
+    {%- set database = vpc_flow_logs.flow_logs_database() -%}
+    table({{ database }}.information_schema.pipe_usage_history(
         date_range_start => {{ vpc_flow_logs.load_time_literal(midnight - earlier) }},
         date_range_end => current_timestamp(),
         pipe_name => {{ vpc_flow_logs.text_literal(vpc_flow_logs.landing_table()) }}
