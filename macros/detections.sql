@@ -585,7 +585,8 @@ loaded as (
 {% macro hours_in(hours) -%}
     cast(
         {% for hour in range(24) -%}
-        {{ '+ ' if not loop.first }}mod(floor({{ hours }} / {{ 2 ** hour }}), 2)
+        {{ '+ ' if not loop.first }}case
+            when {{ vpc_flow_logs.has_hour_bit(hours, 2 ** hour) }} then 1 else 0 end
         {% endfor -%}
         as bigint
     )
