@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -13,6 +13,9 @@ from botocore.exceptions import (
 )
 
 from bootstrap.permissions import actions_of
+
+if TYPE_CHECKING:
+    from bootstrap.changes import Change
 
 Answer = TypeVar("Answer")
 DENIED = frozenset(
@@ -32,6 +35,23 @@ class BootstrapError(Exception):
 
 class Blocked(BootstrapError):
     """A resource of another owner, or its state, prevents a change."""
+
+
+class Incomplete(BootstrapError):
+    """Some steps failed; the others are planned or made.
+
+    Args:
+        changes: Everything that the run listed, with the failures.
+    """
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self.changes = changes
+        lines = [
+            f"{change.resource}: {change.reason}"
+            for change in changes
+            if change.verb == "failed"
+        ]
+        super().__init__("\n".join(lines))
 
 
 def code_of(error: ClientError) -> str:

@@ -45,6 +45,11 @@ def assert_each_days_bytes_count_once(
         " group by started_date order by 1"
     )
     assert [(day, int(size)) for day, size in days] == expected
+    hours = rows(
+        "select cast(cast(started_hour as date) as varchar), sum(bytes)"
+        " from hourly_traffic where action = 'ACCEPT' group by 1 order by 1"
+    )
+    assert [(day, int(size)) for day, size in hours] == expected
     assert all(
         day["deduplicated_bytes"] < day["accepted_bytes"] for day in truth["days"]
     )

@@ -17,8 +17,8 @@ import sqlfluff
 import sqlglot
 from sqlglot import exp
 
-from .cases import cases, readable
-from .conftest import AS_OF, PUBLISHED_DATA, ROOT, WITHOUT_UNIT_TESTS, Project
+from .cases import VARIABLES, cases, readable
+from .conftest import PUBLISHED_DATA, ROOT, WITHOUT_UNIT_TESTS, Project
 from .snowflake_project import Bucket, SnowflakeProject, records_of
 from .test_addresses import OWN, QUERY, all_addresses, assert_python_agrees
 from .test_cookbook import QUESTIONS
@@ -35,7 +35,6 @@ def plain(value: Any) -> Any:
 
 
 #: The labelled cases expect their own talkers, whatever else is loaded.
-ALL_TALKERS: dict[str, Any] = AS_OF | {"top_n": 100_000}
 
 #: The times of this test's loads, and what Snowpipe bills for them.
 OF_THE_LOAD = {
@@ -120,9 +119,9 @@ def compared(
     bucket.put(*(file for file in bucket.files if file not in moved))
     snowflake.stage()
     bucket.announce(*moved)
-    snowflake.dbt("build", *WITHOUT_UNIT_TESTS, **ALL_TALKERS)
-    snowflake.dbt("test", "--select", "tag:audit", **ALL_TALKERS)
-    snowflake.dbt("docs", "generate", **ALL_TALKERS)
+    snowflake.dbt("build", *WITHOUT_UNIT_TESTS, **VARIABLES)
+    snowflake.dbt("test", "--select", "tag:audit", **VARIABLES)
+    snowflake.dbt("docs", "generate", **VARIABLES)
     return folder
 
 
@@ -131,7 +130,7 @@ def test_every_model_has_the_same_rows_on_both_engines(
 ) -> None:
     project = new_project(compared)
     project.stage()
-    project.dbt("run", **ALL_TALKERS)
+    project.dbt("run", **VARIABLES)
 
     models = {path.stem for path in (ROOT / "models").rglob("*.sql")}
     for model in models - {"int_records__unread"}:

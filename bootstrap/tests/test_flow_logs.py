@@ -25,6 +25,7 @@ from bootstrap.tests.faithful import Aws
 from bootstrap.tests.world import (
     BUCKET,
     HOME,
+    NAMES,
     REGION,
     World,
     apply,
@@ -70,9 +71,7 @@ def test_every_vpc_gets_one_with_all_its_options(world: World) -> None:
             "HiveCompatiblePartitions": True,
             "PerHourPartition": True,
         }
-        assert {"Key": "vpc-flow-logs:deployment", "Value": "vpc-flow-logs"} in log[
-            "Tags"
-        ]
+        assert {"Key": "vpc-flow-logs:deployment", "Value": NAMES.mark} in log["Tags"]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +149,6 @@ def test_the_request_fits_the_service_model(world: World) -> None:
     ec2: Any = d.home.ec2
     with Stubber(ec2) as stub:
         stub.add_response("describe_flow_logs", {"FlowLogs": []})
-        stub.add_response("describe_flow_logs", {"FlowLogs": []})
         changes = flow_logs.plan_flow_logs(d)
         for size in (25, 5):
             stub.add_response(
@@ -220,7 +218,8 @@ def test_another_owners_flow_log_to_our_prefix_is_recognised_and_kept(
     assert "another owner" in changes[0].reason
     assert [log["TrafficType"] for log in _logs(world)] == ["REJECT"]
 
-    destroy(d)
+    with pytest.raises(BootstrapError, match="others use it: flow log fl-"):
+        destroy(d)
     assert len(_logs(world)) == 1
 
 
@@ -297,7 +296,7 @@ def test_a_source_in_another_partition_is_refused(
     monkeypatch.setitem(d.home.__dict__, "arn", f"arn:aws:iam::{HOME}:user/x")
 
     with pytest.raises(BootstrapError, match="for each partition"):
-        list(d.sources())
+        d.account_of(d.settings.sources[0], "us-gov-west-1")
 
 
 def test_the_formats_are_those_of_the_guide() -> None:

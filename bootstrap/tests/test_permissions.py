@@ -5,7 +5,7 @@ from __future__ import annotations
 from contextlib import suppress
 from typing import Any
 
-from bootstrap import eventbridge, steps, verify
+from bootstrap import events, steps, verify
 from bootstrap.errors import BootstrapError
 from bootstrap.permissions import OPERATIONS, actions_of
 from bootstrap.tests.world import (
@@ -55,7 +55,7 @@ def _calls(world: World) -> set[tuple[str, str]]:
     # Its owner turned on EventBridge; and files in another owner's bucket.
     found |= set(world.recorder.services)
     world.aws.events.tag_resource(
-        ResourceARN=eventbridge.rule_arn(d),
+        ResourceARN=events.rule_arn(d),
         Tags=[{"Key": "vpc-flow-logs:eventbridge", "Value": "found"}],
     )
     configuration: Any = world.aws.s3.get_bucket_notification_configuration(
@@ -68,7 +68,9 @@ def _calls(world: World) -> set[tuple[str, str]]:
     )
     (log,) = world.aws.ec2.describe_flow_logs()["FlowLogs"]
     name = f"{HOME}_vpcflowlogs_{REGION}_{log['FlowLogId']}_x_y.log.parquet"
-    world.aws.s3.put_object(Bucket=BUCKET, Key=f"vpc/AWSLogs/{HOME}/{name}", Body=b"")
+    world.aws.s3.put_object(
+        Bucket=BUCKET, Key=f"{d.place.folders(HOME)[0]}{name}", Body=b""
+    )
     world.recorder.start()
     apply(d)
     destroy(d)

@@ -12,8 +12,7 @@ from pydantic import BaseModel, ValidationError
 
 from bootstrap.errors import BootstrapError
 from bootstrap.fields import KNOWN_TRANSIT_GATEWAY, KNOWN_VPC, TAG_FIELDS
-from bootstrap.loading import load
-from bootstrap.settings import Settings
+from bootstrap.settings import Settings, load
 from bootstrap.tests.world import HOME, REGION, base_settings
 
 ROOT = Path(__file__).parents[2]

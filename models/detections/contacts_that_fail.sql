@@ -28,11 +28,7 @@ select
     cast(null as bigint) as port,
     protocol,
     cast(sum(has_failed) as bigint) as observed,
-    cast(sum(records) as bigint) as records,
-    cast(sum(bytes) as bigint) as bytes,
-    min(first_seen_at) as first_seen_at,
-    max(last_seen_at) as last_seen_at,
-    max(case when has_tcp_flags then 1 else 0 end) = 1 as has_tcp_flags
+    {{ vpc_flow_logs.sums_of_flow_measures() }}
 from contacts
 group by started_date, client_addr, protocol
 having

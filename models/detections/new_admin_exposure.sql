@@ -12,10 +12,16 @@ contacts as (
         flows.protocol,
         cast(count(distinct flows.client_addr) as bigint) as observed,
         {{ vpc_flow_logs.flow_measures() }}
-    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as flows
+    from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
     where
         {{ vpc_flow_logs.is_admin_port('flows.server_port', 'flows.protocol') }}
         and flows.action = 'ACCEPT'
+        {# An answer alone, from a high port, may come from a client's own port. #}
+        and (
+            flows.server_port < 1024
+            or flows.client_packets > 0
+            or flows.server_packets = 0
+        )
         and {{ vpc_flow_logs.in_history('flows.started_date') }}
         and {{ vpc_flow_logs.is_outside_end('client') }}
         and {{ vpc_flow_logs.is_own_end('server') }}
@@ -45,7 +51,8 @@ select
     bytes,
     first_seen_at,
     last_seen_at,
-    has_tcp_flags
+    has_tcp_flags,
+    has_flow_direction
 from dated
 where
     observed >= {{ vpc_flow_logs.threshold('new_admin_exposure') }}

@@ -10,7 +10,7 @@ refused as (
         started_date,
         client_addr,
         server_addr
-    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+    from {{ ref('vpc_flow_logs', 'int_detections__flows') }}
     where action = 'REJECT'
     group by started_date, client_addr, server_addr
     having count(*) >= {{ vpc_flow_logs.threshold('refused_then_accepted') }}
@@ -20,7 +20,7 @@ refused as (
 pairs as (
 
     select flows.*
-    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as flows
+    from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
     inner join refused
         on
             flows.started_date = refused.started_date

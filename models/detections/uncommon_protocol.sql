@@ -8,11 +8,14 @@ select
     protocol,
     cast(sum(client_packets + server_packets) as bigint) as observed,
     {{ vpc_flow_logs.flow_measures() }}
-from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
 where
     protocol not in (1, 6, 17, 58)
     and action = 'ACCEPT'
-    and (client_scope = 'public' or server_scope = 'public')
+    and (
+        ({{ vpc_flow_logs.is_outside_end('client') }})
+        or ({{ vpc_flow_logs.is_outside_end('server') }})
+    )
 group by started_date, client_addr, server_addr, protocol
 having
     sum(client_packets + server_packets)
