@@ -16,7 +16,7 @@ from bootstrap.bucket import save_policy
 from bootstrap.changes import Change
 from bootstrap.deployment import Deployment
 from bootstrap.errors import BootstrapError
-from bootstrap.fields import log_format, names_of
+from bootstrap.fields import log_format
 from bootstrap.naming import owner_of
 
 if TYPE_CHECKING:
@@ -463,7 +463,7 @@ def _drift(
 def shape(d: Deployment, source: Source) -> dict[str, Any]:
     """Return the options of a source's flow logs, as the API takes and lists them."""
     options = d.settings.options(source)
-    names = names_of(options.fields, source.is_transit_gateway, options.tag_keys)
+    names = d.settings.field_names(source)
     found: dict[str, Any] = {
         "LogFormat": log_format(names),
         "MaxAggregationInterval": options.aggregation_seconds,

@@ -359,6 +359,13 @@ class Settings(Section):
             return options.model_copy(update={"aggregation_seconds": 60})
         return options
 
+    def field_names(self, source: Source) -> tuple[str, ...]:
+        """Return the fields of a source's flow logs."""
+        options = self.options(source)
+        return flow_log_fields.names_of(
+            options.fields, source.is_transit_gateway, options.tag_keys
+        )
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         for source in self.sources:
