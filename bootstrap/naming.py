@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
 
 import botocore.session
@@ -151,6 +151,7 @@ def partition_of(arn: str) -> str:
     return arn.split(":")[1]
 
 
+@cache
 def partition_of_region(region: str) -> str:
     """Return the partition of a region, offline."""
     session = botocore.session.get_session()

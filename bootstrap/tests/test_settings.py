@@ -81,6 +81,19 @@ WRONG = [
         _changed(bucket={"region": "ireland"}),
         "bucket.region: a region is written like eu-west-1 (given: 'ireland')",
     ),
+    *(
+        (_changed(bucket={"name": name}), "bucket.name: S3 refuses names with two dots")
+        for name in ("a..b", "192.168.0.1", "xn--logs", "logs-s3alias")
+    ),
+    (
+        _changed(bucket={"region": "eu-wset-1"}),
+        "bucket.region: AWS has no region of that name; did you mean `eu-west-1`?",
+    ),
+    (
+        _changed(sources=[{**SOURCE, "all": True, "regions": ["eu-cental-1"]}]),
+        "did you mean `eu-central-1`?",
+    ),
+    (_changed(bucket={"prefix": "p" * 151}), "at most 150 characters"),
     (
         _changed(sources=[{**SOURCE, "all": True, "regions": REGION}]),
         "sources[0].regions: it must be a list, such as [a, b]",
