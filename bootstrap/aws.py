@@ -219,6 +219,27 @@ class Accounts:
         return session
 
 
+def organization_accounts(profile: str | None) -> tuple[list[str], str]:
+    """Return the active accounts of the caller's organisation, and the caller's own.
+
+    Args:
+        profile: The AWS profile; None for the usual credentials.
+    """
+    session = boto3.Session(profile_name=profile)
+    # Its service has one region in each partition.
+    client: Any = session.client("organizations", config=CONFIG)
+    pages = client.get_paginator("list_accounts").paginate()
+    found = [
+        account["Id"]
+        for page in pages
+        for account in page["Accounts"]
+        if account.get("State", account.get("Status")) == "ACTIVE"
+    ]
+    region = session.region_name or "us-east-1"
+    sts: STSClient = session.client("sts", region_name=region, config=CONFIG)
+    return sorted(found), sts.get_caller_identity()["Account"]
+
+
 # S3 and EventBridge answer so while another change of the same thing is in progress.
 BUSY = frozenset(
     {"OperationAborted", "ConflictException", "ConcurrentModificationException"}

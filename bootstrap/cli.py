@@ -16,7 +16,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bootstrap import steps, verify
-from bootstrap.aws import Accounts
+from bootstrap.aws import Accounts, organization_accounts
 from bootstrap.changes import Change, any_pending
 from bootstrap.deployment import Deployment
 from bootstrap.description import describe
@@ -66,7 +66,7 @@ def connect(
     Raises:
         BootstrapError: The file has errors.
     """
-    settings = load(config, os.environ, overrides)
+    settings = load(config, os.environ, overrides, organization_accounts)
     # Relative to the file, whatever folder the program starts in.
     folder = config.resolve().parent / settings.state_dir
     settings = settings.model_copy(update={"state_dir": folder})
@@ -391,7 +391,7 @@ def permissions_command(config: Path | None) -> None:
     """Print the IAM policies that the caller needs; makes no call."""
     found: object = administrator_policy()
     if config:
-        found = policies_of(load(config, os.environ))
+        found = policies_of(load(config, os.environ, (), organization_accounts))
     click.echo(json.dumps(found, indent=2))
 
 

@@ -6,6 +6,7 @@ with the calls that all commands make.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
@@ -128,6 +129,7 @@ OPERATIONS: dict[str, tuple[str, tuple[str, ...]]] = {
             "TagResource",
         ),
     ),
+    "Organization": ("organizations", ("ListAccounts",)),
     "Identity": ("sts", ("AssumeRole",)),
 }
 
@@ -158,6 +160,9 @@ ECS_ACTIONS = (
 )
 # Actions that the Service Authorization Reference lists without a resource.
 EVERYWHERE = ("ec2:Describe", "ecs:", "events:ListRules", "logs:")
+
+# A policy has 6,144 characters (IAM guide, quotas); with more roles, any account.
+CALLER_ROLES = 40
 
 Policy = dict[str, object]
 
@@ -202,9 +207,14 @@ def policies_of(settings: Settings) -> dict[str, dict[str, Policy]]:
         }
     roles = {home.role_arn, *(s.role_arn for s in settings.sources)} - {None}
     if roles:
-        arns = [str(role) for role in sorted(roles, key=str)]
-        statement = _statement("AssumeRoles", ["sts:AssumeRole"], arns)
-        found["caller"] = {"administrator": _document([statement])}
+        arns = sorted(str(role) for role in roles)
+        if len(arns) > CALLER_ROLES:
+            arns = sorted({re.sub(r"::\d{12}:", "::*:", arn) for arn in arns})
+        statements = [
+            _statement("AssumeRoles", ["sts:AssumeRole"], arns),
+            _statement("Organization", ["organizations:ListAccounts"], ["*"]),
+        ]
+        found["caller"] = {"administrator": _document(statements)}
     return found
 
 
