@@ -26,6 +26,7 @@ BY_DAY = Panel(
     " cast(count(*) as bigint) as findings"
     f" from findings where {NOT_EXPECTED} group by 1, 2 order by 1, 2",
     chart=charts.grid("started", "severity", "findings", SEVERITIES),
+    drawn=None,
     caption="By the UTC day on which a finding was first seen. Without those that a"
     " suppression covers.",
     empty=NONE,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from . import charts, exposure, findings
 from .data import ADDRESSES, FLOWS
 from .panels import Panel
-from .traffic import COUNTED, SERVICE, TOP
+from .traffic import COUNTED, SERVICE
 
 #: All traffic of the address, which the filters have to name.
 OF_HOST = (
@@ -65,9 +65,6 @@ PANELS = (
     exposure.PANELS[3],
     exposure.PANELS[5],
 )
-
-#: Where there are many, a chart shows the first.
-SHOWN = 2 * TOP
 
 ADDRESSES_OF_AN_INTERFACE = (
     f"select distinct address from {ADDRESSES} where interface_id = ? order by 1"

@@ -17,7 +17,7 @@ import streamlit as st
 from . import exposure, findings, host, traffic, trust
 from .data import ADDRESSES, Store, open_store
 from .filters import Filters
-from .panels import Panel, answer, as_csv, as_text, defused
+from .panels import Panel, answer, as_csv, as_text, default_filters, defused
 
 #: What `python -m vpcflow.detections` writes of the registry.
 REGISTRY = Path(__file__).parent / "detections.json"
@@ -70,8 +70,7 @@ class Page:
         The widgets belong to the frame of all pages, so they keep their values from
         page to page. A new visit takes them from the link.
         """
-        first, last = self._days()
-        default = Filters.of_the_window(first, last)
+        default = default_filters(self.store, self.ask)
         state = st.session_state
         if "first" not in state:
             given = default.from_link(st.query_params.to_dict())
@@ -125,22 +124,6 @@ class Page:
             values.append(given)
         st.selectbox(label, values, index=None, placeholder="all", key=name)
 
-    def _days(self) -> tuple[date, date]:
-        """Return the first and the last day that the marts know of."""
-        found: list[Any] = []
-        for mart, column in (
-            ("hourly_traffic", "started_hour"),
-            ("admin_exposure_coverage", "as_of"),
-        ):
-            if mart in self.store.tables():
-                rows = self.ask(
-                    f"select cast(min({column}) as date) as first_day,"
-                    f" cast(max({column}) as date) as last_day from {mart}"
-                )
-                found += [v for v in rows.iloc[0] if not pd.isna(v)]
-        days = sorted(pd.Timestamp(value).date() for value in found)
-        return (days[0], days[-1]) if days else (date.today(), date.today())
-
     def head(self, title: str, question: str) -> None:
         """Show a page's title, what is filtered, and what the answers can't see."""
         st.title(title)
@@ -151,31 +134,23 @@ class Page:
             if hidden:
                 st.warning(f"The answers may miss something: {hidden}. See Trust.")
 
-    def show(self, panels: Sequence[Panel], most: int | None = None) -> None:
-        """Show panels one below the other.
-
-        Args:
-            panels: What to show.
-            most: The most rows that a chart draws; the table has all.
-        """
+    def show(self, panels: Sequence[Panel]) -> None:
+        """Show panels one below the other."""
         for number, panel in enumerate(panels):
             found = answer(panel, self.filters, self.store, self.ask)
             st.subheader(panel.question)
             if found.rows is None:
                 st.info(found.caption)
                 continue
-            if found.rows.empty:
-                st.info(panel.empty)
-                if found.caption:
-                    st.caption(found.caption)
-                continue
             rows = found.rows
-            if panel.chart:
-                st.altair_chart(panel.chart(rows.head(most) if most else rows))
-            captions = [found.caption]
-            if panel.chart and most and len(rows) > most:
-                captions.append(f"The chart shows the first {most} of {len(rows):,}.")
-            st.caption(" ".join(filter(None, captions)))
+            if rows.empty:
+                st.info(panel.empty)
+            elif panel.chart:
+                st.altair_chart(panel.chart(rows.head(panel.drawn or len(rows))))
+            if found.caption:
+                st.caption(found.caption)
+            if rows.empty:
+                continue
             table = defused(rows)
             if panel.chart:
                 with st.expander(f"Table ({len(rows):,} rows)"):
@@ -212,6 +187,7 @@ def show_findings(page: Page) -> None:
     rows = {row["finding_id"]: row for row in found.to_dict("records")}
     if st.session_state.get("finding") not in rows:
         st.session_state.finding = None
+        st.query_params.pop("finding", None)
     chosen = st.selectbox(
         "Finding",
         [*rows],
@@ -275,7 +251,7 @@ def _open_finding(page: Page, finding_id: str) -> None:
 def show_exposure(page: Page) -> None:
     """Show the page of exposure."""
     page.head("Exposure", "Who can be reached from the internet, on which port?")
-    page.show(exposure.PANELS, most=host.SHOWN)
+    page.show(exposure.PANELS)
 
 
 def show_traffic(page: Page) -> None:
@@ -308,7 +284,7 @@ def show_host(page: Page) -> None:
         )
         return
     st.text(address)
-    page.show(host.PANELS, most=host.SHOWN)
+    page.show(host.PANELS)
 
 
 def _open_address() -> None:
@@ -318,7 +294,7 @@ def _open_address() -> None:
 def show_trust(page: Page) -> None:
     """Show the page of what the answers can't see."""
     page.head("Trust", "What can the answers not see?")
-    page.show(trust.PANELS, most=host.SHOWN)
+    page.show(trust.PANELS)
 
 
 #: The pages by their names in links.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import pandas as pd
@@ -36,6 +37,7 @@ class Panel:
     chart: Chart | None = None
     caption: str = ""
     parameters: tuple[str, ...] = ()
+    drawn: int | None = 20
 
 
 @dataclass(frozen=True)
@@ -66,9 +68,30 @@ def answer(panel: Panel, filters: Filters, store: Store, ask: Ask) -> Answer:
         captions.append(
             f"Not filtered by {', '.join(shown.ignored)}, which {panel.table} lacks."
         )
+    if panel.chart and panel.drawn and len(rows) > panel.drawn:
+        captions.append(f"The chart has the first {panel.drawn} of {len(rows):,} rows.")
     if len(rows) == MOST_ROWS:
         captions.append(f"The first {MOST_ROWS:,} rows.")
     return Answer(rows, " ".join(filter(None, captions)))
+
+
+def default_filters(store: Store, ask: Ask) -> Filters:
+    """Return the filters of a link without any: the last days that the marts have."""
+    found: list[Any] = []
+    for mart, column in (
+        ("hourly_traffic", "started_hour"),
+        ("admin_exposure_coverage", "as_of"),
+    ):
+        if mart in store.tables():
+            rows = ask(
+                f"select cast(min({column}) as date) as first_day,"
+                f" cast(max({column}) as date) as last_day from {mart}",
+                (),
+            )
+            found += [value for value in rows.iloc[0] if not pd.isna(value)]
+    days = sorted(pd.Timestamp(value).date() for value in found)
+    today = datetime.now(UTC).date()
+    return Filters.of_the_window(*((days[0], days[-1]) if days else (today, today)))
 
 
 def as_text(value: Any) -> str:

@@ -60,6 +60,7 @@ PANELS = (
         table="hourly_traffic",
         sql=over_time("ACCEPT", "bytes", "hour"),
         chart=charts.over_time("started_hour", "bytes", "bytes an hour", "hour"),
+        drawn=None,
         caption=f"{COUNTED} {SPREAD}",
         empty=NONE,
     ),
@@ -68,6 +69,7 @@ PANELS = (
         table="hourly_traffic",
         sql=over_time("ACCEPT", "bytes", "day"),
         chart=charts.over_time("started_day", "bytes", "bytes a day", "day"),
+        drawn=None,
         caption=COUNTED,
         empty=NONE,
     ),
@@ -76,6 +78,7 @@ PANELS = (
         table="hourly_traffic",
         sql=over_time("REJECT", "records", "hour"),
         chart=charts.over_time("started_hour", "records", "records an hour", "hour"),
+        drawn=None,
         caption="Records that security groups and network ACLs rejected.",
         empty="Nothing was refused in this period.",
     ),
@@ -98,6 +101,7 @@ PANELS = (
         " inner join servers on totals.server_addr = servers.server_addr"
         " group by 1, 2 order by 3 desc, 1, 2",
         chart=charts.sankey("client", "server", "bytes"),
+        drawn=None,
         caption=f"Clients on the left, servers on the right, by bytes: the {TOP}"
         f" largest of each, and the sum of the others. {COUNTED}",
         empty=NONE,
