@@ -24,9 +24,32 @@
     {%- if execute and is_incremental() and load_relation(records) is not none -%}
         {%- set since = vpc_flow_logs.watermark(records, 'loaded_at') -%}
     {%- endif -%}
+    {%- set fields = vpc_flow_logs.flow_log_fields() -%}
     {%- set generic = vpc_flow_logs.generic_fields() -%}
     {%- set loaded_at = vpc_flow_logs.landing_load_time() -%}
     with
+
+    records as (
+
+        select
+            metadata_filename,
+            metadata_file_row_number,
+            {{ loaded_at }} as loaded_at,
+            {{ vpc_flow_logs.is_text_log('metadata_filename') }} as is_text_log,
+            as_varchar(value) as line,
+            {{ vpc_flow_logs.two_of_one_name(vpc_flow_logs.field_names(
+                "array_to_string(object_keys(as_object(value)), ' ')"
+            )) }} as two_of_one_name
+            {%- for field in fields %},
+            {{ vpc_flow_logs.landed_value(field.name, as_text=true) }}
+                as {{ field.name }}_text,
+            typeof({{ vpc_flow_logs.landed_value(field.name) }})
+                as {{ field.name }}_type
+            {%- endfor %}
+        from {{ source('vpc_flow', 'flow_logs') }}
+        where {{ vpc_flow_logs.is_loaded_after(since, loaded_at) }}
+
+    ),
 
     files as (
 
@@ -35,10 +58,19 @@
             {{ vpc_flow_logs.delivery('metadata_filename') }} as delivery,
             min(
                 case
-                    {%- for field in vpc_flow_logs.flow_log_fields() %}
+                    when metadata_file_row_number = 0
+                        then {{ vpc_flow_logs.header_fault('line') }}
+                end
+            ) as wrong_header,
+            min(
+                case
+                    when line is not null
+                        then 'a line does not fit the names in the first line: '
+                            || left(line, 200)
+                    when two_of_one_name is not null then two_of_one_name
+                    {%- for field in fields %}
                     when not {{ vpc_flow_logs.has_right_type(field) }}
-                        then '{{ field.name }} holds '
-                            || {{ vpc_flow_logs.landed_value(field.name, true) }}
+                        then '{{ field.name }} holds ' || {{ field.name }}_text
                             || ', which is no '
                             || '{{ 'text' if field.type == 'varchar' else 'integer' }}'
                     {%- endfor %}
@@ -46,16 +78,13 @@
             ) as wrong_value,
             count(
                 coalesce(
-                    {%- for field in vpc_flow_logs.flow_log_fields()
-                        if field.name not in generic %}
-                    {{ vpc_flow_logs.landed_value(field.name) }}
-                    {{- ',' if not loop.last }}
+                    {%- for field in fields if field.name not in generic %}
+                    {{ field.name }}_type{{ ',' if not loop.last }}
                     {%- endfor %}
                 )
             ) as records_of_flow_logs,
-            min({{ loaded_at }}) as found_at
-        from {{ source('vpc_flow', 'flow_logs') }}
-        where {{ vpc_flow_logs.is_loaded_after(since, loaded_at) }}
+            min(loaded_at) as found_at
+        from records
         group by metadata_filename
 
     ),
@@ -67,9 +96,9 @@
             delivery,
             found_at,
             case
+                when wrong_header is not null then wrong_header
                 when wrong_value is not null then wrong_value
-                when records_of_flow_logs = 0
-                    then 'not a flow log: no column is one that only flow logs have'
+                when records_of_flow_logs = 0 then {{ vpc_flow_logs.no_flow_log() }}
             end as reason
         from files
 
@@ -142,29 +171,41 @@
 {%- endmacro %}
 
 
-{# Whether the element of a record's VARIANT has the type of its field, or is
-   missing. #}
+{# Whether a record's value has the type of its field, or is missing. All values of a
+   text log are text. #}
 {% macro has_right_type(field) -%}
-    {%- set value = vpc_flow_logs.landed_value(field.name) -%}
-    {%- set text = vpc_flow_logs.landed_value(field.name, as_text=true) -%}
+    {%- set text = field.name ~ '_text' -%}
+    {%- set type = field.name ~ '_type' -%}
     coalesce(
         {%- if field.type == 'varchar' %}
-        typeof({{ value }}) in ('VARCHAR', 'NULL_VALUE')
+        {{ type }} in ('VARCHAR', 'NULL_VALUE')
             {%- if field.name.endswith('account_id') %}
         or (
-            typeof({{ value }}) = 'INTEGER'
+            {{ type }} = 'INTEGER'
             and try_cast({{ text }} as bigint) between 0 and 999999999999
         )
             {%- endif %},
         {%- else %}
-        typeof({{ value }}) in ('INTEGER', 'NULL_VALUE')
+        {{ type }} in ('INTEGER', 'NULL_VALUE')
         or (
-            typeof({{ value }}) in ('DECIMAL', 'DOUBLE')
+            {{ type }} in ('DECIMAL', 'DOUBLE')
             and mod(try_cast({{ text }} as double), 1) = 0
+        )
+        or (
+            is_text_log
+            and ({{ text }} = '-' or {{ vpc_flow_logs.is_bigint(text) }})
         ),
         {%- endif %}
         true
     )
+{%- endmacro %}
+
+
+{# Whether a text is an integer of 64 bits. TRY_CAST would round a fraction. #}
+{% macro is_bigint(text) -%}
+    {{ vpc_flow_logs.regexp_matches_all_of(text, '-?[0-9]+') }}
+    and try_cast({{ text }} as bigint)
+        between -9223372036854775808 and 9223372036854775807
 {%- endmacro %}
 
 

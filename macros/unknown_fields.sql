@@ -16,7 +16,8 @@
         and {{ vpc_flow_logs.is_loaded_after(since, '_dbt_copied_at') }}
 {%- endmacro %}
 
-{# A record is a VARIANT with all fields of its file that are not null. #}
+{# A record is a VARIANT with all fields of its file that are not null; a line that fits
+   no names is text. #}
 {% macro snowflake__unknown_fields(since) -%}
     {%- set known = vpc_flow_logs.flow_log_fields() | map(attribute='name') -%}
     {%- set loaded_at = 'landing.' ~ vpc_flow_logs.landing_load_time() -%}
@@ -25,7 +26,9 @@
         landing.metadata_filename,
         {{ loaded_at }} as loaded_at
     from {{ source('vpc_flow', 'flow_logs') }} as landing
-    inner join lateral flatten(input => landing.value) as fields
+    inner join lateral flatten(
+        input => as_object(landing.value)
+    ) as fields
     where
         lower(replace(fields.key, '-', '_')) not in ('{{ known | join("', '") }}')
         and {{ vpc_flow_logs.is_loaded_after(since, loaded_at) }}

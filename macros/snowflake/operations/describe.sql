@@ -64,7 +64,13 @@
             select
                 stage_location || file_name as newest_file,
                 last_load_time as newest_loaded_at
-            from {{ vpc_flow_logs.copy_history(table, 14) | indent(12) }}
+            from (
+                {%- for each in vpc_flow_logs.loaded_tables() %}
+                {{ 'union all' if not loop.first }}
+                select *
+                from {{ vpc_flow_logs.copy_history(each, 14) | indent(16) }}
+                {%- endfor %}
+            ) as loads
             where status = 'Loaded'
             order by last_load_time desc
             limit 1

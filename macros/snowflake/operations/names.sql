@@ -56,7 +56,16 @@
 {% endmacro %}
 
 
-{# The pipe, with its schema. It has the name of the landing table. #}
+{# The tables that pipes load, with their schema: the landing table, and the lines of
+   text logs. Each pipe has the name of its table. #}
+{% macro loaded_tables() %}
+    {% do return([
+        vpc_flow_logs.landing_table(), vpc_flow_logs.landing_schema() ~ '.text_logs'
+    ]) %}
+{% endmacro %}
+
+
+{# The pipe of the landing table, with its schema. #}
 {% macro flow_logs_pipe() %}
     {% do return(vpc_flow_logs.landing_table()) %}
 {% endmacro %}

@@ -32,7 +32,8 @@
 {% macro teardown_changes(drop_landing_table) %}
     {% set drops = [] %}
     {% for kind, shown, name, marked in [
-        ('pipe', 'pipes', vpc_flow_logs.flow_logs_pipe(), false),
+        ('pipe', 'pipes', vpc_flow_logs.loaded_tables()[0], false),
+        ('pipe', 'pipes', vpc_flow_logs.loaded_tables()[1], false),
         ('stage', 'stages', vpc_flow_logs.flow_logs_stage(), true),
         (
             'storage integration',
@@ -104,11 +105,12 @@
 {% macro database_drops() %}
     {% set database = vpc_flow_logs.flow_logs_database() %}
     {% set ours = vpc_flow_logs.own_schemas() %}
-    {% set drops = [
-        vpc_flow_logs.drop_if_found(
-            'table', 'tables', vpc_flow_logs.landing_table(), false
-        )
-    ] %}
+    {% set drops = [] %}
+    {% for table in vpc_flow_logs.loaded_tables() %}
+        {% do drops.append(
+            vpc_flow_logs.drop_if_found('table', 'tables', table, false)
+        ) %}
+    {% endfor %}
     {% for schema in ours %}
         {% do drops.append(
             vpc_flow_logs.drop_if_found('schema', 'schemas', schema, true)
