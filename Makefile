@@ -56,6 +56,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 
 requirements: setup-dev ## Compile requirements*.in again.
 	@$(COMPILE) requirements-dev.in -o requirements-dev.txt
+	@$(COMPILE) -c requirements-dev.txt requirements-app.in -o requirements-app.txt
 	@$(COMPILE) -c requirements-dev.txt requirements.in -o requirements.txt
 
 setup: .venv/.runtime profiles.yml dbt_packages/.installed

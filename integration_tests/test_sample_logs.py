@@ -614,6 +614,8 @@ def test_foreign_parquet_is_never_touched(tmp_path: Path) -> None:
         ("--days", "1", "--incidents"),
         ("--admin-ports", "ssh"),
         ("--records", "1999", "--incidents"),
+        ("--records", "59999", "--attacks"),
+        ("--days", "8", "--records", "60000", "--attacks"),
     ],
 )
 def test_bad_arguments_are_named(

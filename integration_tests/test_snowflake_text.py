@@ -62,7 +62,9 @@ def test_each_file_has_an_order_of_fields_of_its_own(
     )
     # An empty file has no line that Snowflake could add.
     wanted = {
-        f"bad_{number}.log": reason.replace("Expected 9 columns, got 8", "does not fit")
+        f"bad_{number}.log": reason.replace(
+            "Expected 9 columns, got 8", "without a field"
+        )
         for number, (lines, reason) in enumerate(BAD_TEXT.values())
         if lines
     }
@@ -163,7 +165,7 @@ def test_after_a_day_no_line_waits(empty: SnowflakeProject) -> None:
     ]
     empty.dbt("run", "--select", "malformed_files")
     assert empty.query("select reason from malformed_files") == [
-        ("a line does not fit the names in the first line: 10.0.0.2 2",)
+        ("without a field for each name in the first line: 10.0.0.2 2",)
     ]
 
 

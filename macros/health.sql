@@ -116,7 +116,7 @@
 
     loads as (
 
-        {%- for table in vpc_flow_logs.loaded_tables() %}
+        {%- for name in ('flow_logs', 'text_logs') %}
         {{ 'union all' if not loop.first }}
         select
             stage_location,
@@ -129,7 +129,9 @@
                 as row_count,
             bytes_billed,
             first_error_message
-        from {{ vpc_flow_logs.copy_history(table, 14, since) }}
+        from {{ vpc_flow_logs.copy_history(
+            vpc_flow_logs.landing_table(name), 14, since
+        ) }}
         {%- endfor %}
 
     ),

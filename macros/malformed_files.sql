@@ -14,113 +14,137 @@
     where status in ('quarantined', 'copy')
 {%- endmacro %}
 
-{# Snowpipe has loaded them. Each run checks the records that flow_records has not read
-   yet, so the newest record there is the watermark of both models. int_health__files,
-   which is built after this model, has the files that count. #}
+{# Snowpipe has loaded them. The ledger of files says what is wrong with each. #}
 {% macro snowflake__malformed_files() -%}
-    {%- set records = this.incorporate(path={'identifier': 'flow_records'}) -%}
-    {%- set counted = this.incorporate(path={'identifier': 'int_health__files'}) -%}
-    {%- set since = none -%}
-    {%- if execute and is_incremental() and load_relation(records) is not none -%}
-        {%- set since = vpc_flow_logs.watermark(records, 'loaded_at') -%}
-    {%- endif -%}
-    {%- set fields = vpc_flow_logs.flow_log_fields() -%}
-    {%- set generic = vpc_flow_logs.generic_fields() -%}
-    {%- set loaded_at = vpc_flow_logs.landing_load_time() -%}
-    with
+    select
+        metadata_filename,
+        fault as reason,
+        loaded_at as found_at
+    from {{ ref('vpc_flow_logs', 'int_health__landed_files') }}
+    where fault is not null
+{%- endmacro %}
 
-    records as (
 
-        select
-            metadata_filename,
-            metadata_file_row_number,
-            {{ loaded_at }} as loaded_at,
-            {{ vpc_flow_logs.is_text_log('metadata_filename') }} as is_text_log,
-            as_varchar(value) as line,
-            {{ vpc_flow_logs.two_of_one_name(vpc_flow_logs.field_names(
-                "array_to_string(object_keys(as_object(value)), ' ')"
-            )) }} as two_of_one_name
-            {%- for field in fields %},
-            {{ vpc_flow_logs.landed_value(field.name, as_text=true) }}
-                as {{ field.name }}_text,
-            typeof({{ vpc_flow_logs.landed_value(field.name) }})
-                as {{ field.name }}_type
-            {%- endfor %}
-        from {{ source('vpc_flow', 'flow_logs') }}
-        where {{ vpc_flow_logs.is_loaded_after(since, loaded_at) }}
+{# What is wrong with a record: a value that does not have its field's type. Null for a
+   good record. #}
+{% macro record_fault() -%}
+    {{ return(adapter.dispatch('record_fault', 'vpc_flow_logs')()) }}
+{%- endmacro %}
 
-    ),
+{# The loader loads no file with such a record. #}
+{% macro duckdb__record_fault() -%}
+    cast(null as varchar)
+{%- endmacro %}
 
-    files as (
-
-        select
-            metadata_filename,
-            {{ vpc_flow_logs.delivery('metadata_filename') }} as delivery,
-            min(
+{% macro snowflake__record_fault() -%}
+    {%- set twice = vpc_flow_logs.two_of_one_name(vpc_flow_logs.field_names(
+        "array_to_string(object_keys(as_object(value)), ' ')"
+    )) -%}
+    case
+        when as_varchar(value) is not null
+            then coalesce(
                 case
                     when metadata_file_row_number = 0
-                        then {{ vpc_flow_logs.header_fault('line') }}
-                end
-            ) as wrong_header,
-            min(
-                case
-                    when line is not null
-                        then 'a line does not fit the names in the first line: '
-                            || left(line, 200)
-                    when two_of_one_name is not null then two_of_one_name
-                    {%- for field in fields %}
-                    when not {{ vpc_flow_logs.has_right_type(field) }}
-                        then '{{ field.name }} holds ' || {{ field.name }}_text
-                            || ', which is no '
-                            || '{{ 'text' if field.type == 'varchar' else 'integer' }}'
-                    {%- endfor %}
-                end
-            ) as wrong_value,
-            count(
-                coalesce(
-                    {%- for field in fields if field.name not in generic %}
-                    {{ field.name }}_type{{ ',' if not loop.last }}
-                    {%- endfor %}
-                )
-            ) as records_of_flow_logs,
-            min(loaded_at) as found_at
-        from records
-        group by metadata_filename
+                        then {{ vpc_flow_logs.header_fault('as_varchar(value)') }}
+                end,
+                {#- Last in the alphabet: a file has another fault if it can. #}
+                'without a field for each name in the first line: '
+                    || left(as_varchar(value), 200)
+            )
+        when {{ twice }} is not null then {{ twice }}
+        {%- for field in vpc_flow_logs.flow_log_fields() %}
+        when not {{ vpc_flow_logs.has_right_type(field) }}
+            then '{{ field.name }} holds '
+                || {{ vpc_flow_logs.landed_value(field.name, true) }}
+                || ', which is no '
+                || '{{ 'text' if field.type == 'varchar' else 'integer' }}'
+        {%- endfor %}
+    end
+{%- endmacro %}
 
-    ),
 
+{# Whether a record has a field that only flow logs have. #}
+{% macro is_flow_log() -%}
+    {{ return(adapter.dispatch('is_flow_log', 'vpc_flow_logs')()) }}
+{%- endmacro %}
+
+{# The loader loads no other file. #}
+{% macro duckdb__is_flow_log() -%}
+    true
+{%- endmacro %}
+
+{% macro snowflake__is_flow_log() -%}
+    {%- set generic = vpc_flow_logs.generic_fields() -%}
+    coalesce(
+        {%- for field in vpc_flow_logs.flow_log_fields() if field.name not in generic %}
+        {{ vpc_flow_logs.landed_value(field.name) }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    ) is not null
+{%- endmacro %}
+
+
+{# The columns of a file from which with_copies says what is wrong with it. #}
+{% macro faults_of_records() -%}
+    {{ return(adapter.dispatch('faults_of_records', 'vpc_flow_logs')()) }}
+{%- endmacro %}
+
+{# The loader loads no file with a fault. #}
+{% macro duckdb__faults_of_records() -%}
+    cast(null as varchar) as fault
+{%- endmacro %}
+
+{% macro snowflake__faults_of_records() -%}
+    min(fault) as record_fault,
+    count(case when is_flow_log then 1 end) as records_of_flow_logs
+{%- endmacro %}
+
+
+{# The CTEs that give the rows of `files` a `fault`: that of a record, or that no record
+   is one of a flow log, or that the file is a copy. The last CTE is `judged`. #}
+{% macro with_copies(files) -%}
+    {{ return(adapter.dispatch('with_copies', 'vpc_flow_logs')(files)) }}
+{%- endmacro %}
+
+{# The loader loads no copy. #}
+{% macro duckdb__with_copies(files) -%}
     judged as (
 
+        select * from {{ files }}
+
+    )
+{%- endmacro %}
+
+{# By what AWS's name says of a file: the first that can be read is the one that
+   counts. #}
+{% macro snowflake__with_copies(files) -%}
+    examined as (
+
         select
-            metadata_filename,
-            delivery,
-            found_at,
+            *,
             case
-                when wrong_header is not null then wrong_header
-                when wrong_value is not null then wrong_value
+                when record_fault is not null then record_fault
                 when records_of_flow_logs = 0 then {{ vpc_flow_logs.no_flow_log() }}
-            end as reason
-        from files
+            end as own_fault
+        from {{ files }}
 
     ),
 
-    {# By what AWS's name says of a file: the first that can be read is the one that
-       counts. #}
     originals as (
 
         select
             metadata_filename,
-            delivery,
-            found_at
-        from judged
-        where reason is null
-        {%- if execute and is_incremental() and load_relation(counted) is not none %}
+            {{ vpc_flow_logs.delivery('metadata_filename') }} as delivery,
+            loaded_at
+        from examined
+        where own_fault is null
+        {%- if is_incremental() %}
         union all
         select
             metadata_filename,
             {{ vpc_flow_logs.delivery('metadata_filename') }} as delivery,
-            loaded_at as found_at
-        from {{ counted }}
+            loaded_at
+        from {{ this }}
+        where fault is null
         {%- endif %}
 
     ),
@@ -135,28 +159,27 @@
         qualify
             row_number() over (
                 partition by delivery
-                order by found_at, metadata_filename
+                order by loaded_at, metadata_filename
             ) = 1
 
     ),
 
-    named as (
+    judged as (
 
         select
-            judged.metadata_filename,
+            examined.*,
             case
-                when judged.reason is not null then judged.reason
-                when first_files.metadata_filename != judged.metadata_filename
+                when examined.own_fault is not null then examined.own_fault
+                when first_files.metadata_filename != examined.metadata_filename
                     then 'copy of ' || first_files.metadata_filename
-            end as reason,
-            judged.found_at
-        from judged
-        left join first_files on judged.delivery = first_files.delivery
+            end as fault
+        from examined
+        left join first_files
+            on
+                {{ vpc_flow_logs.delivery('examined.metadata_filename') }}
+                = first_files.delivery
 
     )
-
-    select * from named
-    where reason is not null
 {%- endmacro %}
 
 
@@ -171,28 +194,28 @@
 {%- endmacro %}
 
 
-{# Whether a record's value has the type of its field, or is missing. All values of a
-   text log are text. #}
+{# Whether the element of a record's VARIANT has the type of its field, or is missing.
+   All values of a text log are text. #}
 {% macro has_right_type(field) -%}
-    {%- set text = field.name ~ '_text' -%}
-    {%- set type = field.name ~ '_type' -%}
+    {%- set value = vpc_flow_logs.landed_value(field.name) -%}
+    {%- set text = vpc_flow_logs.landed_value(field.name, as_text=true) -%}
     coalesce(
         {%- if field.type == 'varchar' %}
-        {{ type }} in ('VARCHAR', 'NULL_VALUE')
+        typeof({{ value }}) in ('VARCHAR', 'NULL_VALUE')
             {%- if field.name.endswith('account_id') %}
         or (
-            {{ type }} = 'INTEGER'
+            typeof({{ value }}) = 'INTEGER'
             and try_cast({{ text }} as bigint) between 0 and 999999999999
         )
             {%- endif %},
         {%- else %}
-        {{ type }} in ('INTEGER', 'NULL_VALUE')
+        typeof({{ value }}) in ('INTEGER', 'NULL_VALUE')
         or (
-            {{ type }} in ('DECIMAL', 'DOUBLE')
+            typeof({{ value }}) in ('DECIMAL', 'DOUBLE')
             and mod(try_cast({{ text }} as double), 1) = 0
         )
         or (
-            is_text_log
+            {{ vpc_flow_logs.is_text_log('metadata_filename') }}
             and ({{ text }} = '-' or {{ vpc_flow_logs.is_bigint(text) }})
         ),
         {%- endif %}
@@ -209,7 +232,8 @@
 {%- endmacro %}
 
 
-{# Whether the file of a record is well formed, and no copy. #}
+{# Whether the file of a record is well formed, and no copy. False for a record that was
+   loaded later than all records of the ledger of files, which has not judged it yet. #}
 {% macro is_well_formed() -%}
     {{ return(adapter.dispatch('is_well_formed', 'vpc_flow_logs')()) }}
 {%- endmacro %}
@@ -221,7 +245,14 @@
 
 {# Snowpipe loads them. #}
 {% macro snowflake__is_well_formed() -%}
-    metadata_filename not in (
-        select metadata_filename from {{ ref('vpc_flow_logs', 'malformed_files') }}
+    {%- set ledger = ref('vpc_flow_logs', 'int_health__landed_files') -%}
+    {%- set judged_at = none -%}
+    {%- if execute and load_relation(ledger) is not none -%}
+        {%- set judged_at = vpc_flow_logs.newest_load(ledger, 'loaded_through_at') -%}
+    {%- endif -%}
+    loaded_at <= {{ vpc_flow_logs.load_time_literal(judged_at) }}
+    and metadata_filename not in (
+        select malformed_files.metadata_filename
+        from {{ ref('vpc_flow_logs', 'malformed_files') }} as malformed_files
     )
 {%- endmacro %}

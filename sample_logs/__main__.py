@@ -60,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_day,
         help="last UTC day, YYYY-MM-DD (None: today, until now)",
     )
-    add("--days", type=int, default=7, help="days of records")
+    add("--days", type=int, help="days of records (None: 7, or 10 with --attacks)")
     add("--records", type=int, default=100_000, help="records in all files")
     add(
         "--records-per-file",
@@ -85,6 +85,11 @@ def _parser() -> argparse.ArgumentParser:
         "--incidents",
         action="store_true",
         help="plant a gap, a silent interface, lost records and malformed files",
+    )
+    add(
+        "--attacks",
+        action="store_true",
+        help="plant campaigns of attackers, and traffic that only looks like one",
     )
     add(
         "--overwrite",

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from .attacks import FEWEST_DAYS, FEWEST_RECORDS, Attacks
 from .delivery import Formatter
 from .formats import Columns, joined, midnight, where
 from .incidents import FEWEST_HOURS, MINUTES_PER_FILE, Incidents
@@ -68,7 +69,7 @@ def generate(
     out: Path,
     *,
     end_date: date,
-    days: int = 7,
+    days: int | None = None,
     records: int = 100_000,
     records_per_file: int | None = None,
     seed: int = 7,
@@ -76,6 +77,7 @@ def generate(
     top_n: int = 10,
     admin_ports: Sequence[int] = (22, 3389),
     incidents: bool = False,
+    attacks: bool = False,
     until: datetime | None = None,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -90,7 +92,8 @@ def generate(
     Args:
         out: The folder that stands for the bucket; made if missing.
         end_date: The last UTC day on which records start.
-        days: How many days of records, up to and with `end_date`.
+        days: How many days of records, up to and with `end_date`. None means 7, or 10
+            with attacks.
         records: Records in all files together. From `planted.SMALLEST_SAMPLE` on,
             the planted records are among them.
         records_per_file: Rows in a file; the last file of a flow log holds the
@@ -101,6 +104,8 @@ def generate(
         admin_ports: Ports whose exposure is reported.
         incidents: Whether to plant what the health models must report, and to add it
             to the truth. Files then come every half hour, and some records are lost.
+        attacks: Whether to plant the campaigns and look-alikes of `campaigns`, and to
+            add to the truth which findings must come, and which must not.
         until: An aware time; no record ends and no file is created later. None means
             the whole of `end_date`, and files of its records on the next day.
         overwrite: Whether to replace the files of an earlier run.
@@ -115,12 +120,17 @@ def generate(
             is false or the Parquet files are not this generator's.
         OSError: A file cannot be written.
     """
+    if days is None:
+        days = 10 if attacks else 7
     _check_at_least(1, days=days, records=records, top_n=top_n)
     _check_at_least(0, seed=seed, lookback_days=lookback_days)
     if records_per_file is not None:
         _check_at_least(1, records_per_file=records_per_file)
     if incidents:
         _check_at_least(SMALLEST_SAMPLE, records=records)
+    if attacks:
+        _check_at_least(FEWEST_RECORDS, records=records)
+        _check_at_least(FEWEST_DAYS, days=days)
     end = _check_days(end_date, days, until, incidents)
     for port in admin_ports:
         if not 1 <= port <= 65_535:
@@ -129,7 +139,16 @@ def generate(
 
     vocabulary = Vocabulary()
     clients = draw_clients(vocabulary, np.random.default_rng(seed), records)
-    sites = [Site(flow_log, vocabulary, clients) for flow_log in FLOW_LOGS]
+    campaigns = Attacks() if attacks else None
+    sites = [
+        Site(
+            flow_log,
+            vocabulary,
+            clients,
+            campaigns.interfaces(flow_log) if campaigns else (),
+        )
+        for flow_log in FLOW_LOGS
+    ]
     all_days = [end_date - timedelta(days=days - 1 - i) for i in range(days)]
     trouble = Incidents(end) if incidents else None
     planted: dict[tuple[Site, date], Columns] = {}
@@ -140,6 +159,12 @@ def generate(
                 day: trouble.with_heartbeats(site, day, by_day.get(day))
                 for day in all_days
             }
+        if campaigns:
+            for day, columns in campaigns.plant(
+                site, vocabulary, end_date, end
+            ).items():
+                groups = [by_day[day], columns] if day in by_day else [columns]
+                by_day[day] = joined(groups)
         planted |= {(site, day): columns for day, columns in by_day.items()}
 
     counts = _shares_of_records(
@@ -178,6 +203,10 @@ def generate(
         files += writer.files
 
     result = truth.result(files)
+    if campaigns:
+        result["findings"] = campaigns.truth(
+            result["marts"]["admin_exposure"], all_days[0]
+        )
     if trouble:
         result["incidents"] = trouble.truth(trouble.write_malformed(out))
     text = json.dumps(result, indent=2) + "\n"

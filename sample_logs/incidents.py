@@ -69,7 +69,7 @@ class Incidents:
         start = start[start < self._end]
         heartbeats = rows(
             len(start),
-            interface=np.arange(len(start)) % len(site.interfaces),
+            interface=np.arange(len(start)) % len(site.flow_log.interfaces),
             start=start,
             end=start + site.flow_log.interval - 1,
             log_status=NODATA,

@@ -30,6 +30,8 @@ ROLE_SIZES = {
 }
 _PUBLIC_ROLES = frozenset(("web", "bastion", "windows", "nat"))
 _REPLICATED_VPC = "prod"
+#: The IPv6 addresses of all VPCs.
+OWN_IPV6 = ipaddress.IPv6Network("2600:1f14:7a0::/56")
 
 
 def identifier(prefix: str, *parts: object) -> str:
@@ -108,8 +110,7 @@ class FlowLog:
                 # Replicas get the hosts 7 to 11: as text .10 sorts before .7.
                 host = number + 7 + 20 * (list(ROLE_SIZES).index(role) % 9)
                 third = 0 if side == "public" else 16 + (role == "replica")
-                network = int(ipaddress.IPv6Address("2600:1f14:7a0::"))
-                v6 = network + (vpc_number << 64) + host
+                v6 = int(OWN_IPV6[0]) + (vpc_number << 64) + host
                 containers = self.version == 8 and role in ("web", "app")
                 yield Interface(
                     interface_id=identifier("eni", self.name, role, number),

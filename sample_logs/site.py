@@ -50,6 +50,7 @@ class Site:
         flow_log: The flow log.
         vocabulary: Gets the texts of its records.
         clients: Pools that all sites share.
+        hosts: Further interfaces, which have no part in everyday traffic.
 
     Attributes:
         pools: The pools by name; a role of `network.ROLE_SIZES` names its interfaces.
@@ -58,10 +59,14 @@ class Site:
     """
 
     def __init__(
-        self, flow_log: FlowLog, vocabulary: Vocabulary, clients: dict[str, Pool]
+        self,
+        flow_log: FlowLog,
+        vocabulary: Vocabulary,
+        clients: dict[str, Pool],
+        hosts: Sequence[Interface] = (),
     ) -> None:
         self.flow_log = flow_log
-        self.interfaces = flow_log.interfaces
+        self.interfaces = [*flow_log.interfaces, *hosts]
         self.pools = clients | self._pools(vocabulary)
         self.interface_texts = {
             field: vocabulary.codes(texts)
@@ -80,8 +85,9 @@ class Site:
         vault = [network.backup_target(self.flow_log)]
         outside = network.OUTSIDE_ADDRESSES | {"vault": vault}
         pools = {name: _outside(vocabulary, texts) for name, texts in outside.items()}
-        numbers = {"everyone": list(range(len(self.interfaces)))}
-        for number, face in enumerate(self.interfaces):
+        faces = self.flow_log.interfaces
+        numbers = {"everyone": list(range(len(faces)))}
+        for number, face in enumerate(faces):
             numbers.setdefault(face.role, []).append(number)
         for name, members in numbers.items():
             texts = [self.interfaces[i].address for i in members]

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from .exchange import TCP, UDP
 from .formats import Columns, midnight, utc_text, where
+from .network import OWN_IPV6
 from .vocabulary import ACCEPT, INGRESS, NO_TEXT
 
 _DAY = 86_400
@@ -57,6 +58,7 @@ class Truth(TypedDict):
     days: list[dict[str, Any]]
     marts: dict[str, list[dict[str, Any]]]
     incidents: NotRequired[dict[str, Any]]
+    findings: NotRequired[dict[str, list[dict[str, Any]]]]
 
 
 class TruthCounter:
@@ -229,7 +231,9 @@ class TruthCounter:
                 evidence = "request" if contact["requests"] else "reply"
             # From a high port, a reply alone may come from a client of ours.
             is_shown = evidence != "reply" or contact["port"] < _FIRST_EPHEMERAL_PORT
-            if is_ours and is_shown and ipaddress.ip_address(client).is_global:
+            address = ipaddress.ip_address(client)
+            is_outside = address.is_global and address not in OWN_IPV6
+            if is_ours and is_shown and is_outside:
                 rows.append(
                     {
                         "internal_addr": server,

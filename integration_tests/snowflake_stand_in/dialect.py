@@ -102,16 +102,15 @@ create or replace temp macro _sf_get_ignore_case(x, name) as coalesce(
     case when contains(lower(x::varchar), '"' || lower(name) || '"')
         then _sf_any_case(x, name) end);
 create or replace temp macro _sf_object_keys(x) as case json_type(x)
-    when 'OBJECT' then to_json(json_keys(x))
-    else case when x is not null then error('OBJECT_KEYS: no object')::json end end;
+    when 'OBJECT' then json_keys(x)
+    else case when x is not null then error('OBJECT_KEYS: no object') end end;
 create or replace temp macro _sf_arrays_to_object(x, y) as case
     when json_array_length(x) <> json_array_length(y) then error(
         'Key array and value array had unequal lengths in ARRAYS_TO_OBJECT')::json
     else to_json(map(x::varchar[], y::varchar[])) end;
-create or replace temp macro _sf_typeof(x) as case json_type(to_json(x))
-    when 'VARCHAR' then 'VARCHAR' when 'NULL' then 'NULL_VALUE'
-    when 'UBIGINT' then 'INTEGER' when 'BIGINT' then 'INTEGER'
-    when 'HUGEINT' then 'INTEGER' else json_type(to_json(x)) end;
+create or replace temp macro _sf_typeof(x) as regexp_replace(
+    regexp_replace(json_type(to_json(x)), '^(U?BIG|HUGE)INT$', 'INTEGER'),
+    '^NULL$', 'NULL_VALUE');
 """
 
 

@@ -1,19 +1,16 @@
-{# Operations on the pipes: their state, their loads and their cost. #}
+{# Operations on the pipe: its state, its loads and their cost. #}
 
 
-{# `dbt run-operation pipe_status`: whether each pipe runs, how many files it has
+{# `dbt run-operation pipe_status`: whether the pipe runs, how many files it has
    pending, and when it received its last event. #}
 {% macro pipe_status() %}
-    {% do vpc_flow_logs.start_operation(
+    {% set names = vpc_flow_logs.start_operation(
         'pipe_status',
-        vpc_flow_logs.loader_role() ~ ' or ' ~ vpc_flow_logs.transformer_role()
+        var('loader_role') ~ ' or ' ~ var('transformer_role')
     ) %}
-    {% for pipe in vpc_flow_logs.loaded_tables() %}
-        {% do vpc_flow_logs.require_object('pipes', pipe, 'stage_external_sources') %}
-        {% do print(pipe) %}
-        {% for name, value in vpc_flow_logs.pipe_state(pipe).items() %}
-            {% do print('  ' ~ name ~ ': ' ~ value) %}
-        {% endfor %}
+    {% do vpc_flow_logs.require_object('pipes', names.pipe, 'stage_external_sources') %}
+    {% for name, value in vpc_flow_logs.pipe_state(names.pipe).items() %}
+        {% do print(name ~ ': ' ~ value) %}
     {% endfor %}
 {% endmacro %}
 
@@ -22,23 +19,18 @@
    event arrived. Use it for gaps: Snowflake advises against a schedule. `prefix` is a
    path below the stage, `modified_after` a time such as 2026-01-31T00:00:00Z. #}
 {% macro refresh_pipe(prefix=none, modified_after=none) %}
-    {% do vpc_flow_logs.start_operation('refresh_pipe', vpc_flow_logs.loader_role()) %}
-    {% set sent = [] %}
-    {% for pipe in vpc_flow_logs.loaded_tables() %}
-        {% do vpc_flow_logs.require_object('pipes', pipe, 'stage_external_sources') %}
-        {% set sql = 'alter pipe ' ~ pipe ~ ' refresh' %}
-        {% if prefix %}
-            {% set sql = sql ~ '\n    prefix = ' ~ vpc_flow_logs.text_literal(prefix) %}
-        {% endif %}
-        {% if modified_after %}
-            {% set sql = sql ~ '\n    modified_after = '
-                ~ vpc_flow_logs.text_literal(modified_after) %}
-        {% endif %}
-        {% do sent.extend(
-            vpc_flow_logs.rows_of(sql) | selectattr('file', 'defined')
-        ) %}
-    {% endfor %}
-    {% do print('files handed to the pipes: ' ~ sent | length) %}
+    {% set names = vpc_flow_logs.start_operation('refresh_pipe', var('loader_role')) %}
+    {% do vpc_flow_logs.require_object('pipes', names.pipe, 'stage_external_sources') %}
+    {% set sql = 'alter pipe ' ~ names.pipe ~ ' refresh' %}
+    {% if prefix %}
+        {% set sql = sql ~ '\n    prefix = ' ~ vpc_flow_logs.text_literal(prefix) %}
+    {% endif %}
+    {% if modified_after %}
+        {% set sql = sql ~ '\n    modified_after = '
+            ~ vpc_flow_logs.text_literal(modified_after) %}
+    {% endif %}
+    {% set sent = vpc_flow_logs.rows_of(sql) | selectattr('file', 'defined') | list %}
+    {% do print('files handed to the pipe: ' ~ sent | length) %}
 {% endmacro %}
 
 
@@ -46,49 +38,45 @@
    each the COPY that loads it once it is mended. Neither an event nor a refresh loads
    it again. #}
 {% macro load_errors(days=14) %}
-    {% do vpc_flow_logs.start_operation(
+    {% set names = vpc_flow_logs.start_operation(
         'load_errors',
-        vpc_flow_logs.loader_role() ~ ' or ' ~ vpc_flow_logs.transformer_role()
+        var('loader_role') ~ ' or ' ~ var('transformer_role')
     ) %}
-    {% set failed = [] %}
-    {% for node in [vpc_flow_logs.landing_node(), vpc_flow_logs.text_logs_node()] %}
-        {% set table = vpc_flow_logs.loaded_tables()[loop.index0] %}
-        {% do vpc_flow_logs.require_object('tables', table, 'stage_external_sources') %}
-        {% set sql %}
-            select
-                last_load_time,
-                status,
-                stage_location,
-                file_name,
-                error_count,
-                first_error_message
-            from {{ vpc_flow_logs.copy_history(table, days) | indent(12) }}
-            qualify
-                row_number() over (
-                    partition by stage_location, file_name order by last_load_time desc
-                ) = 1
-                and status != 'Loaded'
-            order by last_load_time desc
-        {% endset %}
-        {% for load in vpc_flow_logs.rows_of(sql) %}
-            {% do failed.append(load.file_name) %}
-            {% do print(
-                load.stage_location ~ load.file_name ~ ': ' ~ load.status ~ ' at '
-                ~ load.last_load_time ~ ', ' ~ load.error_count ~ ' errors, first: '
-                ~ load.first_error_message ~ '\nOnce it is mended:'
-            ) %}
-            {% do print(vpc_flow_logs.copy_into_landing_sql(
-                node, file=load.file_name
-            ) ~ ';') %}
-        {% endfor %}
-    {% endfor %}
-    {% if not failed %}
+    {% do vpc_flow_logs.require_object(
+        'tables', names.table, 'stage_external_sources'
+    ) %}
+    {% set node = vpc_flow_logs.landing_node() %}
+    {% set sql %}
+        select
+            last_load_time,
+            status,
+            stage_location,
+            file_name,
+            error_count,
+            first_error_message
+        from {{ vpc_flow_logs.copy_history(names.table, days) | indent(8) }}
+        qualify
+            row_number() over (
+                partition by stage_location, file_name order by last_load_time desc
+            ) = 1
+            and status != 'Loaded'
+        order by last_load_time desc
+    {% endset %}
+    {% for load in vpc_flow_logs.rows_of(sql) %}
+        {% do print(
+            load.stage_location ~ load.file_name ~ ': ' ~ load.status ~ ' at '
+            ~ load.last_load_time ~ ', ' ~ load.error_count ~ ' errors, first: '
+            ~ load.first_error_message ~ '\nOnce it is mended:'
+        ) %}
+        {% set copy = vpc_flow_logs.copy_into_landing_sql(node, file=load.file_name) %}
+        {% do print(copy ~ ';') %}
+    {% else %}
         {% do print('no file failed in the last ' ~ days ~ ' days') %}
-    {% endif %}
+    {% endfor %}
 {% endmacro %}
 
 
-{# `dbt run-operation pipe_usage`: files, bytes and credits of the pipes by day. No
+{# `dbt run-operation pipe_usage`: files, bytes and credits of the pipe by UTC day. No
    resource monitor caps these credits. #}
 {% macro pipe_usage(days=14) %}
     {% do vpc_flow_logs.start_operation(
@@ -96,14 +84,14 @@
     ) %}
     {% set sql %}
         select
-            to_date(start_time) as day,
+            to_date({{ vpc_flow_logs.load_time_in_utc('start_time') }}) as day,
             sum(files_inserted) as files,
             sum(bytes_inserted) as bytes,
             sum(bytes_billed) as bytes_billed,
             sum(credits_used) as credits
         from {{ vpc_flow_logs.pipe_usage_history(days) | indent(4) }}
-        group by to_date(start_time)
-        order by to_date(start_time)
+        group by day
+        order by day
     {% endset %}
     {% for usage in vpc_flow_logs.rows_of(sql) %}
         {% do print(
@@ -142,19 +130,20 @@
 {%- endmacro %}
 
 
-{# The loads and credits of the pipes, for a FROM clause. #}
+{# The loads and credits of the pipe, for a FROM clause: of a number of UTC days with
+   today. A row is for 5 minutes, an hour or 24 hours, as the length of the range has it,
+   so the range begins at midnight. #}
 {% macro pipe_usage_history(days) -%}
+    {%- set midnight = run_started_at.replace(
+        hour=0, minute=0, second=0, microsecond=0
+    ) -%}
+    {%- set earlier = modules.datetime.timedelta(days=[days | int, 14] | min - 1) -%}
     {%- set database = vpc_flow_logs.flow_logs_database() -%}
-    (
-        {%- for pipe in vpc_flow_logs.loaded_tables() %}
-        {{ 'union all' if not loop.first }}
-        select * from table({{ database }}.information_schema.pipe_usage_history(
-            date_range_start => {{ vpc_flow_logs.days_ago(days) }},
-            date_range_end => current_timestamp(),
-            pipe_name => {{ vpc_flow_logs.text_literal(pipe) }}
-        ))
-        {%- endfor %}
-    ) as pipe_usage
+    table({{ database }}.information_schema.pipe_usage_history(
+        date_range_start => {{ vpc_flow_logs.load_time_literal(midnight - earlier) }},
+        date_range_end => current_timestamp(),
+        pipe_name => {{ vpc_flow_logs.text_literal(vpc_flow_logs.landing_table()) }}
+    ))
 {%- endmacro %}
 
 
