@@ -99,6 +99,7 @@ def compared(
         *("digits in text", "a fraction", "a truth", "no field", "findings"),
         *("a list", "a number as text", "an account id as a fraction"),
         *("an account id of 13 digits", "a firewall"),
+        *("too large", "a time", "a field twice"),
     ):
         spoil(fault, folder / f"{fault.replace(' ', '_')}.parquet")
     account_ids = pa.array([12345678901, None], pa.int64())

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from .conftest import AS_OF
-from .snowflake_project import Bucket, SnowflakeProject
+from .snowflake_project import RUN, Bucket, SnowflakeProject
+from .test_snowflake_runs import assert_each_record_counts_once
 from .test_staging import write_good
 from .test_text_logs import BAD_TEXT, HEADER, LINE, ODD_TEXT, write_text
+from .text_files import write_as_text
 
 LANDED = (
     "select metadata_filename, metadata_file_row_number,"
@@ -163,7 +166,7 @@ def test_after_a_day_no_line_waits(empty: SnowflakeProject) -> None:
     assert empty.query("select as_varchar(value) from flow.landing.flow_logs") == [
         ("10.0.0.2 2",)
     ]
-    empty.dbt("run", "--select", "malformed_files")
+    empty.dbt("run", "--select", "+malformed_files")
     assert empty.query("select reason from malformed_files") == [
         ("without a field for each name in the first line: 10.0.0.2 2",)
     ]
@@ -181,6 +184,26 @@ def test_a_move_that_fails_moves_nothing(
     assert empty.query(LANDED) == []
     empty.stage()
     assert empty.query(LANDED) == [("a.log", 1, "1")]
+
+
+def test_a_bucket_of_text_gives_the_marts_of_its_parquet(
+    snowflake: SnowflakeProject,
+    small: Path,
+    small_truth: dict[str, Any],
+    tmp_path: Path,
+) -> None:
+    """Half of the files come by events, after the first build; one loads again."""
+    write_as_text(small.rglob("*.parquet"), small, tmp_path)
+    bucket = Bucket(snowflake, tmp_path)
+    bucket.put(*bucket.files[::2])
+    snowflake.stage()
+    snowflake.dbt(*RUN, **AS_OF)
+    bucket.announce(*bucket.files[1::2])
+    snowflake.stand_in.lapse("flow.landing.text_logs")
+    bucket.announce(bucket.files[1])
+    snowflake.stage()
+    snowflake.dbt(*RUN, **AS_OF)
+    assert_each_record_counts_once(snowflake, small_truth)
 
 
 def test_without_text_logs_no_statement_needs_a_warehouse(

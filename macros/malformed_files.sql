@@ -209,13 +209,16 @@
         )
             {%- endif %},
         {%- else %}
-        typeof({{ value }}) in ('INTEGER', 'NULL_VALUE')
+        typeof({{ value }}) = 'NULL_VALUE'
         or (
             typeof({{ value }}) in ('DECIMAL', 'DOUBLE')
             and mod(try_cast({{ text }} as double), 1) = 0
         )
         or (
-            {{ vpc_flow_logs.is_text_log('metadata_filename') }}
+            (
+                typeof({{ value }}) = 'INTEGER'
+                or {{ vpc_flow_logs.is_text_log('metadata_filename') }}
+            )
             and ({{ text }} = '-' or {{ vpc_flow_logs.is_bigint(text) }})
         ),
         {%- endif %}
