@@ -2,19 +2,17 @@
    records as observed, so traffic that two interfaces see counts at each. #}
 {% set flow_records = ref('vpc_flow_logs', 'flow_records') %}
 {% set changed = vpc_flow_logs.changed_days(flow_records, 'loaded_through_at') %}
-{% set keys = {
-    'destination': 'dstaddr', 'source': 'srcaddr', 'interface': 'interface_id',
-} %}
 
 with
 
 aggregated as (
 
-    {% for talker_type, key in keys.items() %}
+    {% for talker_type, key in {
+        'destination': 'dstaddr', 'source': 'srcaddr', 'interface': 'interface_id',
+    }.items() %}
         select
             cast(started_at as date) as started_date,
-            {{ vpc_flow_logs.category("'" ~ talker_type ~ "'", keys | list) }}
-                as talker_type,
+            '{{ talker_type }}' as talker_type,
             {{ key }} as talker,
             cast(sum(bytes) as bigint) as bytes,
             cast(sum(packets) as bigint) as packets,
