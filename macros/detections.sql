@@ -125,6 +125,20 @@
 {%- endmacro %}
 
 
+{# Whether a row only tries a port as scans do: a few times. Health checks, idle
+   connections and software that tries again have more records in a day. #}
+{% macro is_scan() -%}
+    ({{ vpc_flow_logs.is_probe() }} and records <= 20)
+{%- endmacro %}
+
+
+{# Whether a port is that of a known service, by service_ports or below 1024. #}
+{% macro is_service_port(port) -%}
+    {%- set ports = vpc_flow_logs.service_ports() | select('>=', 1024) | list -%}
+    ({{ port }} < 1024 or {{ vpc_flow_logs.is_one_of(port, ports) }})
+{%- endmacro %}
+
+
 {# A CTE `flows` of the clients that try at least as many ports and hosts in a day as
    the threshold of a rule. Few do, so the rule aggregates few rows. #}
 {% macro flows_of_probing_clients(rule_id) -%}
@@ -135,7 +149,7 @@ probing_clients as (
         started_date,
         client_addr
     from {{ rollup }}
-    where server_port is not null and {{ vpc_flow_logs.is_probe() }}
+    where server_port is not null and {{ vpc_flow_logs.is_scan() }}
     group by started_date, client_addr
     having count(*) >= {{ vpc_flow_logs.threshold(rule_id) }}
 
@@ -181,28 +195,81 @@ flows as (
 {%- endmacro %}
 
 
-{# The view of a rule on accepted traffic to some ports, between an end that is outside
-   and one of ours, which is the entity. #}
-{% macro ports_reached(rule_id, ports, outside, own) -%}
+{# CTEs for rules on ports between an end that is outside and one of ours; the last one
+   is `reached`, the accepted traffic for which `condition` holds. Without flags, a port
+   from 1024 on may be that of a client: NAT gateways and Windows take theirs from there.
+   An address of ours that exchanges data in the other direction, with many addresses
+   outside on ports of no known service, has so many such ports that they say nothing. #}
+{% macro reached_flows(outside, own, condition) -%}
+{%- set flows = ref('vpc_flow_logs', 'int_detections__flows') -%}
+ambiguous as (
+
     select
         flows.started_date,
-        flows.{{ own }}_addr as entity,
-        cast(null as varchar) as peer,
-        flows.server_port as port,
-        flows.protocol,
-        cast(count(distinct flows.{{ outside }}_addr) as bigint) as observed,
-        {{ vpc_flow_logs.flow_measures() }}
-    from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
+        flows.{{ outside }}_addr as ambiguous_addr
+    from {{ flows }} as flows
     where
-        flows.server_port in ({{ ports | join(', ') }})
-        and flows.protocol in (6, 17)
+        not {{ vpc_flow_logs.is_service_port('flows.server_port') }}
+        and flows.action = 'ACCEPT'
+        and {{ vpc_flow_logs.is_outside_end(own) }}
+        and {{ vpc_flow_logs.is_own_end(outside) }}
+    group by flows.started_date, flows.{{ outside }}_addr
+    having count(distinct flows.{{ own }}_addr) >= 20
+
+),
+
+reached as (
+
+    select flows.*
+    from {{ flows }} as flows
+    left join ambiguous
+        on
+            flows.started_date = ambiguous.started_date
+            and flows.{{ own }}_addr = ambiguous.ambiguous_addr
+    where
+        {{ condition }}
         and flows.action = 'ACCEPT'
         and {{ vpc_flow_logs.is_outside_end(outside) }}
         and {{ vpc_flow_logs.is_own_end(own) }}
-    group by flows.started_date, flows.{{ own }}_addr, flows.server_port, flows.protocol
+        {# An answer alone, from a high port, may come from a client's own port. #}
+        and (
+            flows.server_port < 1024
+            or flows.client_packets > 0
+            or flows.server_packets = 0
+        )
+        and (
+            ambiguous.ambiguous_addr is null
+            or flows.server_port < 1024
+            or flows.orientation_method = 'tcp_flags'
+        )
+
+)
+{%- endmacro %}
+
+
+{# The view of a rule on accepted traffic to some ports, between an end that is outside
+   and one of ours, which is the entity. #}
+{% macro ports_reached(rule_id, ports, outside, own) -%}
+    {%- set condition -%}
+        flows.server_port in ({{ ports | join(', ') }})
+        and flows.protocol in (6, 17)
+    {%- endset -%}
+    with
+
+    {{ vpc_flow_logs.reached_flows(outside, own, condition) }}
+
+    select
+        started_date,
+        {{ own }}_addr as entity,
+        cast(null as varchar) as peer,
+        server_port as port,
+        protocol,
+        cast(count(distinct {{ outside }}_addr) as bigint) as observed,
+        {{ vpc_flow_logs.flow_measures() }}
+    from reached
+    group by started_date, {{ own }}_addr, server_port, protocol
     having
-        count(distinct flows.{{ outside }}_addr)
-        >= {{ vpc_flow_logs.threshold(rule_id) }}
+        count(distinct {{ outside }}_addr) >= {{ vpc_flow_logs.threshold(rule_id) }}
 {%- endmacro %}
 
 
@@ -248,11 +315,11 @@ flows as (
                 graph.nodes['model.vpc_flow_logs.' ~ rule_id], parts
             ) %}
         {% endfor %}
-        {% for name in [
-            'lookback_days', 'allowed_inbound_ports', 'allowed_outbound_ports'
-        ] %}
-            {% do parts.update({name: var(name)}) %}
-        {% endfor %}
+        {% do parts.update({
+            'lookback_days': var('lookback_days'),
+            'allowed_inbound_ports': var('allowed_inbound_ports'),
+            'allowed_outbound_ports': var('allowed_outbound_ports'),
+        }) %}
     {% endif %}
     {% do return(local_md5(tojson(parts, sort_keys=true))) %}
 {% endmacro %}
@@ -313,29 +380,28 @@ flows as (
     {% endif %}
     {% set since = vpc_flow_logs.watermark(evaluated, 'loaded_through_at') %}
     {% set days = run_query(
-        'select days.started_date from (' ~ vpc_flow_logs.loaded_days(rollups)
-        ~ ') as days left join (select started_date, min(rules_version) as rules_version,'
-        ~ ' min(loaded_through_at) as loaded_through_at from ' ~ evaluated
-        ~ ' group by started_date) as done on days.started_date = done.started_date'
+        'with ' ~ vpc_flow_logs.loaded_days(rollups) ~ ', done as ('
+        ~ ' select started_date, min(rules_version) as rules_version,'
+        ~ ' min(loaded_through_at) as loaded_through_at'
+        ~ ' from ' ~ evaluated ~ ' group by started_date)'
+        ~ ' select loaded.started_date from loaded left join done'
+        ~ ' on loaded.started_date = done.started_date'
         ~ ' where done.started_date is null'
         ~ " or done.rules_version != '" ~ version ~ "'"
-        ~ ' or days.loaded_through_at > done.loaded_through_at'
-        ~ ' or ' ~ vpc_flow_logs.is_loaded_after(since, 'days.loaded_through_at')
-        ~ ' order by days.started_date'
+        ~ ' or loaded.loaded_through_at > done.loaded_through_at'
+        ~ ' or ' ~ vpc_flow_logs.is_loaded_after(since, 'loaded.loaded_through_at')
+        ~ ' order by loaded.started_date'
     ).columns[0].values() | map('string') | list %}
     {% do log(this.identifier ~ ' evaluates from ' ~ (days | first)) %}
     {% do return(days) %}
 {% endmacro %}
 
 
-{# A query of the days of some rollups, with the load time up to which all of them count
-   a day. #}
+{# CTEs of the days of some rollups; the last one is `loaded`, with the load time up to
+   which all of them count a day. #}
 {% macro loaded_days(rollups) -%}
-    select
-        started_date,
-        min(loaded_through_at) as loaded_through_at
-    from (
-        {%- for rollup in rollups %}
+loads as (
+    {% for rollup in rollups %}
         select
             started_date,
             max(loaded_through_at) as loaded_through_at
@@ -343,24 +409,33 @@ flows as (
         where {{ vpc_flow_logs.in_horizon() }}
         group by started_date
         {{ 'union all' if not loop.last }}
-        {%- endfor %}
-    ) as loaded
+    {% endfor %}
+),
+
+loaded as (
+
+    select
+        started_date,
+        min(loaded_through_at) as loaded_through_at
+    from loads
     group by started_date
+
+)
 {%- endmacro %}
 
 
 {# The condition that a day is one that findings may be made of: those of the window,
    and of one window before. #}
-{% macro in_horizon() -%}
+{% macro in_horizon(started_date='started_date') -%}
     {%- set last = vpc_flow_logs.as_of() -%}
     {%- set days = modules.datetime.timedelta(days=2 * var('lookback_days')) -%}
-    {{ vpc_flow_logs.between_days(last - days, last) }}
+    {{ vpc_flow_logs.between_days(last - days, last, started_date) }}
 {%- endmacro %}
 
 
 {# The condition that a row is of one of the days between two. #}
-{% macro between_days(first, last) -%}
-    started_date between {{ vpc_flow_logs.date_literal(first) }}
+{% macro between_days(first, last, started_date='started_date') -%}
+    {{ started_date }} between {{ vpc_flow_logs.date_literal(first) }}
         and {{ vpc_flow_logs.date_literal(last) }}
 {%- endmacro %}
 
@@ -510,7 +585,8 @@ flows as (
 {% macro hours_in(hours) -%}
     cast(
         {% for hour in range(24) -%}
-        {{ '+ ' if not loop.first }}mod(floor({{ hours }} / {{ 2 ** hour }}), 2)
+        {{ '+ ' if not loop.first }}case
+            when {{ vpc_flow_logs.has_hour_bit(hours, 2 ** hour) }} then 1 else 0 end
         {% endfor -%}
         as bigint
     )
@@ -636,29 +712,56 @@ flows as (
         from marked
         where is_new = 1
 
+    ),
+
+    found as (
+
+        select new_things.*
+        from new_things
+        inner join settled
+            on
+                new_things.started_date = settled.started_date
+                and new_things.entity = settled.entity
+        where
+            new_things.hosts <= 2
+            and settled.earlier_new_things = 0
+            and {{ dbt.datediff(
+                'settled.seventh_date', 'settled.started_date', 'day'
+            ) }} <= {{ var('lookback_days') }}
+
     )
 
     select
-        new_things.started_date,
-        new_things.entity,
+        started_date,
+        entity,
         cast(case when count(*) = 1 then min({{ peer }}) end as varchar) as peer,
         cast(case when count(*) = 1 then min({{ port }}) end as bigint) as port,
         cast(case when min(protocol) = max(protocol) then min(protocol) end as bigint)
             as protocol,
         cast(count(*) as bigint) as observed,
         {{ vpc_flow_logs.sums_of_flow_measures() }}
-    from new_things
-    inner join settled
-        on
-            new_things.started_date = settled.started_date
-            and new_things.entity = settled.entity
-    where
-        new_things.hosts <= 2
-        and settled.earlier_new_things = 0
-        and {{ dbt.datediff('settled.seventh_date', 'settled.started_date', 'day') }}
-        <= {{ var('lookback_days') }}
-    group by new_things.started_date, new_things.entity
+    from found
+    group by started_date, entity
     having count(*) >= {{ vpc_flow_logs.threshold(rule_id) }}
+{%- endmacro %}
+
+
+{# How regular a measure is, from 0 to 1: the mean of 1 - |Bowley's skewness| and of
+   (median - MAD) / median, from the columns of its quartiles and its median absolute
+   deviation. #}
+{% macro regularity(measure) -%}
+    {%- set q1, q2, q3 = measure ~ '_q1', measure ~ '_q2', measure ~ '_q3' -%}
+    (
+        case
+            when {{ q2 }} in ({{ q1 }}, {{ q3 }}) then 1
+            else 1 - abs({{ q1 }} + {{ q3 }} - 2 * {{ q2 }}) / ({{ q3 }} - {{ q1 }})
+        end
+        + case
+            when {{ q2 }} > {{ measure }}_mad
+                then ({{ q2 }} - {{ measure }}_mad) / {{ q2 }}
+            else 0
+        end
+    ) / 2
 {%- endmacro %}
 
 
@@ -762,8 +865,7 @@ flows as (
 {# The view of a rule: a host of ours in a range of a variable exchanges data with
    public addresses on a port that the variable does not list for the range. Without
    ranges it has no rows. #}
-{% macro ports_not_allowed(rule_id, variable, outside, own) -%}
-    {%- set ranges = var(variable) -%}
+{% macro ports_not_allowed(rule_id, ranges, outside, own) -%}
     with
 
     reached as (

@@ -685,11 +685,17 @@ def _usage(
     DATE_RANGE_START: datetime,
     DATE_RANGE_END: datetime,
 ) -> str:
-    """0.0037 credits a GB: sf:user-guide/data-load-snowpipe-billing."""
+    """0.0037 credits a GB: sf:user-guide/data-load-snowpipe-billing.
+
+    A row is for 24 hours, the longest that the page on the function names.
+    """
     pipe = session.account.find("PIPE", session.resolve(PIPE_NAME))
+    day = timedelta(days=1)
+    if now() - 15 * day > DATE_RANGE_START:
+        raise compilation("Cannot retrieve data from more than 15 days ago.")
     rows = [
         {
-            "START_TIME": load.at.replace(minute=0, second=0, microsecond=0),
+            "START_TIME": load.at - (load.at - DATE_RANGE_START) % day,
             "PIPE_NAME": ".".join(pipe.name),
             "CREDITS_USED": load.size / 1e9 * 0.0037,
             "BYTES_INSERTED": load.size,

@@ -2,151 +2,146 @@
    RITA scores it: the mean of four parts between 0 and 1, for the gaps, the sizes, the
    hours and the duration. https://github.com/activecm/rita #}
 
-{% set pair = 'started_date, client_addr, server_addr, server_port, protocol' %}
-{% set parts = ['gap', 'size'] %}
-
 with
 
 contacts as (
 
     select
         *,
-        bytes as size,
-        extract(hour from started_at) as started_hour,
-        nullif(
-            {{ dbt.datediff(
-                'lag(started_at) over (partition by ' ~ pair
-                ~ ' order by started_at, client_port)',
-                'started_at',
-                'second'
-            ) }},
-            0
-        ) as gap
+        client_addr || ' ' || server_addr || ' ' || cast(server_port as varchar)
+        || ' ' || cast(protocol as varchar) as pair,
+        extract(hour from started_at) as started_hour
     from {{ ref('vpc_flow_logs', 'int_detections__contacts') }}
     where client_addr is not null
+
+),
+
+followed as (
+
+    select
+        *,
+        lag(started_at) over (
+            partition by started_date, pair order by started_at, client_port
+        ) as previous_at
+    from contacts
+
+),
+
+{# Contacts in the same second have no gap. #}
+measured as (
+
+    select
+        *,
+        nullif({{ dbt.datediff('previous_at', 'started_at', 'second') }}, 0) as gap
+    from followed
 
 ),
 
 pairs as (
 
     select
-        {{ pair }},
+        started_date,
+        pair,
+        client_addr,
+        server_addr,
+        server_port,
+        protocol,
         count(*) as contacts,
-        {% for part in parts %}
-            {% for quarter in [1, 2, 3] %}
-                percentile_cont({{ quarter / 4 }}) within group (order by {{ part }})
-                    as {{ part }}_q{{ quarter }},
-            {% endfor %}
-        {% endfor %}
+        percentile_cont(0.25) within group (order by gap) as gap_q1,
+        percentile_cont(0.5) within group (order by gap) as gap_q2,
+        percentile_cont(0.75) within group (order by gap) as gap_q3,
+        percentile_cont(0.25) within group (order by bytes) as size_q1,
+        percentile_cont(0.5) within group (order by bytes) as size_q2,
+        percentile_cont(0.75) within group (order by bytes) as size_q3,
         max(started_hour) - min(started_hour) + 1 as hours,
-        cast({{ dbt.datediff('min(started_at)', 'max(started_at)', 'second') }} as double)
-            as seconds,
         {{ vpc_flow_logs.contact_measures() }}
-    from contacts
-    group by {{ pair }}
+    from measured
+    group by started_date, pair, client_addr, server_addr, server_port, protocol
     having count(*) >= 20
 
 ),
 
-{# The median absolute deviation (MAD) of each. #}
 deviations as (
 
     select
-        {% for column in pair.split(', ') %}
-            contacts.{{ column }},
-        {% endfor %}
-        {% for part in parts %}
-            median(abs(contacts.{{ part }} - pairs.{{ part }}_q2)) as {{ part }}_mad
-            {{- ',' if not loop.last }}
-        {% endfor %}
-    from contacts
+        measured.started_date,
+        measured.pair,
+        median(abs(measured.gap - pairs.gap_q2)) as gap_mad,
+        median(abs(measured.bytes - pairs.size_q2)) as size_mad
+    from measured
     inner join pairs
-        on
-            {% for column in pair.split(', ') %}
-                {{ 'and ' if not loop.first }}contacts.{{ column }} = pairs.{{ column }}
-            {% endfor %}
-    group by {% for column in pair.split(', ') -%}
-        contacts.{{ column }}{{ ', ' if not loop.last }}
-    {%- endfor %}
+        on measured.started_date = pairs.started_date and measured.pair = pairs.pair
+    group by measured.started_date, measured.pair
 
 ),
 
-hours as (
+contacts_by_hour as (
 
     select
-        {{ pair }},
+        started_date,
+        pair,
         started_hour,
         count(*) as contacts
     from contacts
-    group by {{ pair }}, started_hour
+    group by started_date, pair, started_hour
 
 ),
 
 squares as (
 
     select
-        {{ pair }},
-        sum(contacts * contacts) as squares
-    from hours
-    group by {{ pair }}
+        started_date,
+        pair,
+        cast(sum(contacts * contacts) as double) as sum_of_squares
+    from contacts_by_hour
+    group by started_date, pair
 
 ),
 
-{# A part of quartiles is the mean of 1 - |Bowley's skewness| and of
-   (median - MAD) / median. The part of the hours is 1 less the coefficient of variation
-   of the contacts in an hour. #}
-scored as (
+joined as (
 
     select
         pairs.*,
-        {% for part in parts %}
-            (
-                1
-                - case
-                    when {{ part }}_q2 in ({{ part }}_q1, {{ part }}_q3) then 0
-                    else
-                        abs({{ part }}_q1 + {{ part }}_q3 - 2 * {{ part }}_q2)
-                        / ({{ part }}_q3 - {{ part }}_q1)
-                end
-                + greatest(
-                    coalesce(
-                        ({{ part }}_q2 - {{ part }}_mad) / nullif({{ part }}_q2, 0), 0
-                    ),
-                    0
-                )
-            ) / 2 as {{ part }}_score,
-        {% endfor %}
-        greatest(
-            1 - sqrt(
-                greatest(
-                    cast(squares.squares as double) * pairs.hours
-                    / (pairs.contacts * pairs.contacts)
-                    - 1,
-                    0
-                )
-            ),
-            0
-        ) as hour_score,
-        least(pairs.seconds / (12 * 3600), 1) as duration_score
+        deviations.gap_mad,
+        deviations.size_mad,
+        squares.sum_of_squares
     from pairs
-    {% for other in ['deviations', 'squares'] %}
-        inner join {{ other }}
-            on
-                {% for column in pair.split(', ') %}
-                    {{ 'and ' if not loop.first -}}
-                    pairs.{{ column }} = {{ other }}.{{ column }}
-                {% endfor %}
-    {% endfor %}
+    inner join deviations
+        on pairs.started_date = deviations.started_date and pairs.pair = deviations.pair
+    inner join squares
+        on pairs.started_date = squares.started_date and pairs.pair = squares.pair
 
 ),
 
-judged as (
+{# The part of the hours is 1 less the coefficient of variation of the contacts in an
+   hour. #}
+scored as (
+
+    select
+        *,
+        {{ vpc_flow_logs.regularity('gap') }} as gap_score,
+        {{ vpc_flow_logs.regularity('size') }} as size_score,
+        greatest(
+            1 - sqrt(
+                greatest(sum_of_squares * hours / (contacts * contacts) - 1, 0)
+            ),
+            0
+        ) as hour_score,
+        {{ dbt.datediff('first_seen_at', 'last_seen_at', 'second') }} as seconds
+    from joined
+
+),
+
+summed as (
 
     select
         *,
         cast(
             floor(
-                25 * (gap_score + size_score + hour_score + duration_score)
+                25 * (
+                    gap_score + size_score + hour_score
+                    + least(seconds / 43200.0, 1)
+                )
             ) as bigint
         ) as score
     from scored
@@ -166,7 +161,7 @@ select
     last_seen_at,
     has_tcp_flags,
     has_flow_direction
-from judged
+from summed
 where
     score >= {{ vpc_flow_logs.threshold('beacon') }}
     {# Contacts at random score 0.5. #}

@@ -13,10 +13,17 @@ contacts as (
         client_addr,
         server_addr,
         protocol,
-        min(case when {{ vpc_flow_logs.is_probe() }} then 1 else 0 end) as has_failed,
+        min(case when {{ vpc_flow_logs.is_scan() }} then 1 else 0 end) as has_failed,
         {{ vpc_flow_logs.flow_measures() }}
     from flows
-    where protocol = 6 and server_port not in (80, 443)
+    where
+        protocol = 6
+        and server_port not in (80, 443)
+        {# Peers of file sharing outside listen on any port. #}
+        and (
+            server_scope != 'public'
+            or {{ vpc_flow_logs.is_service_port('server_port') }}
+        )
     group by started_date, client_addr, server_addr, protocol
 
 )

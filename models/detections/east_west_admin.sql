@@ -1,6 +1,6 @@
-{# A host of ours exchanges data with several hosts of ours on an administrative port that
-   it did not reach there in the window before. They are more than it reached in all on
-   any day of that window, so a bastion or a deployment host does as it does. #}
+{# A host of ours exchanges data with several hosts of ours on an administrative port
+   that it did not reach there in the window before. They are more than it reached in all
+   on any day of that window: a bastion or a deployment host does what it always does. #}
 
 with
 
@@ -49,7 +49,7 @@ days as (
         started_date,
         client_addr,
         server_port,
-        count(*) as hosts
+        count(*) as reached_hosts
     from contacts
     group by started_date, client_addr, server_port
 
@@ -79,7 +79,7 @@ usual as (
         spreading.started_date,
         spreading.client_addr,
         spreading.server_port,
-        max(days.hosts) as hosts
+        max(days.reached_hosts) as reached_hosts
     from spreading
     left join days
         on
@@ -111,4 +111,4 @@ inner join usual
         spreading.started_date = usual.started_date
         and spreading.client_addr = usual.client_addr
         and spreading.server_port = usual.server_port
-where spreading.new_hosts > coalesce(usual.hosts, 0)
+where spreading.new_hosts > coalesce(usual.reached_hosts, 0)

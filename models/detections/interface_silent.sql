@@ -3,6 +3,16 @@
 
 with
 
+logged_days as (
+
+    select distinct
+        started_date,
+        interface_id
+    from {{ ref('vpc_flow_logs', 'int_traffic__daily_interfaces') }}
+    where {{ vpc_flow_logs.in_history('started_date') }}
+
+),
+
 interfaces as (
 
     select
@@ -12,13 +22,7 @@ interfaces as (
         lead(started_date) over (
             partition by interface_id order by started_date
         ) as next_date
-    from (
-        select distinct
-            started_date,
-            interface_id
-        from {{ ref('vpc_flow_logs', 'int_traffic__daily_interfaces') }}
-        where {{ vpc_flow_logs.in_history('started_date') }}
-    ) as logged
+    from logged_days
 
 ),
 
@@ -27,7 +31,9 @@ silent as (
     select
         started_date as logged_date,
         interface_id,
-        cast({{ dbt.dateadd('day', 1, 'started_date') }} as date) as started_date
+        cast(
+            {{ dbt.dateadd('day', 1, 'started_date') }} as date
+        ) as started_date
     from interfaces
     where
         started_date < last_date
@@ -61,11 +67,11 @@ addresses as (
         on
             silent.logged_date = own.started_date
             and silent.interface_id = own.interface_id
-    left join own as others
+    left join own as taken_over
         on
-            silent.started_date = others.started_date
-            and own.address = others.address
-    where others.address is null
+            silent.started_date = taken_over.started_date
+            and own.address = taken_over.address
+    where taken_over.address is null
 
 ),
 
@@ -73,21 +79,27 @@ flows as (
 
     {% for end in ['client', 'server'] %}
         select
+            flows.*,
             addresses.interface_id,
-            addresses.address,
-            flows.*
+            addresses.address
         from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
         inner join addresses
             on
                 flows.started_date = addresses.started_date
                 and flows.{{ end }}_addr = addresses.address
-        where
-            flows.action = 'ACCEPT'
-            and flows.client_bytes > 0
-            and flows.server_bytes > 0
-            and not {{ vpc_flow_logs.is_probe() }}
         {{ 'union all' if not loop.last }}
     {% endfor %}
+
+),
+
+exchanged as (
+
+    select * from flows
+    where
+        action = 'ACCEPT'
+        and client_bytes > 0
+        and server_bytes > 0
+        and not {{ vpc_flow_logs.is_probe() }}
 
 ),
 
@@ -99,7 +111,7 @@ silent_addresses as (
         address,
         {{ vpc_flow_logs.bit_or_agg('active_hours') }} as active_hours,
         {{ vpc_flow_logs.flow_measures() }}
-    from flows
+    from exchanged
     group by started_date, interface_id, address
 
 )

@@ -40,7 +40,10 @@ hours as (
         ) }} as hour_started_at
     from days
     cross join hours_of_a_day
-    where {{ vpc_flow_logs.has_hour_bit('days.active_hours', 'hours_of_a_day.hour_bit') }}
+    where
+        {{ vpc_flow_logs.has_hour_bit(
+            'days.active_hours', 'hours_of_a_day.hour_bit'
+        ) }}
 
 ),
 

@@ -1,5 +1,5 @@
-{# A host of ours that keeps to its networks outside reaches a new one. DNS and NTP don't
-   count: their servers change. #}
+{# A host of ours that keeps to its networks outside reaches a new one. DNS and NTP
+   don't count: their servers change. #}
 
 {{ vpc_flow_logs.first_seen(
     'new_destination',

@@ -1,5 +1,5 @@
-{# A host of ours that keeps to the ports that it serves serves a new one. Systems assign
-   ports from 32768 on by themselves, so those don't count. #}
+{# A host of ours that keeps to the ports that it serves serves a new one. Systems
+   assign ports from 32768 on by themselves, so those don't count. #}
 
 {{ vpc_flow_logs.first_seen(
     'new_service',

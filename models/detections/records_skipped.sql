@@ -8,13 +8,23 @@ intervals as (
     select distinct
         interface_id,
         started_at,
-        ended_at,
-        cast(started_at as date) as started_date
+        ended_at
     from {{ ref('vpc_flow_logs', 'flow_records') }}
-    where
-        log_status = 'SKIPDATA'
-        and has_plausible_time
-        and {{ vpc_flow_logs.in_history('cast(started_at as date)') }}
+    where log_status = 'SKIPDATA' and has_plausible_time
+
+),
+
+timed as (
+
+    select
+        interface_id,
+        started_at,
+        cast(started_at as date) as started_date,
+        ceil(
+            {{ dbt.datediff('started_at', 'ended_at', 'second') }}
+            / 60.0
+        ) as minutes
+    from intervals
 
 )
 
@@ -24,17 +34,13 @@ select
     cast(null as varchar) as peer,
     cast(null as bigint) as port,
     cast(null as bigint) as protocol,
-    cast(sum(ceil(
-        {{ dbt.datediff('started_at', 'ended_at', 'second') }} / 60.0
-    )) as bigint) as observed,
+    cast(sum(minutes) as bigint) as observed,
     cast(count(*) as bigint) as records,
     cast(0 as bigint) as bytes,
     min(started_at) as first_seen_at,
     max(started_at) as last_seen_at,
     cast(null as boolean) as has_tcp_flags,
     cast(null as boolean) as has_flow_direction
-from intervals
+from timed
 group by started_date, interface_id
-having
-    sum(ceil({{ dbt.datediff('started_at', 'ended_at', 'second') }} / 60.0))
-    >= {{ vpc_flow_logs.threshold('records_skipped') }}
+having sum(minutes) >= {{ vpc_flow_logs.threshold('records_skipped') }}

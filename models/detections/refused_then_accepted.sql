@@ -48,6 +48,8 @@ group by started_date, server_addr, client_addr, protocol
 having
     count(distinct case when action = 'REJECT' then server_port end)
     >= {{ vpc_flow_logs.threshold('refused_then_accepted') }}
+    {# Scanners read a greeting of a few hundred bytes. #}
+    and sum(case when action = 'ACCEPT' then client_bytes + server_bytes end) >= 10000
     and min(case when action = 'REJECT' then first_seen_at end)
     <= max(
         case

@@ -1,26 +1,18 @@
-{# A host of ours contacts hosts of ours for the first time, one after the other, and most
-   don't answer: a sequential test. Each failure is a step up and each answer a step
+{# A host of ours contacts hosts of ours for the first time, one after the other, and
+   most don't answer: a sequential test. Each failure is a step up and each answer a step
    down, but not below the lowest point, as in the threshold random walk of Jung et al.
-   (2004). Three days or more: other rules find the scans of a day. #}
+   (2004). It needs three days; other rules find the scans of a day. #}
 
 with
 
-{# A host that answers on one port answers. An idle connection has few packets too, but
-   many records. #}
+{# A host that answers on one port answers. #}
 contacts as (
 
     select
         flows.started_date,
         flows.client_addr,
         flows.server_addr,
-        min(
-            case
-                when {{ vpc_flow_logs.is_probe() }}
-                    and (flows.action = 'REJECT' or flows.records <= 4)
-                    then 1
-                else 0
-            end
-        ) as has_failed,
+        min(case when {{ vpc_flow_logs.is_scan() }} then 1 else 0 end) as has_failed,
         {{ vpc_flow_logs.flow_measures() }}
     from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
     where
@@ -98,7 +90,7 @@ steps as (
     inner join first_contacts
         on
             days.client_addr = first_contacts.client_addr
-            and first_contacts.started_date <= days.started_date
+            and days.started_date >= first_contacts.started_date
             and {{ dbt.datediff(
                 'first_contacts.started_date', 'days.started_date', 'day'
             ) }} <= {{ var('lookback_days') }}

@@ -16,32 +16,32 @@
 
 with
 
-loaded as (
-
-    {{ vpc_flow_logs.loaded_days([rollup]) }}
-
-),
+{{ vpc_flow_logs.loaded_days([rollup]) }},
 
 pairs as (
 
     select
-        started_date,
-        {{ pair | join(',\n        ') }}
+        flows.started_date,
+        flows.client_addr,
+        flows.server_addr,
+        flows.server_port,
+        flows.protocol
     from {{ flows }} as flows
     where
-        action = 'ACCEPT'
-        and protocol in (6, 17)
+        flows.action = 'ACCEPT'
+        and flows.protocol in (6, 17)
         {# The servers of DNS and NTP are asked in regular gaps. #}
-        and server_port not in (53, 123)
-        and records >= 6
+        and flows.server_port not in (53, 123)
+        and flows.records >= 6
         and {{ vpc_flow_logs.is_own_end('client') }}
         and {{ vpc_flow_logs.is_outside_end('server') }}
-        and {{ vpc_flow_logs.hours_in('active_hours') }} >= 6
-        and {{ vpc_flow_logs.in_horizon() }}
-        and {{ vpc_flow_logs.on_days(days) }}
+        and {{ vpc_flow_logs.hours_in('flows.active_hours') }} >= 6
+        and {{ vpc_flow_logs.in_horizon('flows.started_date') }}
+        and {{ vpc_flow_logs.on_days(days, 'flows.started_date') }}
     qualify
         count(*) over (
-            partition by started_date, server_addr, server_port, protocol
+            partition by
+                flows.started_date, flows.server_addr, flows.server_port, flows.protocol
         ) <= 2
 
 ),

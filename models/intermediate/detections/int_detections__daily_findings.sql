@@ -18,11 +18,11 @@
 
 with
 
+{{ vpc_flow_logs.loaded_days(rollups) }},
+
 days as (
 
-    select * from (
-        {{ vpc_flow_logs.loaded_days(rollups) }}
-    ) as loaded
+    select * from loaded
     where {{ is_evaluated }}
 
 ),

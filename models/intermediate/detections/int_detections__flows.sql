@@ -27,12 +27,10 @@ flows as (
 
     select
         *,
-        {% for end in ['client', 'server'] %}
-            case
-                when {{ end }}_scope = 'public' and {{ end }}_addr like '%:%'
-                    then {{ end }}_addr
-            end as {{ end }}_ipv6{{ ',' if not loop.last }}
-        {% endfor %}
+        case when client_scope = 'public' and client_addr like '%:%' then client_addr end
+            as client_ipv6,
+        case when server_scope = 'public' and server_addr like '%:%' then server_addr end
+            as server_ipv6
     from {{ rollup }}
 
 )

@@ -18,7 +18,7 @@ registry as (
             {% endfor %}
             '{{ rule.entity_type }}' as entity_type,
             '{{ rule.unit }}' as unit,
-            {{ rule.get('reads_hours', false) }} as reads_hours,
+            {{ rule.get('reads_hours', false) | lower }} as reads_hours,
             {{ vpc_flow_logs.threshold(rule_id) }} as threshold
         {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -113,8 +113,8 @@ described as (
                         and not parsed.has_tcp_flags
                         and coalesce(parsed.protocol, 6) = 6
                         then
-                            'No TCP flags: which end opened the connections follows from'
-                            || ' their ports and times. '
+                            'No TCP flags: which end opened the connections follows'
+                            || ' from their ports and times. '
                     else ''
                 end
                 || case
@@ -127,15 +127,15 @@ described as (
                             or parsed.peer like '%:%'
                         )
                         then
-                            'No flow_direction: which end of UDP is the client, and which'
-                            || ' IPv6 addresses are yours, is inferred. '
+                            'No flow_direction: which end of UDP is the client, and'
+                            || ' which IPv6 addresses are yours, is inferred. '
                     else ''
                 end
                 || case
                     when parsed.skipdata_records > 0
                         then
-                            'AWS skipped records of the same interfaces on the same days'
-                            || ' (SKIPDATA), so there may be more traffic. '
+                            'AWS skipped records of the same interfaces on the same'
+                            || ' days (SKIPDATA), so there may be more traffic. '
                     else ''
                 end
                 || case
