@@ -161,6 +161,29 @@
 {%- endmacro %}
 
 
+{# The condition on the records of a rollup by hours: those of the changed hours, or of
+   the changed days. #}
+{% macro in_changed(changed, by_hours) -%}
+    {{ vpc_flow_logs.in_hours(changed.hours) if by_hours
+        else vpc_flow_logs.in_days(changed.days) }}
+{%- endmacro %}
+
+
+{# A query of `sums`, the sums of the changed hours; if the rollup keeps the rows of the
+   other hours (`adds`), together with those. #}
+{% macro with_other_hours(sums, changed, adds, columns) -%}
+    select {{ columns | join(', ') }} from {{ sums }}
+    {%- if adds %}
+    union all
+    select {{ columns | join(', ') }} from {{ this }}
+    where
+        started_hour is not null
+        and {{ vpc_flow_logs.on_days(changed.days) }}
+        and not {{ vpc_flow_logs.on_hours(changed.hours) }}
+    {%- endif %}
+{%- endmacro %}
+
+
 {# Again the rows of a CTE that another one reads. #}
 {% macro again(cte, query) -%}
     {{ return(adapter.dispatch('again', 'vpc_flow_logs')(cte, query)) }}
