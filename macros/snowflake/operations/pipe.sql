@@ -146,8 +146,8 @@
 
 
 {# The loads and credits of the pipe, for a FROM clause: of a number of UTC days with
-   today. A row is for 5 minutes, an hour or 24 hours, as the length of the range has it,
-   so the range begins at midnight. #}
+   today. A row is for 5 minutes, an hour or 24 hours, by the length of the range, so
+   the range begins at midnight. #}
 {% macro pipe_usage_history(days) -%}
     {%- set midnight = run_started_at.replace(
         hour=0, minute=0, second=0, microsecond=0
