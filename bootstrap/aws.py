@@ -136,6 +136,8 @@ class Accounts:
         self._listen(session, None)
         self._sessions: dict[str | None, boto3.Session] = {None: session}
         self._accounts: dict[tuple[str | None, str], Account] = {}
+        self._arns: dict[str | None, str] = {}
+        self._lock = threading.Lock()
 
     def account(self, account_id: str, region: str, role_arn: str | None) -> Account:
         """Return the clients, after a check of their account.
@@ -144,9 +146,15 @@ class Accounts:
             BootstrapError: The credentials are for another account.
         """
         key = (role_arn, region)
-        if key not in self._accounts:
-            self._accounts[key] = Account(self._assume(role_arn, region), region)
-        account = self._accounts[key]
+        with self._lock:
+            if key not in self._accounts:
+                session = self._assume(role_arn, region)
+                self._accounts[key] = Account(session, region)
+            account = self._accounts[key]
+            if role_arn in self._arns:
+                # A login is the same in every region.
+                account.__dict__.setdefault("arn", self._arns[role_arn])
+        self._arns[role_arn] = account.arn
         if account.account_id != account_id:
             raise BootstrapError(
                 f"{role_arn or 'the current login'} is for account "
@@ -154,6 +162,12 @@ class Accounts:
                 f"of {account_id}, or log in to it"
             )
         return account
+
+    def forget(self, account: Account) -> None:
+        """Free the clients of one region, since those of hundreds fill the memory."""
+        with self._lock:
+            for key in [k for k, found in self._accounts.items() if found is account]:
+                del self._accounts[key]
 
     @property
     def last_resource(self) -> str:
@@ -203,6 +217,27 @@ class Accounts:
         self._listen(session, role_arn)
         self._sessions[role_arn] = session
         return session
+
+
+def organization_accounts(profile: str | None) -> tuple[list[str], str]:
+    """Return the active accounts of the caller's organisation, and the caller's own.
+
+    Args:
+        profile: The AWS profile; None for the usual credentials.
+    """
+    session = boto3.Session(profile_name=profile)
+    # Its service has one region in each partition.
+    client: Any = session.client("organizations", config=CONFIG)
+    pages = client.get_paginator("list_accounts").paginate()
+    found = [
+        account["Id"]
+        for page in pages
+        for account in page["Accounts"]
+        if account.get("State", account.get("Status")) == "ACTIVE"
+    ]
+    region = session.region_name or "us-east-1"
+    sts: STSClient = session.client("sts", region_name=region, config=CONFIG)
+    return sorted(found), sts.get_caller_identity()["Account"]
 
 
 # S3 and EventBridge answer so while another change of the same thing is in progress.

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 from bootstrap import documents
 from bootstrap.aws import Shared
 from bootstrap.changes import Change
-from bootstrap.deployment import Deployment
+from bootstrap.deployment import Deployment, state_folder
 from bootstrap.errors import Blocked, BootstrapError, code_of, unless
 from bootstrap.naming import DELIVERY_WRITE, owner_of
 from bootstrap.policies import Senders, delivery_statements, deny_plain_http
@@ -549,10 +549,7 @@ class Journal:
         """Write a policy's text, unless AWS has overwritten it already."""
         if policy is None or _is_aws_own(policy):
             return
-        folder = self.path.parent
-        folder.mkdir(parents=True, exist_ok=True)
-        # Keep the folder out of git.
-        (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+        state_folder(self.path.parent)
         waiting = self.path.with_suffix(".new")
         waiting.write_text(policy, "utf-8")
         os.replace(waiting, self.path)

@@ -16,7 +16,7 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bootstrap import steps, verify
-from bootstrap.aws import Accounts
+from bootstrap.aws import Accounts, organization_accounts
 from bootstrap.changes import Change, any_pending
 from bootstrap.deployment import Deployment
 from bootstrap.description import describe
@@ -24,7 +24,7 @@ from bootstrap.errors import BootstrapError, Incomplete, explain, explain_failur
 from bootstrap.export import export
 from bootstrap.notify import Snowpipe
 from bootstrap.notify import notify as hand_over_files
-from bootstrap.permissions import administrator_policy
+from bootstrap.permissions import administrator_policy, policies_of
 from bootstrap.settings import load
 from bootstrap.snowflake import (
     PIPE,
@@ -66,7 +66,7 @@ def connect(
     Raises:
         BootstrapError: The file has errors.
     """
-    settings = load(config, os.environ, overrides)
+    settings = load(config, os.environ, overrides, organization_accounts)
     # Relative to the file, whatever folder the program starts in.
     folder = config.resolve().parent / settings.state_dir
     settings = settings.model_copy(update={"state_dir": folder})
@@ -382,9 +382,17 @@ def export_command(
 
 
 @cli.command("permissions")
-def permissions_command() -> None:
-    """Print the IAM policy that the caller needs."""
-    click.echo(json.dumps(administrator_policy(), indent=2))
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Narrow the policies to the names in this settings file, for each account.",
+)
+def permissions_command(config: Path | None) -> None:
+    """Print the IAM policies that the caller needs; makes no call."""
+    found: object = administrator_policy()
+    if config:
+        found = policies_of(load(config, os.environ, (), organization_accounts))
+    click.echo(json.dumps(found, indent=2))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

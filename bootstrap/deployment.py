@@ -7,14 +7,21 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bootstrap.aws import Account, Accounts, Shared, retry
 from bootstrap.changes import Change
-from bootstrap.errors import BootstrapError, explain, explain_failure
-from bootstrap.naming import Names, part_of, partition_of
+from bootstrap.errors import (
+    DENIED_FILE,
+    BootstrapError,
+    encoded_message,
+    explain,
+    explain_failure,
+)
+from bootstrap.naming import Names, part_of, partition_of, partition_of_region
 from bootstrap.policies import Place, Senders
 
 if TYPE_CHECKING:
@@ -114,14 +121,13 @@ class Deployment:
         Raises:
             BootstrapError: A source and the bucket are in different partitions.
         """
-        account = self.accounts.account(source.account_id, region, source.role_arn)
-        if account.partition != self.home.partition:
+        partition = partition_of_region(region)
+        if partition != self.home.partition:
             raise BootstrapError(
-                f"source {source.account_id} is in partition {account.partition}, "
-                f"the bucket in {self.home.partition}: write one bootstrap.yml for "
-                "each partition"
+                f"source {source.account_id} is in partition {partition}, the bucket "
+                f"in {self.home.partition}: write one bootstrap.yml for each partition"
             )
-        return account
+        return self.accounts.account(source.account_id, region, source.role_arn)
 
     def source_regions(self) -> Iterator[tuple[str, str, list[Source]]]:
         """Yield each account and region once, with all its sources."""
@@ -158,6 +164,10 @@ class Deployment:
     def explained(self, error: Exception, what: str) -> BootstrapError:
         """Return an error of AWS's or ours with its resource and the next step."""
         if isinstance(error, ClientError):
+            if encoded_message(error):
+                # Hundreds of characters, which only a call to STS makes readable.
+                folder = state_folder(self.settings.state_dir)
+                (folder / DENIED_FILE).write_text(encoded_message(error), "utf-8")
             named = self.accounts.last_resource
             resource = f"{named} ({what})" if named else what
             return explain(error, resource, self.accounts.last_place)
@@ -237,6 +247,13 @@ class Deployment:
                 "notifies destinations in its region only; use one there, or set "
                 "events.route: none and schedule `notify`"
             )
+
+
+def state_folder(folder: Path) -> Path:
+    """Return the folder for the program's own files, which git ignores."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+    return folder
 
 
 def dumps(document: object) -> str:

@@ -16,7 +16,7 @@ from bootstrap.bucket import save_policy
 from bootstrap.changes import Change
 from bootstrap.deployment import Deployment
 from bootstrap.errors import BootstrapError
-from bootstrap.fields import log_format, names_of
+from bootstrap.fields import log_format
 from bootstrap.naming import owner_of
 
 if TYPE_CHECKING:
@@ -279,15 +279,19 @@ def _everywhere(
 
     def one(place: tuple[str, str, list[Source]]) -> list[Change]:
         account_id, region, sources = place
-        return d.attempt(
-            f"flow logs in {account_id} {region}",
-            lambda: plan(d, d.account_of(sources[0], region), sources),
-            account_id,
-            region,
-        )
 
-    # Reading the bucket's account first, so that no thread does it again.
-    assert d.home.partition
+        def read() -> list[Change]:
+            account = d.account_of(sources[0], region)
+            changes = plan(d, account, sources)
+            if account is not home:
+                d.accounts.forget(account)
+            return changes
+
+        what = f"flow logs in {account_id} {region}"
+        return d.attempt(what, read, account_id, region)
+
+    # Before the threads, which share it.
+    home = d.home
     places = list(d.source_regions())
     if len(places) < 2:
         return [change for place in places for change in one(place)]
@@ -463,7 +467,7 @@ def _drift(
 def shape(d: Deployment, source: Source) -> dict[str, Any]:
     """Return the options of a source's flow logs, as the API takes and lists them."""
     options = d.settings.options(source)
-    names = names_of(options.fields, source.is_transit_gateway, options.tag_keys)
+    names = d.settings.field_names(source)
     found: dict[str, Any] = {
         "LogFormat": log_format(names),
         "MaxAggregationInterval": options.aggregation_seconds,

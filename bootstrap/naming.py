@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cache, cached_property
 from typing import Any
+
+import botocore.session
 
 TAG = "vpc-flow-logs:deployment"
 EVENTBRIDGE_TAG = "vpc-flow-logs:eventbridge"
@@ -147,6 +149,13 @@ def owner_of(tags: Any) -> str | None:
 def partition_of(arn: str) -> str:
     """Return the partition of an ARN, such as ``aws`` or ``aws-us-gov``."""
     return arn.split(":")[1]
+
+
+@cache
+def partition_of_region(region: str) -> str:
+    """Return the partition of a region, offline."""
+    session = botocore.session.get_session()
+    return str(session.get_partition_for_region(region))
 
 
 def part_of(arn: str, index: int) -> str:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bootstrap.deployment import Deployment
+from bootstrap.deployment import Deployment, state_folder
 from bootstrap.errors import BootstrapError
 
 if TYPE_CHECKING:
@@ -246,8 +246,7 @@ class Ledger:
     """
 
     def __init__(self, path: Path) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        (path.parent / ".gitignore").write_text("*\n", encoding="utf-8")
+        state_folder(path.parent)
         self._database = sqlite3.connect(path)
         self._database.execute(
             "create table if not exists handed_over ("

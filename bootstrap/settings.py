@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 import typing
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import combinations
 from pathlib import Path
@@ -27,6 +27,7 @@ from pydantic import (
 
 from bootstrap import fields as flow_log_fields
 from bootstrap.errors import BootstrapError
+from bootstrap.naming import partition_of_region
 
 
 def _like(pattern: str, words: str) -> AfterValidator:
@@ -221,11 +222,9 @@ class FlowLogOptions(Section):
     tag_keys: dict[flow_log_fields.TagCarrier, TagKeys] = {}
 
 
-class Source(Section):
-    """Network resources of one account, in one or more regions."""
+class Selection(Section):
+    """Which network resources of an account, in one or more regions."""
 
-    account_id: AccountId
-    role_arn: RoleArn | None = None
     regions: Annotated[tuple[Region, ...], Field(min_length=1)]
     resource_type: Literal[
         "vpc",
@@ -258,6 +257,47 @@ class Source(Section):
                 "ids belong to one region: write one source for each region"
             )
         return self
+
+
+class Source(Selection):
+    """Network resources of one account."""
+
+    account_id: AccountId
+    role_arn: RoleArn | None = None
+
+
+class Organization(Selection):
+    """Network resources of every account of the organisation, as `sources`."""
+
+    organization: Literal[True]
+    role_name: RoleName
+    exclude: tuple[AccountId, ...] = ()
+
+    def sources(self, accounts: Iterable[str], caller: str) -> list[dict[str, object]]:
+        """Return a source for each account.
+
+        Args:
+            accounts: The ids of the organisation's accounts.
+            caller: The login's own account, which needs no role.
+        """
+        own = {"organization", "role_name", "exclude"}
+        given = self.model_dump(exclude=own, exclude_unset=True)
+        partition = partition_of_region(self.regions[0])
+        return [
+            {
+                **given,
+                "account_id": account,
+                "role_arn": None
+                if account == caller
+                else f"arn:{partition}:iam::{account}:role/{self.role_name}",
+            }
+            for account in accounts
+            if account not in self.exclude
+        ]
+
+
+class _OfOrganization(BaseModel):
+    sources: Organization
 
 
 class Dbt(Section):
@@ -359,6 +399,13 @@ class Settings(Section):
             return options.model_copy(update={"aggregation_seconds": 60})
         return options
 
+    def field_names(self, source: Source) -> tuple[str, ...]:
+        """Return the fields of a source's flow logs."""
+        options = self.options(source)
+        return flow_log_fields.names_of(
+            options.fields, source.is_transit_gateway, options.tag_keys
+        )
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         for source in self.sources:
@@ -429,6 +476,7 @@ def load(
     path: Path,
     environment: Mapping[str, str] | None = None,
     overrides: Sequence[str] = (),
+    accounts_of: Callable[[str | None], tuple[list[str], str]] | None = None,
 ) -> Settings:
     """Read the settings; flags win over the environment, which wins over the file.
 
@@ -436,6 +484,8 @@ def load(
         path: The YAML file; may be missing if the rest has every key.
         environment: Variables such as ``VPC_FLOW_BOOTSTRAP__BUCKET__NAME``.
         overrides: Values of ``--set``, such as ``bucket.name=x``.
+        accounts_of: Returns the organisation's accounts and the caller's own, for an
+            AWS profile; called for ``sources.organization`` only.
 
     Raises:
         BootstrapError: The file is not YAML, or keys or values are wrong; the message
@@ -452,7 +502,13 @@ def load(
         if not equals or not all(keys):
             raise BootstrapError(f"--set {override}: write it as KEY=VALUE")
         _put(document, keys, _value(value, at), at)
+    sources = document.get("sources")
     try:
+        if isinstance(sources, dict) and "organization" in sources and accounts_of:
+            chosen = _OfOrganization.model_validate({"sources": sources}).sources
+            profile = document.get("profile")
+            accounts, caller = accounts_of(str(profile) if profile else None)
+            document["sources"] = chosen.sources(accounts, caller)
         return Settings.model_validate(document)
     except ValidationError as error:
         lines = "\n".join(f"  {problem}" for problem in _sentences(error))

@@ -42,7 +42,13 @@ OF_THE_LOAD = {
     *("NEWEST_FILE_LOADED_AT", "LOAD_LAG_P50_SECONDS", "LOAD_LAG_P95_SECONDS"),
     *("BYTES_BILLED", "CREDITS", "FIRST_DETECTED_AT"),
 }
-#: Snowpipe lands malformed files; no model but the typed view shows them.
+#: What Snowflake finds in landing, and DuckDB's loader in the files.
+OF_LANDING = {"FAULT", "IS_FLOW_LOG", "UNKNOWN_FIELDS"}
+#: Snowpipe lands malformed files; of the models compared, these show them.
+SHOWS_MALFORMED = {
+    *("stg_vpc_flow__flow_logs", "int_health__landed_files"),
+    "int_formats__unknown_fields_by_file",
+}
 OF_READABLE_FILES = (
     " where metadata_filename not in (select metadata_filename from malformed_files)"
 )
@@ -56,9 +62,10 @@ def assert_same_rows(
 ) -> None:
     """Compare a model; the message shows the first row that only one engine has."""
     described = snowflake.query(f"describe table {model}")
-    columns = [row[0].lower() for row in described if row[0] not in OF_THE_LOAD]
+    left_out = OF_THE_LOAD | OF_LANDING
+    columns = [row[0].lower() for row in described if row[0] not in left_out]
     query = f"select {readable(columns)} from {model}"
-    where = OF_READABLE_FILES if model == "stg_vpc_flow__flow_logs" else ""
+    where = OF_READABLE_FILES if model in SHOWS_MALFORMED else ""
     found = []
     for rows in (project.query(query), snowflake.query(query + where)):
         named = (dict(zip(columns, map(plain, row), strict=True)) for row in rows)
@@ -125,8 +132,8 @@ def test_every_model_has_the_same_rows_on_both_engines(
     project.stage()
     project.dbt("run", **VARIABLES)
 
-    models = [path.stem for path in (ROOT / "models").rglob("*.sql")]
-    for model in models:
+    models = {path.stem for path in (ROOT / "models").rglob("*.sql")}
+    for model in models - {"int_records__unread"}:
         # The health tests have gaps and files that failed in their window.
         maybe_empty = model in ("delivery_gaps", "failed_files")
         assert_same_rows(snowflake, project, model, maybe_empty)

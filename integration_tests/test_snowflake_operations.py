@@ -11,6 +11,7 @@ import json
 import os
 import re
 import textwrap
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -574,9 +575,9 @@ def test_the_days_after(piped: Account) -> None:
     errors = piped.run("load_errors", days=7)
     assert f"{LOCATION}day/bad.parquet" in errors
     assert "one.parquet" not in errors
-    assert re.search(
-        r"^20\d\d-\d\d-\d\d: 1 files, \d+ bytes", piped.run("pipe_usage"), re.M
-    )
+    usage = piped.run("pipe_usage")
+    today = datetime.now(UTC).date()
+    assert re.search(rf"^{today}: 1 files, \d+ bytes", usage, re.M)
     listed = piped.run("list_stage", path="day/")
     assert f"{LOCATION}day/one.parquet" in listed
     assert "files: 2" in listed
@@ -595,7 +596,9 @@ def test_the_days_after(piped: Account) -> None:
         f"alter pipe {TABLE} refresh\n    prefix = 'day/'"
         "\n    modified_after = '2026-01-31T00:00:00Z'",
     ]
-    assert_golden("days_after", written(list(dict.fromkeys(statements))))
+    script = written(list(dict.fromkeys(statements)))
+    # What depends on the day.
+    assert_golden("days_after", re.sub(r"\d{19}", "<nanoseconds>", script))
 
 
 def test_a_failed_file_is_loaded_by_the_statement_that_is_printed(

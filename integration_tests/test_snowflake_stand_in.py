@@ -743,9 +743,13 @@ def test_rows_have_the_time_of_their_commit(run: Callable, bucket: Bucket) -> No
     run(f"create stage logs url = '{bucket.url}'")
     run(LANDING.format(table="land").rstrip(";") + " row_timestamp = true")
     copy = COPY.format(table="land", stage="logs")
+    last_change = "select system$last_change_commit_time('land')"
     run(copy)
+    first = run(last_change)
+    assert run(last_change) == first
     bucket.put("2024/two.parquet", 1)
     run(copy)
+    assert run(last_change) > first
     times = run(
         "select metadata_filename, count(*), count(distinct"
         " metadata$row_last_commit_time), min(metadata$row_last_commit_time)"

@@ -316,11 +316,11 @@ reached as (
                 graph.nodes['model.vpc_flow_logs.' ~ rule_id], parts
             ) %}
         {% endfor %}
-        {% for name in [
-            'lookback_days', 'allowed_inbound_ports', 'allowed_outbound_ports'
-        ] %}
-            {% do parts.update({name: var(name)}) %}
-        {% endfor %}
+        {% do parts.update({
+            'lookback_days': var('lookback_days'),
+            'allowed_inbound_ports': var('allowed_inbound_ports'),
+            'allowed_outbound_ports': var('allowed_outbound_ports'),
+        }) %}
     {% endif %}
     {% do return(local_md5(tojson(parts, sort_keys=true))) %}
 {% endmacro %}
@@ -586,7 +586,8 @@ loaded as (
 {% macro hours_in(hours) -%}
     cast(
         {% for hour in range(24) -%}
-        {{ '+ ' if not loop.first }}mod(floor({{ hours }} / {{ 2 ** hour }}), 2)
+        {{ '+ ' if not loop.first }}case
+            when {{ vpc_flow_logs.has_hour_bit(hours, 2 ** hour) }} then 1 else 0 end
         {% endfor -%}
         as bigint
     )
@@ -868,8 +869,7 @@ loaded as (
 {# The view of a rule: a host of ours in a range of a variable exchanges data with
    public addresses on a port that the variable does not list for the range. Without
    ranges it has no rows. #}
-{% macro ports_not_allowed(rule_id, variable, outside, own) -%}
-    {%- set ranges = var(variable) -%}
+{% macro ports_not_allowed(rule_id, ranges, outside, own) -%}
     with
 
     reached as (

@@ -68,7 +68,7 @@ class Scenario:
 
     def start(self, **fault: int) -> None:
         """Start as a new process does, without clients from earlier runs."""
-        self.world.accounts.forget()
+        self.world.accounts.forget_all()
         self.d.known.clear()
         self.world.recorder.start(**fault)
 

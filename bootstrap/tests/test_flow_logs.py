@@ -334,3 +334,38 @@ def test_fields_of_tags_are_made_with_their_keys(world: World) -> None:
     keys["instance"] = ["cost", "team"]
     (change,) = steps.plan(world.deployment(document))
     assert "--replace-flow-logs" in change.reason
+
+
+def test_a_region_without_a_vpc_is_a_note(world: World) -> None:
+    ec2 = world.session.client("ec2", region_name="us-east-1")
+    for vpc in world.vpcs("us-east-1"):
+        for subnet in ec2.describe_subnets()["Subnets"]:
+            ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+        ec2.delete_vpc(VpcId=vpc)
+    d = world.deployment(_with_source(regions=[REGION, "us-east-1"], all=True))
+
+    apply(d)
+    (note,) = steps.plan(d)
+
+    assert (note.verb, note.region, note.reason) == (
+        "note",
+        "us-east-1",
+        "no vpc there",
+    )
+
+
+@pytest.mark.parametrize("kind", ["transit-gateway-attachment", "regional-nat-gateway"])
+def test_attachments_and_regional_nat_gateways_may_be_sources(
+    world: World, kind: str
+) -> None:
+    d = world.deployment(_with_source(ids=["x-1"], resource_type=kind))
+    (source,) = d.settings.sources
+    request = flow_logs.request(d, source, ["x-1"])
+    model = d.home.ec2.meta.service_model.operation_model("CreateFlowLogs")
+
+    enum = model.input_shape.members["ResourceType"].enum  # type: ignore[union-attr]
+    assert request["ResourceType"] in enum
+    assert ("TrafficType" in request) is (kind == "regional-nat-gateway")
+    assert request["MaxAggregationInterval"] == (
+        60 if kind == "transit-gateway-attachment" else 600
+    )

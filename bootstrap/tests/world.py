@@ -144,9 +144,10 @@ class RecordedAccounts(Accounts):
             self._recorder.listen(session)
         return session
 
-    def forget(self) -> None:
+    def forget_all(self) -> None:
         """Start as a new process does, but keep the caller's clients."""
         self._sessions = {None: self._session}
+        self._arns = {}
         self._accounts = {
             key: account for key, account in self._accounts.items() if not key[0]
         }
@@ -170,7 +171,7 @@ class Clients:
         """Return the shared ones, without accounts or recorded calls."""
         found = cls.shared = cls.shared or cls()
         found.recorder.start()
-        found.accounts.forget()
+        found.accounts.forget_all()
         return found
 
 

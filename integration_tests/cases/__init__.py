@@ -30,7 +30,7 @@ import yaml
 
 AS_OF = date(2026, 3, 31)
 START = int(datetime(2026, 3, 30, 10, tzinfo=UTC).timestamp())
-SECONDS = {"s": 1, "m": 60, "d": 86_400}
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 FILE_NAME = "111122223333_vpcflowlogs_us-east-1_{}_20260330T1005Z_0a.log.parquet"
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "icmpv6": 58}
 

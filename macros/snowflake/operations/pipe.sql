@@ -76,7 +76,7 @@
 {% endmacro %}
 
 
-{# `dbt run-operation pipe_usage`: files, bytes and credits of the pipe by day. No
+{# `dbt run-operation pipe_usage`: files, bytes and credits of the pipe by UTC day. No
    resource monitor caps these credits. #}
 {% macro pipe_usage(days=14) %}
     {% do vpc_flow_logs.start_operation(
@@ -84,14 +84,14 @@
     ) %}
     {% set sql %}
         select
-            to_date(start_time) as day,
+            to_date({{ vpc_flow_logs.load_time_in_utc('start_time') }}) as day,
             sum(files_inserted) as files,
             sum(bytes_inserted) as bytes,
             sum(bytes_billed) as bytes_billed,
             sum(credits_used) as credits
         from {{ vpc_flow_logs.pipe_usage_history(days) | indent(4) }}
-        group by to_date(start_time)
-        order by to_date(start_time)
+        group by day
+        order by day
     {% endset %}
     {% for usage in vpc_flow_logs.rows_of(sql) %}
         {% do print(
@@ -130,11 +130,17 @@
 {%- endmacro %}
 
 
-{# The loads and credits of the pipe, for a FROM clause. #}
+{# The loads and credits of the pipe, for a FROM clause: of a number of UTC days with
+   today. A row is for 5 minutes, an hour or 24 hours, as the length of the range has it,
+   so the range begins at midnight. #}
 {% macro pipe_usage_history(days) -%}
+    {%- set midnight = run_started_at.replace(
+        hour=0, minute=0, second=0, microsecond=0
+    ) -%}
+    {%- set earlier = modules.datetime.timedelta(days=[days | int, 14] | min - 1) -%}
     {%- set database = vpc_flow_logs.flow_logs_database() -%}
     table({{ database }}.information_schema.pipe_usage_history(
-        date_range_start => {{ vpc_flow_logs.days_ago(days) }},
+        date_range_start => {{ vpc_flow_logs.load_time_literal(midnight - earlier) }},
         date_range_end => current_timestamp(),
         pipe_name => {{ vpc_flow_logs.text_literal(vpc_flow_logs.landing_table()) }}
     ))
