@@ -15,6 +15,7 @@ import sample_logs
 from sample_logs.attacks import FEWEST_RECORDS, LANES
 from sample_logs.campaigns import CAMPAIGNS, LOOK_ALIKES
 from vpcflow.detections import read_registry
+from vpcflow.questions import read_questions
 
 from .conftest import END_DATE, Project
 from .snowflake_project import Bucket, SnowflakeProject
@@ -102,6 +103,17 @@ def test_each_campaign_is_found(
     assert campaigns >= (25 if name in FORMATS else 1)
     missed = [row for row in expected if found.get(key(row), "missed") is not None]
     assert missed == []
+
+
+def test_each_finding_has_its_records(project: Project) -> None:
+    """The cookbook's question shows at least those that the rule has counted."""
+    records = read_questions()["finding_records"].rows
+    short = project.query(
+        "select rule_id, entity, findings.records, count(shown.finding_id)"
+        f" from findings left join ({records}) as shown using (rule_id, finding_id)"
+        " group by all having count(shown.finding_id) < findings.records"
+    )
+    assert short == []
 
 
 def test_no_look_alike_is_found(

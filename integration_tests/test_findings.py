@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import duckdb
 import pytest
 
 from vpcflow.detections import PAGE, page, read_registry
+from vpcflow.questions import read_questions
 
 from .cases import AS_OF, cases
 from .conftest import Project
@@ -104,8 +104,8 @@ def test_a_late_file_changes_a_finding_and_variables_remove_it(
     assert (rule, observed) == ("port_scan_vertical", 60)
     write_scan(tmp_path / "3.parquet", 1061, 1070)
     assert build() == [(rule, 70, identity, detected)]
-    (sql,) = re.findall("```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(project.query(sql.replace("<finding_id>", identity))) == 70
+    records = read_questions()["finding_records"].rows
+    assert len(project.query(f"select * from ({records})")) == 70
 
     assert build(detection_thresholds={rule: 71}) == []
     assert build(disabled_detections=[rule]) == []

@@ -10,12 +10,10 @@ from typing import Any
 import yaml
 
 from .questions import MODELS, PROJECT
+from .severities import SEVERITIES
 
 REGISTRY = MODELS / "detections" / "_detections__models.yml"
 PAGE = PROJECT / "docs" / "detections.md"
-
-#: The worst first.
-SEVERITIES = ("critical", "high", "medium", "low")
 
 
 def read_registry() -> dict[str, dict[str, Any]]:
