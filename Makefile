@@ -4,9 +4,9 @@
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
-PYTHON_CODE := plugins sample_logs vpcflow bootstrap integration_tests bench
+PYTHON_CODE := app plugins sample_logs vpcflow bootstrap integration_tests bench
 
-.PHONY: help setup setup-dev demo check test test-long lint lint-python lint-sql bench docs requirements
+.PHONY: help setup setup-dev demo app check test test-long lint lint-python lint-sql bench docs requirements
 .DEFAULT_GOAL := help
 
 help: ## Show what can be made.
@@ -14,6 +14,9 @@ help: ## Show what can be made.
 
 demo: setup ## Load sample logs, build, and print the answers.
 	@$(BIN)/python -m vpcflow demo
+
+app: setup .venv/.app ## Serve the page on this machine.
+	@$(BIN)/streamlit run app/streamlit_app.py
 
 # Two workers run whole files, in the order that conftest.py gives them. No test takes
 # 15 minutes: one that hangs fails and says where.
@@ -56,6 +59,7 @@ COMPILE := $(BIN)/uv pip compile --quiet --universal --python-version 3.11 \
 
 requirements: setup-dev ## Compile requirements*.in again.
 	@$(COMPILE) requirements-dev.in -o requirements-dev.txt
+	@$(COMPILE) -c requirements-dev.txt requirements-app.in -o requirements-app.txt
 	@$(COMPILE) -c requirements-dev.txt requirements.in -o requirements.txt
 
 setup: .venv/.runtime profiles.yml dbt_packages/.installed
@@ -66,6 +70,10 @@ setup-dev: .venv/.dev setup
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
 		echo "$(PYTHON) is too old. Install Python 3.11 or newer, or set PYTHON to one."; exit 1; }
 	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@$(PIP_INSTALL) -r $<
+	@touch $@
+
+.venv/.app: requirements-app.txt .venv/.runtime
 	@$(PIP_INSTALL) -r $<
 	@touch $@
 

@@ -3,7 +3,7 @@
 `python -m bench.plain DATABASE FILES AS_OF LOOKBACK_DAYS TOP_N` loads the files, a
 glob, into one typed table with one statement: it creates the table, or appends. Then it
 answers the questions from the table, and prints the answers about talkers as JSON. It
-knows no load history, quarantine, test or connection.
+has no load history, quarantine, tests or connections.
 """
 
 from __future__ import annotations

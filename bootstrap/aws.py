@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -95,7 +97,7 @@ class Account:
 
     @property
     def partition(self) -> str:
-        """``aws``, ``aws-us-gov`` or ``aws-cn``."""
+        """Such as ``aws`` or ``aws-us-gov``."""
         return partition_of(self.arn)
 
     @property
@@ -129,10 +131,13 @@ class Accounts:
 
     def __init__(self, session: boto3.Session) -> None:
         self._session = session
-        self.last_resource = self.last_place = ""
+        # For each thread, since accounts are read in parallel.
+        self._last = threading.local()
         self._listen(session, None)
         self._sessions: dict[str | None, boto3.Session] = {None: session}
         self._accounts: dict[tuple[str | None, str], Account] = {}
+        self._arns: dict[str | None, str] = {}
+        self._lock = threading.Lock()
 
     def account(self, account_id: str, region: str, role_arn: str | None) -> Account:
         """Return the clients, after a check of their account.
@@ -141,9 +146,15 @@ class Accounts:
             BootstrapError: The credentials are for another account.
         """
         key = (role_arn, region)
-        if key not in self._accounts:
-            self._accounts[key] = Account(self._assume(role_arn, region), region)
-        account = self._accounts[key]
+        with self._lock:
+            if key not in self._accounts:
+                session = self._assume(role_arn, region)
+                self._accounts[key] = Account(session, region)
+            account = self._accounts[key]
+            if role_arn in self._arns:
+                # A login is the same in every region.
+                account.__dict__.setdefault("arn", self._arns[role_arn])
+        self._arns[role_arn] = account.arn
         if account.account_id != account_id:
             raise BootstrapError(
                 f"{role_arn or 'the current login'} is for account "
@@ -152,14 +163,29 @@ class Accounts:
             )
         return account
 
+    def forget(self, account: Account) -> None:
+        """Free the clients of one region, since those of hundreds fill the memory."""
+        with self._lock:
+            for key in [k for k, found in self._accounts.items() if found is account]:
+                del self._accounts[key]
+
+    @property
+    def last_resource(self) -> str:
+        """The resource of this thread's last call."""
+        return str(getattr(self._last, "resource", ""))
+
+    @property
+    def last_place(self) -> str:
+        """The region and role of this thread's last call."""
+        return str(getattr(self._last, "place", ""))
+
     def _listen(self, session: boto3.Session, role_arn: str | None) -> None:
         # AWS's errors name the call, but no resource, region or account.
         def note(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
             names = (params[key] for key in RESOURCE_ARGUMENTS if key in params)
-            self.last_resource = str(next(names, ""))
-            self.last_place = f"in {context['client_region']}"
-            if role_arn:
-                self.last_place += f" as {role_arn}"
+            place = f"in {context['client_region']}"
+            self._last.resource = str(next(names, ""))
+            self._last.place = f"{place} as {role_arn}" if role_arn else place
 
         session.events.register("before-parameter-build.*.*", note)
 
@@ -193,6 +219,38 @@ class Accounts:
         return session
 
 
+def organization_accounts(profile: str | None) -> tuple[list[str], str]:
+    """Return the active accounts of the caller's organisation, and the caller's own.
+
+    Args:
+        profile: The AWS profile; None for the usual credentials.
+    """
+    session = boto3.Session(profile_name=profile)
+    # Its service has one region in each partition.
+    client: Any = session.client("organizations", config=CONFIG)
+    pages = client.get_paginator("list_accounts").paginate()
+    found = [
+        account["Id"]
+        for page in pages
+        for account in page["Accounts"]
+        if account.get("State", account.get("Status")) == "ACTIVE"
+    ]
+    region = session.region_name or "us-east-1"
+    sts: STSClient = session.client("sts", region_name=region, config=CONFIG)
+    return sorted(found), sts.get_caller_identity()["Account"]
+
+
+# S3 and EventBridge answer so while another change of the same thing is in progress.
+BUSY = frozenset(
+    {"OperationAborted", "ConflictException", "ConcurrentModificationException"}
+)
+
+
+def is_busy(error: ClientError) -> bool:
+    """Return whether another change is in progress, so that a call may be repeated."""
+    return code_of(error) in BUSY
+
+
 def retry(
     call: Callable[[], object],
     when: Callable[[ClientError], bool],
@@ -203,8 +261,9 @@ def retry(
     """Repeat a call until AWS has processed an earlier change.
 
     Args:
-        call: The call.
-        when: Whether an error is temporary; every other error is raised.
+        call: The call; it reads again what it writes.
+        when: Whether an error is temporary, beside that of a busy resource; every
+            other error is raised.
         wait_seconds: The most to wait in all, in seconds.
         say: Shows a line before each pause.
         sleep: Pauses for a number of seconds.
@@ -217,7 +276,7 @@ def retry(
         try:
             return call()
         except ClientError as error:
-            if not when(error) or waited >= wait_seconds:
+            if not (is_busy(error) or when(error)) or waited >= wait_seconds:
                 raise
             pause = min(pause * 2, 20.0, wait_seconds - waited)
             say(
@@ -226,3 +285,60 @@ def retry(
             )
             sleep(pause)
             waited += pause
+
+
+# How often a document is written again that others overwrite at the same time.
+TRIES = 5
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A document that others change too, such as a policy; AWS replaces it whole.
+
+    AWS offers no condition for these writes (PutBucketPolicy,
+    PutBucketNotificationConfiguration, PutBucketLifecycleConfiguration, PutKeyPolicy,
+    SetTopicAttributes). So it is read right before each try, and again afterwards.
+
+    Args:
+        name: The document, as users name it.
+        read: Returns it.
+        write: Replaces it.
+        is_temporary: Whether an error of ``write`` is temporary.
+    """
+
+    name: str
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+    is_temporary: Callable[[ClientError], bool] = is_busy
+
+    def edit(
+        self,
+        change: Callable[[Any], Any],
+        again: Callable[[Callable[[], object], Callable[[ClientError], bool]], object],
+    ) -> None:
+        """Change the document and keep all else that it holds.
+
+        Args:
+            change: Returns the document with ours, or without; the same document if
+                it is right already.
+            again: Repeats a call while an error is temporary.
+
+        Raises:
+            BootstrapError: Others overwrite it again and again.
+        """
+
+        def once() -> None:
+            now = self.read()
+            wanted = change(now)
+            if wanted != now:
+                self.write(wanted)
+
+        for _ in range(TRIES):
+            again(once, self.is_temporary)
+            now = self.read()
+            if change(now) == now:
+                return
+        raise BootstrapError(
+            f"{self.name}: others overwrote it {TRIES} times at the same moment; run "
+            "the command again when they are done"
+        )

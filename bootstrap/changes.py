@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 HIDDEN = "********"
 SECRET_KEYS = frozenset({"sts:ExternalId", "external_id", "storage_aws_external_id"})
+SIGNS = {"create": "+", "update": "~", "delete": "-", "run": ">", "failed": "!"}
 
 
 @dataclass(frozen=True)
@@ -17,41 +18,65 @@ class Change:
     """A call that is needed and not made yet, with its reason.
 
     Args:
-        verb: The kind of change; ``wait`` and ``note`` only inform the user.
+        verb: The kind of change; ``wait``, ``note`` and ``failed`` only inform.
         resource: The resource, as users name it.
-        reason: Why the change is needed.
+        reason: Why the change is needed, or why it failed.
         before: The resource now, for the diff.
         after: The resource after the change.
-        apply: Makes the call; None for ``wait`` and ``note``.
+        apply: Makes the call; None for what only informs.
+        account: The account of the call.
+        region: The region of the call.
+        removes: What is gone afterwards; of a deletion, at least its resource.
     """
 
-    verb: Literal["create", "update", "delete", "run", "wait", "note"]
+    verb: Literal["create", "update", "delete", "run", "wait", "note", "failed"]
     resource: str
     reason: str
     before: Any = None
     after: Any = None
     apply: Callable[[], object] | None = None
+    account: str = ""
+    region: str = ""
+    removes: tuple[str, ...] = ()
 
     @property
     def pending(self) -> bool:
         """Whether `apply` makes a call for it."""
         return self.apply is not None
 
+    @property
+    def removed(self) -> tuple[str, ...]:
+        """What is gone afterwards."""
+        return self.removes or ((self.resource,) if self.verb == "delete" else ())
+
+    def at(self, account: str, region: str) -> Change:
+        """Return the change with its account and region, unless it has them."""
+        return replace(
+            self, account=self.account or account, region=self.region or region
+        )
+
+    def failed(self, why: object) -> Change:
+        """Return the change after its call failed."""
+        return replace(self, verb="failed", reason=str(why), apply=None)
+
     def as_json(self) -> dict[str, Any]:
         """Return the change for ``plan --json``, with external ids masked."""
         return {
             "verb": self.verb,
+            "account": self.account,
+            "region": self.region,
             "resource": self.resource,
             "reason": self.reason,
             "before": mask(self.before),
             "after": mask(self.after),
+            "removes": list(self.removed),
         }
 
     def as_lines(self) -> list[str]:
         """Return a headline and a diff, with external ids masked."""
-        signs = {"create": "+", "update": "~", "delete": "-", "run": ">"}
-        sign = signs.get(self.verb, "·")
-        lines = [f"{sign} {self.verb} {self.resource}: {self.reason}"]
+        where = f" ({self.account} {self.region})" if self.account else ""
+        sign = SIGNS.get(self.verb, "·")
+        lines = [f"{sign} {self.verb} {self.resource}{where}: {self.reason}"]
         before, after = _lines(mask(self.before)), _lines(mask(self.after))
         if self.before is None or self.after is None:
             mark = "+" if self.before is None else "-"
@@ -62,18 +87,6 @@ class Change:
                 diff = ["(a masked value differs)"]
             lines += [f"    {line}" for line in diff]
         return lines
-
-
-def then(change: Change, after: Callable[[], object]) -> Change:
-    """Return the change, followed by another call."""
-    first = change.apply
-    assert first is not None
-
-    def both() -> None:
-        first()
-        after()
-
-    return replace(change, apply=both)
 
 
 def mask(value: Any) -> Any:

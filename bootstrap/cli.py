@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import sys
@@ -15,26 +16,41 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bootstrap import steps, verify
-from bootstrap.aws import Accounts
+from bootstrap.aws import Accounts, organization_accounts
 from bootstrap.changes import Change, any_pending
 from bootstrap.deployment import Deployment
-from bootstrap.errors import BootstrapError, explain, explain_failure
-from bootstrap.hand_over import closing_words, hand_over
-from bootstrap.handshake import PIPE
-from bootstrap.loading import load
+from bootstrap.description import describe
+from bootstrap.errors import BootstrapError, Incomplete, explain, explain_failure
+from bootstrap.export import export
 from bootstrap.notify import Snowpipe
 from bootstrap.notify import notify as hand_over_files
-from bootstrap.permissions import administrator_policy
-from bootstrap.snowflake_side import ByHand, SnowflakeSide
-from bootstrap.through_dbt import Dbt
+from bootstrap.permissions import administrator_policy, policies_of
+from bootstrap.settings import load
+from bootstrap.snowflake import (
+    PIPE,
+    ByHand,
+    Dbt,
+    SnowflakeSide,
+    closing_words,
+    hand_over,
+)
 
-PENDING = 2
 FAILED = 1
+PENDING = 2
+WAITS = 3
 
 # After one of these changes, events reach the pipe and one step is left.
 EVENTS_FLOW = (PIPE, "event notifications")
 
-COLOURS = {"create": "green", "update": "yellow", "delete": "red", "run": "cyan"}
+COLOURS = {
+    "create": "green",
+    "update": "yellow",
+    "delete": "red",
+    "run": "cyan",
+    "failed": "red",
+}
+# The most lines of a summary.
+DETAILS = 8
 
 
 def say(text: str) -> None:
@@ -50,7 +66,7 @@ def connect(
     Raises:
         BootstrapError: The file has errors.
     """
-    settings = load(config, os.environ, overrides)
+    settings = load(config, os.environ, overrides, organization_accounts)
     # Relative to the file, whatever folder the program starts in.
     folder = config.resolve().parent / settings.state_dir
     settings = settings.model_copy(update={"state_dir": folder})
@@ -66,21 +82,41 @@ def connect(
 
 
 def show(changes: Sequence[Change]) -> None:
-    """Print changes for a person to review."""
+    """Print changes for a person to review: a summary, then each with its diff."""
+    click.echo(summary(changes))
     for change in changes:
         first, *rest = change.as_lines()
         click.secho(first, fg=COLOURS.get(change.verb), bold=change.pending)
         for line in rest:
             click.echo(line)
-    click.echo(_summary(changes))
 
 
-def _summary(changes: Sequence[Change]) -> str:
+def summary(changes: Sequence[Change]) -> str:
+    """Return what changes in how many accounts, in ten lines at most."""
     counts = Counter(change.verb for change in changes if change.pending)
     waiting = sum(change.verb == "wait" for change in changes)
+    failed = sum(change.verb == "failed" for change in changes)
     todo = ", ".join(f"{number} to {verb}" for verb, number in counts.items())
     end = f"; {waiting} wait for earlier steps" if waiting else ""
-    return f"{todo or 'Nothing to do'}{end}."
+    end += f"; {failed} failed" if failed else ""
+    lines = [f"{todo or 'Nothing to do'}{end}."]
+    pending = [change for change in changes if change.pending]
+    places = {(change.account, change.region) for change in pending}
+    if len(pending) > DETAILS:
+        kinds = Counter((c.verb, c.resource.split(" in ")[0]) for c in pending)
+        lines += [
+            f"  {number} x {verb} {resource}"
+            for (verb, resource), number in kinds.most_common(DETAILS)
+        ]
+        lines.append(f"  in {len(places)} pairs of account and region")
+    return "\n".join(lines)
+
+
+def exit_code(changes: Sequence[Change]) -> int:
+    """Return 1 if a step failed, 3 if one waits for a person or Snowflake, else 0."""
+    if any(change.verb == "failed" for change in changes):
+        return FAILED
+    return WAITS if any(change.verb == "wait" for change in changes) else 0
 
 
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
@@ -119,41 +155,126 @@ def cli() -> None:
 @_options
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 @click.option("--check", is_flag=True, help="Exit with 2 if changes are pending.")
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write the plan to a file, for `apply FILE`.",
+)
 @REPLACE
 def plan_command(
     config: Path,
     overrides: tuple[str, ...],
     as_json: bool,
     check: bool,
+    out: Path | None,
     replace_flow_logs: bool,
 ) -> None:
     """Show what `apply` would change; change nothing."""
-    changes = steps.plan(connect(config, overrides, replace_flow_logs))
+    d = connect(config, overrides, replace_flow_logs)
+    changes = _planned(d, steps.APPLY)
+    if out:
+        out.write_text(json.dumps(_as_file(d, changes), indent=2), "utf-8")
     if as_json:
         click.echo(json.dumps([change.as_json() for change in changes], indent=2))
     else:
         show(changes)
-    if check and any_pending(changes):
-        sys.exit(PENDING)
+    code = exit_code(changes)
+    if code == FAILED:
+        raise Incomplete(changes)
+    if check:
+        sys.exit(PENDING if any_pending(changes) else code)
+
+
+def _planned(d: Deployment, order: Sequence[steps.Step]) -> list[Change]:
+    """Return the plan, with its failures."""
+    try:
+        return steps.plan(d, order)
+    except Incomplete as error:
+        return list(error.changes)
+
+
+def _as_file(d: Deployment, changes: Sequence[Change]) -> dict[str, Any]:
+    """Return what `apply FILE` compares: the settings and every change."""
+    settings = d.settings.model_dump_json(exclude={"state_dir"})
+    return {
+        "settings": hashlib.sha256(settings.encode()).hexdigest(),
+        "replace_flow_logs": d.replace_flow_logs,
+        "changes": [change.as_json() for change in changes],
+    }
+
+
+def _check_file(d: Deployment, path: Path, changes: Sequence[Change]) -> None:
+    """Check that a plan that was written to a file is still the plan.
+
+    Raises:
+        BootstrapError: It is not; the message names what is new or gone.
+    """
+    try:
+        planned = json.loads(path.read_text("utf-8"))
+        old = {_identity(change) for change in planned["changes"]}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BootstrapError(f"{path} is not a plan: {error}") from None
+    now = _as_file(d, changes)
+    if (planned["settings"], planned["replace_flow_logs"]) != (
+        now["settings"],
+        now["replace_flow_logs"],
+    ):
+        raise BootstrapError(f"{path} was planned with other settings: plan again")
+    new = {_identity(change) for change in now["changes"]}
+    if new != old:
+        lines = "".join(f"\n  {verb} {what}" for verb, what, _ in sorted(new ^ old))
+        raise BootstrapError(
+            f"{path} is out of date, plan again; it differs in:{lines}"
+        )
+
+
+def _identity(change: dict[str, Any]) -> tuple[str, str, str]:
+    # A placeholder is random, and masked in both.
+    details = [change[key] for key in ("account", "region", "before", "after")]
+    text = json.dumps([*details, change["removes"]], sort_keys=True, default=str)
+    return change["verb"], change["resource"], text
 
 
 @cli.command("apply")
 @_options
+@click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @YES
+@click.option("--check", is_flag=True, help="Exit with 2 if something was changed.")
 @REPLACE
 def apply_command(
-    config: Path, overrides: tuple[str, ...], yes: bool, replace_flow_logs: bool
+    config: Path,
+    overrides: tuple[str, ...],
+    file: Path | None,
+    yes: bool,
+    check: bool,
+    replace_flow_logs: bool,
 ) -> None:
-    """Show the changes, ask, and make them; safe to repeat."""
+    """Show the changes, ask, and make them; safe to repeat.
+
+    With the FILE of `plan --out`, make exactly those changes without asking.
+    """
     d = connect(config, overrides, replace_flow_logs)
-    changes = steps.plan(d)
+    changes = _planned(d, steps.APPLY)
+    if file:
+        _check_file(d, file, changes)
     show(changes)
-    done = _confirm_and_do(d, changes, steps.APPLY, yes)
+    done = _confirm_and_do(d, changes, steps.APPLY, yes or file is not None)
+    made = [change for change in done if change.pending]
     text = hand_over(d)
     if text:
         click.echo(text)
-    elif any(change.resource.startswith(EVENTS_FLOW) for change in done):
+    elif any(change.resource.startswith(EVENTS_FLOW) for change in made):
         click.echo(closing_words(d))
+    _end(done, PENDING if check and made else 0)
+
+
+def _end(changes: Sequence[Change], otherwise: int) -> None:
+    """Exit with the code of the changes, and name each failure again."""
+    code = exit_code(changes)
+    if code == FAILED:
+        raise Incomplete(changes)
+    if code or otherwise:
+        sys.exit(code or otherwise)
 
 
 @cli.command("destroy")
@@ -175,16 +296,16 @@ def destroy_command(
     """Remove what `apply` made; resources of others stay unchanged."""
     d = connect(config, overrides)
     order = steps.destroy_steps(delete_data, with_snowflake)
-    changes = steps.plan(d, order)
+    changes = _planned(d, order)
     show(changes)
-    _confirm_and_do(d, changes, order, yes)
+    _end(_confirm_and_do(d, changes, order, yes), 0)
 
 
 def _confirm_and_do(
     d: Deployment, changes: Sequence[Change], order: Sequence[steps.Step], yes: bool
 ) -> list[Change]:
     if not any_pending(changes):
-        return []
+        return list(changes)
     if not yes:
         if not sys.stdin.isatty():
             raise BootstrapError("No terminal for confirmation; rerun with --yes")
@@ -192,11 +313,14 @@ def _confirm_and_do(
             say("Nothing was changed.")
             sys.exit(FAILED)
     done = []
-    for change in steps.apply(d, order):
-        verb = "done" if change.pending else change.verb
-        say(f"{verb}: {change.resource}: {change.reason}")
-        if change.pending:
+    shown = {item for change in changes for item in change.removed}
+    try:
+        for change in steps.apply(d, order, shown):
+            verb = "done" if change.pending else change.verb
+            say(f"{verb}: {change.resource}: {change.reason}")
             done.append(change)
+    except Incomplete as error:
+        return list(error.changes)
     return done
 
 
@@ -230,14 +354,53 @@ def notify_command(config: Path, overrides: tuple[str, ...]) -> None:
     click.echo(json.dumps(vars(result)))
 
 
+@cli.command("export")
+@_options
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["terraform", "cloudformation"]),
+    required=True,
+    help="The form of the code.",
+)
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    default=Path("bootstrap_export"),
+    show_default=True,
+    help="The folder to write to.",
+)
+def export_command(
+    config: Path, overrides: tuple[str, ...], form: str, out: Path
+) -> None:
+    """Write the same resources as code, for a pipeline that applies it."""
+    files = export(describe(connect(config, overrides)), form)
+    out.mkdir(parents=True, exist_ok=True)
+    for name, text in files.items():
+        (out / name).write_text(text, "utf-8")
+        click.echo(out / name)
+
+
 @cli.command("permissions")
-def permissions_command() -> None:
-    """Print the IAM policy that the caller needs."""
-    click.echo(json.dumps(administrator_policy(), indent=2))
+@click.option(
+    "--config",
+    type=click.Path(path_type=Path),
+    help="Narrow the policies to the names in this settings file, for each account.",
+)
+def permissions_command(config: Path | None) -> None:
+    """Print the IAM policies that the caller needs; makes no call."""
+    found: object = administrator_policy()
+    if config:
+        found = policies_of(load(config, os.environ, (), organization_accounts))
+    click.echo(json.dumps(found, indent=2))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Run the program and exit: 0 done or nothing to do, 1 failed, 2 pending."""
+    """Run the program and exit.
+
+    0 done or nothing to do, 1 failed, 2 changes are pending or (`apply --check`) were
+    made, 3 steps wait for a person or for Snowflake.
+    """
     given: dict[str, Any] = {} if arguments is None else {"args": list(arguments)}
     try:
         cli.main(standalone_mode=False, prog_name="python -m bootstrap", **given)

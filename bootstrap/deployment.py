@@ -4,21 +4,32 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bootstrap.aws import Account, Accounts, retry
-from bootstrap.errors import BootstrapError
-from bootstrap.journal import Journal
-from bootstrap.naming import Names, part_of, partition_of
-from bootstrap.policies import Place
+from botocore.exceptions import BotoCoreError, ClientError
+
+from bootstrap.aws import Account, Accounts, Shared, retry
+from bootstrap.changes import Change
+from bootstrap.errors import (
+    DENIED_FILE,
+    BootstrapError,
+    encoded_message,
+    explain,
+    explain_failure,
+)
+from bootstrap.naming import Names, part_of, partition_of, partition_of_region
+from bootstrap.policies import Place, Senders
 
 if TYPE_CHECKING:
-    from botocore.exceptions import ClientError
-
     from bootstrap.settings import Settings, Source
-    from bootstrap.snowflake_side import SnowflakeSide
+    from bootstrap.snowflake import SnowflakeSide
+
+
+FAILURES = (ClientError, BotoCoreError, BootstrapError, OSError)
 
 
 def _quiet(_: str) -> None:
@@ -36,6 +47,7 @@ class Deployment:
         say: Shows a line of progress.
         sleep: Pauses for a number of seconds.
         replace_flow_logs: Whether to replace our flow logs that differ.
+        known: What was found once and does not change while the program runs.
     """
 
     settings: Settings
@@ -44,11 +56,14 @@ class Deployment:
     say: Callable[[str], None] = _quiet
     sleep: Callable[[float], None] = time.sleep
     replace_flow_logs: bool = False
+    known: dict[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def names(self) -> Names:
-        """The names derived from the deployment's name."""
-        return Names(self.settings.name, self.settings.snowflake.role_name)
+        """The names that follow from name, bucket and prefix."""
+        bucket = self.settings.bucket
+        role_name = self.settings.snowflake.role_name
+        return Names(self.settings.name, bucket.name, bucket.prefix, role_name)
 
     @property
     def home(self) -> Account:
@@ -62,6 +77,23 @@ class Deployment:
         bucket = self.settings.bucket
         return Place(self.home.partition, bucket.name, bucket.prefix)
 
+    def earlier(self) -> Deployment | None:
+        """Return the deployment at the place before it moved, or None."""
+        moved = self.settings.bucket.moved_from
+        if moved is None:
+            return None
+        here = self.settings.bucket
+        before = {"name": moved.name or here.name, "prefix": moved.prefix}
+        bucket = here.model_copy(update={**before, "moved_from": None, "create": False})
+        settings = self.settings.model_copy(update={"bucket": bucket})
+        return replace(self, settings=settings, known={})
+
+    @property
+    def places(self) -> list[Place]:
+        """The place of the logs, and the one before if they move."""
+        earlier = self.earlier()
+        return [self.place, *([earlier.place] if earlier else [])]
+
     @property
     def bucket(self) -> dict[str, Any]:
         """The arguments of every S3 call: the bucket, and its expected owner."""
@@ -69,16 +101,9 @@ class Deployment:
         return {"Bucket": bucket.name, "ExpectedBucketOwner": bucket.account_id}
 
     @property
-    def journal(self) -> Journal:
-        """The copy of the bucket policy that survives an interruption."""
-        name = f"{self.settings.name}.{self.settings.bucket.name}.policy.json"
-        return Journal(self.settings.state_dir / name)
-
-    @property
-    def role_arn(self) -> str:
-        """The ARN of the role that Snowflake assumes."""
-        account = self.settings.bucket.account_id
-        return f"arn:{self.home.partition}:iam::{account}:role/{self.names.role}"
+    def senders(self) -> Senders:
+        """The accounts and regions that deliver."""
+        return Senders(self.source_pairs(), self.settings.organization_id)
 
     @property
     def suffix(self) -> str:
@@ -90,24 +115,69 @@ class Deployment:
         """Return every (account id, region) pair that delivers logs."""
         return [(s.account_id, r) for s in self.settings.sources for r in s.regions]
 
-    def sources(self) -> Iterator[tuple[Source, Account]]:
-        """Yield every source with the clients of each of its regions.
+    def account_of(self, source: Source, region: str) -> Account:
+        """Return the clients for a source in one of its regions.
 
         Raises:
             BootstrapError: A source and the bucket are in different partitions.
         """
+        partition = partition_of_region(region)
+        if partition != self.home.partition:
+            raise BootstrapError(
+                f"source {source.account_id} is in partition {partition}, the bucket "
+                f"in {self.home.partition}: write one bootstrap.yml for each partition"
+            )
+        return self.accounts.account(source.account_id, region, source.role_arn)
+
+    def source_regions(self) -> Iterator[tuple[str, str, list[Source]]]:
+        """Yield each account and region once, with all its sources."""
+        found: dict[tuple[str, str], list[Source]] = {}
         for source in self.settings.sources:
             for region in source.regions:
-                account = self.accounts.account(
-                    source.account_id, region, source.role_arn
-                )
-                if account.partition != self.home.partition:
-                    raise BootstrapError(
-                        f"source {source.account_id} is in partition "
-                        f"{account.partition}, the bucket in {self.home.partition}: "
-                        "write one bootstrap.yml for each partition"
-                    )
-                yield source, account
+                found.setdefault((source.account_id, region), []).append(source)
+        for (account_id, region), sources in found.items():
+            yield account_id, region, sources
+
+    def attempt(
+        self,
+        what: str,
+        call: Callable[[], Iterable[Change]],
+        account_id: str = "",
+        region: str = "",
+    ) -> list[Change]:
+        """Return the changes that a call lists, or one that says why it failed.
+
+        Args:
+            what: What the call is about, for the message.
+            call: Lists changes.
+            account_id: The account; without it, the bucket's.
+            region: The region; without it, the bucket's.
+        """
+        bucket = self.settings.bucket
+        place = account_id or bucket.account_id, region or bucket.region
+        try:
+            return [change.at(*place) for change in call()]
+        except FAILURES as error:
+            failed = Change("failed", what, str(self.explained(error, what)))
+            return [failed.at(*place)]
+
+    def explained(self, error: Exception, what: str) -> BootstrapError:
+        """Return an error of AWS's or ours with its resource and the next step."""
+        if isinstance(error, ClientError):
+            if encoded_message(error):
+                # Hundreds of characters, which only a call to STS makes readable.
+                folder = state_folder(self.settings.state_dir)
+                (folder / DENIED_FILE).write_text(encoded_message(error), "utf-8")
+            named = self.accounts.last_resource
+            resource = f"{named} ({what})" if named else what
+            return explain(error, resource, self.accounts.last_place)
+        if isinstance(error, BotoCoreError):
+            return explain_failure(error, what)
+        return error if isinstance(error, BootstrapError) else BootstrapError(error)
+
+    def edit(self, shared: Shared, change: Callable[[Any], Any]) -> None:
+        """Change a document that others change too."""
+        shared.edit(change, self.retry)
 
     def retry(
         self, call: Callable[[], object], when: Callable[[ClientError], bool]
@@ -177,6 +247,13 @@ class Deployment:
                 "notifies destinations in its region only; use one there, or set "
                 "events.route: none and schedule `notify`"
             )
+
+
+def state_folder(folder: Path) -> Path:
+    """Return the folder for the program's own files, which git ignores."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+    return folder
 
 
 def dumps(document: object) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 Document = dict[str, Any]
@@ -55,14 +55,20 @@ def without(current: Document | None, our_sids: Collection[str]) -> Document | N
     return {**current, "Statement": left}
 
 
-def missing_from(current: Document | None, earlier: Document | None) -> list[Document]:
-    """Return the earlier document's statements that the current one lacks."""
-    present = statements(current)
-    return [
-        statement
-        for statement in statements(earlier)
-        if not any(same_statement(statement, other) for other in present)
+def with_ids(current: Document | None, renamed: Mapping[str, str]) -> Document | None:
+    """Return the document with other statement ids.
+
+    Args:
+        current: The document, or None.
+        renamed: The new id of each id that changes.
+    """
+    if current is None or not any(s.get("Sid") in renamed for s in statements(current)):
+        return current
+    found = [
+        {**s, "Sid": renamed[s["Sid"]]} if s.get("Sid") in renamed else s
+        for s in statements(current)
     ]
+    return {**current, "Statement": found}
 
 
 def same(one: Document | None, other: Document | None) -> bool:

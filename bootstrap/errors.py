@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, TypeVar
 
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
+    ConnectTimeoutError,
+    EndpointConnectionError,
     NoCredentialsError,
     ProfileNotFound,
+    SSOTokenLoadError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
 )
 
 from bootstrap.permissions import actions_of
+
+if TYPE_CHECKING:
+    from bootstrap.changes import Change
 
 Answer = TypeVar("Answer")
 DENIED = frozenset(
@@ -26,12 +34,57 @@ DENIED = frozenset(
 )
 
 
+EXPIRED = frozenset(
+    {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
+)
+# What services answer to credentials that their region does not know.
+UNKNOWN_THERE = frozenset(
+    {
+        "AuthFailure",
+        "InvalidClientTokenId",
+        "OptInRequired",
+        "UnrecognizedClientException",
+    }
+)
+LOG_IN = (
+    "Log in as for the AWS command line (`aws configure`, `aws sso login` or its\n"
+    "  environment variables), or set `profile` to another profile."
+)
+LOGINS = (
+    NoCredentialsError,
+    ProfileNotFound,
+    SSOTokenLoadError,
+    TokenRetrievalError,
+    UnauthorizedSSOTokenError,
+)
+# The file in `state_dir` that has the encoded reason of the last refusal.
+DENIED_FILE = "denied.txt"
+ENCODED = "Encoded authorization failure message:"
+
+
 class BootstrapError(Exception):
     """An error whose message the user sees; the program exits with code 1."""
 
 
 class Blocked(BootstrapError):
     """A resource of another owner, or its state, prevents a change."""
+
+
+class Incomplete(BootstrapError):
+    """Some steps failed; the others are planned or made.
+
+    Args:
+        changes: Everything that the run listed, with the failures.
+    """
+
+    def __init__(self, changes: Sequence[Change]) -> None:
+        self.changes = changes
+        lines = [
+            f"{change.resource}: {change.reason}"
+            for change in changes
+            if change.verb == "failed"
+        ]
+        super().__init__("\n".join(lines))
 
 
 def code_of(error: ClientError) -> str:
@@ -74,13 +127,26 @@ def explain(error: ClientError, resource: str, place: str = "") -> BootstrapErro
         An error that names the call, the resource, AWS's message and, if access was
         denied, the missing permission.
     """
-    operation = str(error.operation_name)
+    operation, code = str(error.operation_name), code_of(error)
     service = resource.split(":")[2] if resource.startswith("arn:") else None
     actions = " and ".join(actions_of(operation, service))
-    said = f"{code_of(error)}: {message_of(error)}".rstrip(": ")
+    message, _, encoded = message_of(error).partition(ENCODED)
+    said = f"{code}: {message.strip()}".rstrip(": ")
     text = f"{operation} on {resource} failed {place}".rstrip()
     text += f".\n  AWS answered: {said}"
-    if code_of(error) in DENIED:
+    if code in EXPIRED:
+        text += f"\n  The login has expired. {LOG_IN}"
+    elif code in UNKNOWN_THERE:
+        text += (
+            "\n  The region may not be enabled in this account: enable it there, or "
+            f"remove it from `regions`. Otherwise the login is wrong. {LOG_IN}"
+        )
+    elif "service control policy" in message:
+        text += (
+            f"\n  A service control policy of the organisation denies {actions}: "
+            "whoever manages the organisation must allow it for this role or region."
+        )
+    elif code in DENIED:
         text += (
             f"\n  The caller needs {actions}, and no policy of the resource or the "
             "organisation may deny it (`python -m bootstrap permissions` prints all)."
@@ -90,7 +156,17 @@ def explain(error: ClientError, resource: str, place: str = "") -> BootstrapErro
                 "\n  A bucket of another account gives the same answer: check "
                 "bucket.name and bucket.account_id."
             )
+    if encoded:
+        text += (
+            "\n  `aws sts decode-authorization-message --encoded-message "
+            f"file://{DENIED_FILE}` in `state_dir` shows the policy that decides."
+        )
     return BootstrapError(text)
+
+
+def encoded_message(error: ClientError) -> str:
+    """Return the encoded reason of a refusal, which EC2 adds to its message."""
+    return message_of(error).partition(ENCODED)[2].strip()
 
 
 def explain_failure(error: BotoCoreError, what: str) -> BootstrapError:
@@ -101,9 +177,8 @@ def explain_failure(error: BotoCoreError, what: str) -> BootstrapError:
         what: The step that made the call.
     """
     text = f"{what}: {error}"
-    if isinstance(error, NoCredentialsError | ProfileNotFound):
-        text += (
-            "\n  Log in as for the AWS command line (`aws configure`, `aws sso login` "
-            "or its\n  environment variables), or set `profile` to another profile."
-        )
+    if isinstance(error, LOGINS):
+        text += f"\n  {LOG_IN}"
+    elif isinstance(error, EndpointConnectionError | ConnectTimeoutError):
+        text += "\n  Check the network and its proxy, and that the region exists."
     return BootstrapError(text)

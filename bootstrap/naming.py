@@ -1,8 +1,13 @@
-"""The names, tags and statement ids of what this program makes."""
+"""The owner's mark, and the names, tags and statement ids that carry it."""
 
 from __future__ import annotations
 
+import hashlib
 from dataclasses import dataclass
+from functools import cache, cached_property
+from typing import Any
+
+import botocore.session
 
 TAG = "vpc-flow-logs:deployment"
 EVENTBRIDGE_TAG = "vpc-flow-logs:eventbridge"
@@ -25,24 +30,50 @@ KINDS = (
     TOPIC_SNOWFLAKE,
 )
 
-SCHEMES = {"aws": "s3", "aws-us-gov": "s3gov", "aws-cn": "s3china"}
+SCHEMES = {
+    "aws": "s3",
+    "aws-us-gov": "s3gov",
+    "aws-cn": "s3china",
+    "aws-eusc": "s3",
+}
 
 
 @dataclass(frozen=True)
 class Names:
-    """The names derived from the deployment's name.
+    """The names of a deployment: its name, bucket and prefix decide all of them.
+
+    Two teams with the same name, or two prefixes of one bucket, never share one.
 
     Args:
         name: ``name`` of ``bootstrap.yml``.
+        bucket: The bucket's name.
+        prefix: The folders above ``AWSLogs``, without slashes at the ends.
         role_name: ``snowflake.role_name``, if given.
     """
 
     name: str
+    bucket: str
+    prefix: str
     role_name: str | None = None
+
+    @cached_property
+    def mark(self) -> str:
+        """Return the owner's mark, the value of our tag."""
+        # A tag's value has no `!`, and a prefix has no `:`.
+        return f"{self.name}@{self.bucket}/{self.prefix}".replace("!", ":")
+
+    @cached_property
+    def _digest(self) -> str:
+        return hashlib.sha256(self.mark.encode()).hexdigest()[:8]
+
+    @property
+    def key(self) -> str:
+        """Return the mark in a form that every name allows."""
+        return f"{self.name}-{self._digest}"
 
     def sid(self, kind: str) -> str:
         """Return a statement id; IAM allows letters and digits only."""
-        return "".join(part.capitalize() for part in self.name.split("-")) + kind
+        return f"{self._words}{self._digest}{kind}"
 
     @property
     def sids(self) -> frozenset[str]:
@@ -52,7 +83,7 @@ class Names:
     @property
     def role(self) -> str:
         """Return the name of the role that Snowflake assumes."""
-        return self.role_name or f"{self.name}-snowflake"
+        return self.role_name or f"{self.key}-snowflake"
 
     @property
     def role_policy(self) -> str:
@@ -60,40 +91,71 @@ class Names:
         return f"{self.name}-access"
 
     @property
-    def lifecycle_rule(self) -> str:
-        """Return the id of the lifecycle rule."""
-        return f"{self.name}-expiry"
+    def expiry(self) -> str:
+        """Return the beginning of the ids of our lifecycle rules."""
+        return f"{self.key}-expiry"
 
     @property
-    def notification(self) -> str:
-        """Return the id of the bucket's event notification."""
-        return f"{self.name}-snowpipe"
-
-    @property
-    def topic(self) -> str:
-        """Return the name of the topic that EventBridge publishes to."""
-        return f"{self.name}-snowpipe"
-
-    @property
-    def rule(self) -> str:
-        """Return the name of the EventBridge rule and of its target."""
-        return f"{self.name}-snowpipe"
+    def events(self) -> str:
+        """Return the name of the notification, the topic and the EventBridge rule."""
+        return f"{self.key}-snowpipe"
 
     def tags(self, more: dict[str, str]) -> list[dict[str, str]]:
         """Return the user's tags and ours, in AWS's form."""
-        merged = {**more, TAG: self.name}
+        merged = {**more, TAG: self.mark}
         return [{"Key": key, "Value": value} for key, value in merged.items()]
 
     def owns(self, tags: object) -> bool:
-        """Return whether a list of tags, as AWS returns it, includes ours."""
-        return isinstance(tags, list) and any(
-            tag.get("Key") == TAG and tag.get("Value") == self.name for tag in tags
-        )
+        """Return whether a list of tags, as AWS returns it, has our mark."""
+        return owner_of(tags) == self.mark
+
+    # Before the mark had bucket and prefix, it was the name alone.
+
+    @property
+    def _words(self) -> str:
+        return "".join(part.capitalize() for part in self.name.split("-"))
+
+    @property
+    def earlier_sids(self) -> dict[str, str]:
+        """Return the statement ids of earlier versions, and what each became."""
+        return {self._words + kind: self.sid(kind) for kind in KINDS}
+
+    @property
+    def earlier_role(self) -> str:
+        """Return the role's name in earlier versions."""
+        return self.role_name or f"{self.name}-snowflake"
+
+    @property
+    def earlier_expiry(self) -> str:
+        """Return the lifecycle rule's id in earlier versions."""
+        return f"{self.name}-expiry"
+
+    @property
+    def earlier_events(self) -> str:
+        """Return the name of notification, topic and rule in earlier versions."""
+        return f"{self.name}-snowpipe"
+
+    def owned_earlier(self, tags: object) -> bool:
+        """Return whether a list of tags has the mark of earlier versions."""
+        return owner_of(tags) == self.name
+
+
+def owner_of(tags: Any) -> str | None:
+    """Return the mark in a list of tags, as AWS returns it."""
+    values = (tag.get("Value") for tag in tags or () if tag.get("Key") == TAG)
+    return next(values, None)
 
 
 def partition_of(arn: str) -> str:
-    """Return the partition of an ARN: ``aws``, ``aws-us-gov`` or ``aws-cn``."""
+    """Return the partition of an ARN, such as ``aws`` or ``aws-us-gov``."""
     return arn.split(":")[1]
+
+
+@cache
+def partition_of_region(region: str) -> str:
+    """Return the partition of a region, offline."""
+    session = botocore.session.get_session()
+    return str(session.get_partition_for_region(region))
 
 
 def part_of(arn: str, index: int) -> str:

@@ -1,18 +1,22 @@
-"""For pipes without events: list new files, and send their names to Snowpipe."""
+"""For pipes without events: list new files, and send their names to Snowpipe.
+
+A ledger on disk has the files that were sent; a lock allows one run at a time.
+"""
 
 from __future__ import annotations
 
 import importlib
+import sqlite3
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bootstrap.deployment import Deployment
+from bootstrap.deployment import Deployment, state_folder
 from bootstrap.errors import BootstrapError
-from bootstrap.folders import day_prefixes
-from bootstrap.ledger import Ledger, only_one
 
 if TYPE_CHECKING:
     from bootstrap.settings import Notify
@@ -83,9 +87,9 @@ def notify(d: Deployment, hand: Hand, now: datetime | None = None) -> Result:
     if wanted is None:
         raise BootstrapError("bootstrap.yml has no `notify` section: add it")
     today = now or datetime.now(UTC)
-    state = d.settings.state_dir / f"{d.settings.name}.notify"
-    with only_one(state.with_suffix(".lock")):
-        ledger = Ledger(state.with_suffix(".sqlite"))
+    state = d.settings.state_dir
+    with only_one(state / f"{d.names.key}.lock"):
+        ledger = Ledger(_ledger_path(d))
         try:
             oldest = today - timedelta(days=wanted.lookback_days)
             batch: list[NewFile] = []
@@ -105,6 +109,15 @@ def notify(d: Deployment, hand: Hand, now: datetime | None = None) -> Result:
         finally:
             ledger.close()
     return Result(handed_over, left)
+
+
+def _ledger_path(d: Deployment) -> Path:
+    """Return the ledger's path; the ledger of earlier versions is renamed."""
+    path = d.settings.state_dir / f"{d.names.key}.sqlite"
+    earlier = path.with_name(f"{d.settings.name}.sqlite")
+    if earlier.exists() and not path.exists():
+        earlier.rename(path)
+    return path
 
 
 def _new_files(
@@ -220,3 +233,92 @@ def _advice(status: int | None, said: str, wanted: Notify) -> str:
     }
     hint = hints.get(status or 0, "The next run continues from here.")
     return f"Snowpipe refused the files: {said}\n  {hint}"
+
+
+class Ledger:
+    """The keys that were sent within the look-back.
+
+    A key is added after Snowpipe accepts it. If a run stops in between, the next one
+    sends the file again, which Snowpipe ignores for 14 days.
+
+    Args:
+        path: The SQLite database; created if missing.
+    """
+
+    def __init__(self, path: Path) -> None:
+        state_folder(path.parent)
+        self._database = sqlite3.connect(path)
+        self._database.execute(
+            "create table if not exists handed_over ("
+            "pipe text not null, key text not null, modified_at text not null, "
+            "primary key (pipe, key)) without rowid"
+        )
+
+    def has(self, pipe: str, key: str) -> bool:
+        """Return whether the key was sent to this pipe."""
+        row = self._database.execute(
+            "select 1 from handed_over where pipe = ? and key = ?", (pipe, key)
+        ).fetchone()
+        return row is not None
+
+    def add(self, pipe: str, files: Iterable[tuple[str, str]]) -> None:
+        """Add (key, modified at) pairs, all or none."""
+        with self._database:
+            self._database.executemany(
+                "insert or ignore into handed_over values (?, ?, ?)",
+                [(pipe, key, modified_at) for key, modified_at in files],
+            )
+
+    def forget_before(self, moment: str) -> None:
+        """Delete keys modified before a time, in ISO 8601 and UTC."""
+        with self._database:
+            self._database.execute(
+                "delete from handed_over where modified_at < ?", (moment,)
+            )
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+
+@contextmanager
+def only_one(path: Path) -> Iterator[None]:
+    """Hold a lock that ends with the process, even a killed one.
+
+    Raises:
+        BootstrapError: Another run holds it.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    # The lock of a SQLite database works on every system.
+    lock = sqlite3.connect(path, timeout=0, isolation_level=None)
+    try:
+        lock.execute("begin exclusive")
+    except sqlite3.OperationalError:
+        lock.close()
+        raise BootstrapError(
+            f"another run is active and holds {path}; wait until it ends"
+        ) from None
+    try:
+        yield
+    finally:
+        lock.close()
+
+
+def day_prefixes(d: Deployment, today: datetime, days: int) -> Iterator[str]:
+    """Yield the folders of the last days, in both layouts, for every source.
+
+    VPC guide, "Flow log files".
+
+    Args:
+        d: The deployment.
+        today: The newest day, in UTC; a folder has the date of delivery.
+        days: The number of days.
+    """
+    ordinals = [today.toordinal() - back for back in range(days)]
+    for account, region in sorted(set(d.source_pairs())):
+        plain, hive = d.place.folders(account)
+        for ordinal in ordinals:
+            day = datetime.fromordinal(ordinal)
+            yield f"{plain}{region}/{day:%Y/%m/%d}/"
+            folder = f"year={day:%Y}/month={day:%m}/day={day:%d}"
+            yield f"{hive}aws-region={region}/{folder}/"

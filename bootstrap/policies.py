@@ -10,6 +10,10 @@ from bootstrap.documents import VERSION, Document
 from bootstrap.naming import Names
 
 DELIVERY_SERVICE = "delivery.logs.amazonaws.com"
+# A pattern for any account id: `?` is one character.
+ANY_ACCOUNT = "?" * 12
+# The role's policy has 10,240 characters (IAM guide, quotas).
+ROLE_ACCOUNTS = 20
 
 
 @dataclass(frozen=True)
@@ -17,7 +21,7 @@ class Place:
     """The bucket and prefix that logs are delivered to.
 
     Args:
-        partition: ``aws``, ``aws-us-gov`` or ``aws-cn``.
+        partition: Such as ``aws`` or ``aws-us-gov``.
         bucket: The bucket's name.
         prefix: The folders above ``AWSLogs``, without slashes at the ends.
     """
@@ -38,7 +42,7 @@ class Place:
 
     @property
     def read_prefix(self) -> str:
-        """Return the key prefix that Snowflake may read; never the whole bucket."""
+        """Return the key prefix of the stage; never the whole bucket."""
         return f"{self.prefix}/" if self.prefix else "AWSLogs/"
 
     @property
@@ -55,48 +59,87 @@ class Place:
         scheme = naming.SCHEMES[self.partition]
         return f"{scheme}://{self.bucket}/{self.read_prefix}"
 
+    def folders(self, account: str) -> tuple[str, str]:
+        """Return the folders of an account's flow logs, in both layouts.
+
+        VPC guide, "Flow log files". Other services write beside them.
+        """
+        return (
+            f"{self.logs_prefix}{account}/vpcflowlogs/",
+            f"{self.logs_prefix}aws-account-id={account}/aws-service=vpcflowlogs/",
+        )
+
 
 Sources = Sequence[tuple[str, str]]
 """Pairs of account id and region."""
 
 
-def _delivery_condition(partition: str, sources: Sources) -> Document:
-    accounts = sorted({account for account, _ in sources})
-    arns = sorted(
-        {f"arn:{partition}:logs:{region}:{account}:*" for account, region in sources}
-    )
-    return {
-        "StringEquals": {"aws:SourceAccount": accounts},
-        "ArnLike": {"aws:SourceArn": arns},
-    }
+@dataclass(frozen=True)
+class Senders:
+    """The accounts and regions that deliver, and how statements name them.
+
+    Args:
+        sources: Every (account id, region) pair.
+        organization: The organisation's id, in place of accounts.
+        short: Whether statements name accounts without their regions.
+    """
+
+    sources: Sources
+    organization: str | None = None
+    short: bool = False
+
+    @property
+    def accounts(self) -> list[str]:
+        """Return the account ids, sorted."""
+        return sorted({account for account, _ in self.sources})
+
+    def condition(self, partition: str) -> Document:
+        """Return the condition that only these accounts fulfil."""
+        if self.organization:
+            return {"StringEquals": {"aws:SourceOrgID": self.organization}}
+        found: Document = {"StringEquals": {"aws:SourceAccount": self.accounts}}
+        if not self.short:
+            arns = {f"arn:{partition}:logs:{r}:{a}:*" for a, r in self.sources}
+            found["ArnLike"] = {"aws:SourceArn": sorted(arns)}
+        return found
+
+    def folders(self, place: Place) -> list[str]:
+        """Return the ARNs that delivery writes to, in both folder layouts."""
+        any_account = self.short or self.organization
+        accounts = [ANY_ACCOUNT] if any_account else self.accounts
+        return [
+            f"{place.arn}/{place.logs_prefix}{key}{account}/*"
+            for account in accounts
+            for key in ("", "aws-account-id=")
+        ]
 
 
-def delivery_statements(names: Names, place: Place, sources: Sources) -> list[Document]:
+def delivery_statements(
+    names: Names, place: Place, senders: Senders, ask_for_acl: bool
+) -> list[Document]:
     """Return the bucket policy's statements for delivery, in both folder layouts.
 
     VPC guide, "Publish flow logs to Amazon S3", bucket permissions.
+
+    Args:
+        names: Gives the statement ids.
+        place: The bucket and prefix.
+        senders: The accounts.
+        ask_for_acl: Whether files must give the bucket's owner full control. In a
+            bucket whose owner owns all files, delivery may send no such header.
     """
-    condition = _delivery_condition(place.partition, sources)
-    folders = [
-        f"{place.arn}/{place.logs_prefix}{key}{account}/*"
-        for account in sorted({account for account, _ in sources})
-        for key in ("", "aws-account-id=")
-    ]
+    condition = senders.condition(place.partition)
+    equals = condition["StringEquals"]
+    if ask_for_acl:
+        equals = {**equals, "s3:x-amz-acl": "bucket-owner-full-control"}
     return [
         {
             "Sid": names.sid(naming.DELIVERY_WRITE),
             "Effect": "Allow",
             "Principal": {"Service": DELIVERY_SERVICE},
             "Action": "s3:PutObject",
-            "Resource": folders,
-            "Condition": {
-                **condition,
-                "StringEquals": {
-                    **condition["StringEquals"],
-                    # Delivery sends it even if the bucket owner owns all objects.
-                    "s3:x-amz-acl": "bucket-owner-full-control",
-                },
-            },
+            "Resource": senders.folders(place),
+            "Condition": {**condition, "StringEquals": equals},
         },
         {
             "Sid": names.sid(naming.DELIVERY_CHECK),
@@ -124,7 +167,7 @@ def deny_plain_http(names: Names, place: Place) -> Document:
 def key_statements(
     names: Names,
     place: Place,
-    sources: Sources,
+    senders: Senders,
     role_arn: str,
     allow_unload: bool = False,
 ) -> list[Document]:
@@ -144,7 +187,7 @@ def key_statements(
             "kms:DescribeKey",
         ],
         "Resource": "*",
-        "Condition": _delivery_condition(place.partition, sources),
+        "Condition": senders.condition(place.partition),
     }
     reader: Document = {
         "Sid": names.sid(naming.KEY_SNOWFLAKE),
@@ -161,44 +204,68 @@ def _key_actions(allow_unload: bool) -> list[str]:
 
 
 def role_policy(
-    place: Place, key_arn: str | None = None, allow_unload: bool = False
+    places: Sequence[Place],
+    accounts: Sequence[str],
+    key_arn: str | None = None,
+    allow_unload: bool = False,
 ) -> Document:
-    """Return the policy of Snowflake's role: read below the prefix, nothing else.
+    """Return the policy of Snowflake's role: read flow logs, nothing else.
 
     Requests for GetBucketLocation have no ``s3:prefix``, so a condition on it never
     matches (IAM guide, condition operators): the action has its own statement, unlike
     in Snowflake's sample.
 
     Args:
-        place: The bucket and prefix.
+        places: The bucket and prefix; while logs move, the earlier ones too.
+        accounts: The accounts whose flow logs it reads.
         key_arn: The bucket's KMS key, if it has one.
         allow_unload: Whether the role may also put and delete below the prefix.
     """
-    bare = place.read_prefix.rstrip("/")
-    objects = ["s3:GetObject", "s3:GetObjectVersion"]
+    if len(accounts) * len(places) > ROLE_ACCOUNTS:
+        accounts = [ANY_ACCOUNT]
+    found: list[Document] = []
+    for number, place in enumerate(places):
+        end = str(number or "")
+        found += [
+            {
+                "Sid": f"ReadFlowLogs{end}",
+                "Effect": "Allow",
+                "Action": ["s3:GetObject", "s3:GetObjectVersion"],
+                "Resource": [
+                    f"{place.arn}/{folder}*"
+                    for account in accounts
+                    for folder in place.folders(account)
+                ],
+            },
+            {
+                "Sid": f"ListPrefix{end}",
+                "Effect": "Allow",
+                "Action": "s3:ListBucket",
+                "Resource": place.arn,
+                # Without the slash, it would list what begins alike.
+                "Condition": {"StringLike": {"s3:prefix": f"{place.read_prefix}*"}},
+            },
+            {
+                "Sid": f"FindBucket{end}",
+                "Effect": "Allow",
+                "Action": "s3:GetBucketLocation",
+                "Resource": place.arn,
+            },
+        ]
     if allow_unload:
-        objects += ["s3:PutObject", "s3:DeleteObject", "s3:DeleteObjectVersion"]
-    found: list[Document] = [
-        {
-            "Sid": "ReadObjects",
-            "Effect": "Allow",
-            "Action": objects,
-            "Resource": f"{place.arn}/{place.read_prefix}*",
-        },
-        {
-            "Sid": "ListPrefix",
-            "Effect": "Allow",
-            "Action": "s3:ListBucket",
-            "Resource": place.arn,
-            "Condition": {"StringLike": {"s3:prefix": [bare, f"{bare}/*"]}},
-        },
-        {
-            "Sid": "FindBucket",
-            "Effect": "Allow",
-            "Action": "s3:GetBucketLocation",
-            "Resource": place.arn,
-        },
-    ]
+        found.append(
+            {
+                "Sid": "Unload",
+                "Effect": "Allow",
+                "Action": [
+                    "s3:GetObject",
+                    "s3:PutObject",
+                    "s3:DeleteObject",
+                    "s3:DeleteObjectVersion",
+                ],
+                "Resource": f"{places[0].arn}/{places[0].read_prefix}*",
+            }
+        )
     if key_arn:
         found.append(
             {

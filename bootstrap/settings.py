@@ -1,14 +1,33 @@
-"""The keys of ``bootstrap.yml``, their types and their defaults."""
+"""The keys of ``bootstrap.yml``, their types and defaults, and how they are read.
+
+They come from the file, the environment and flags.
+"""
 
 from __future__ import annotations
 
+import difflib
 import re
+import typing
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Literal, Self
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+import botocore.session
+import yaml
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationError,
+    model_validator,
+)
 
 from bootstrap import fields as flow_log_fields
+from bootstrap.errors import BootstrapError
+from bootstrap.naming import partition_of_region
 
 
 def _like(pattern: str, words: str) -> AfterValidator:
@@ -23,12 +42,36 @@ def _like(pattern: str, words: str) -> AfterValidator:
 
 
 def _arn(service: str, rest: str, words: str) -> AfterValidator:
-    return _like(f"arn:aws(-us-gov|-cn)?:{service}:{rest}", words)
+    return _like(f"arn:aws(-us-gov|-cn|-eusc)?:{service}:{rest}", words)
 
 
 AccountId = Annotated[str, _like(r"\d{12}", "an account id has twelve digits")]
+
+
+@cache
+def _known_regions() -> frozenset[str]:
+    """Return the regions of every partition; botocore has the list, offline."""
+    session = botocore.session.get_session()
+    found = (
+        session.get_available_regions("ec2", partition, allow_non_regional=False)
+        for partition in session.get_available_partitions()
+    )
+    return frozenset(region for regions in found for region in regions)
+
+
+def _region(text: str) -> str:
+    known = _known_regions()
+    if text not in known:
+        close = difflib.get_close_matches(text, known, n=1)
+        hint = f"; did you mean `{close[0]}`?" if close else ""
+        raise ValueError(f"AWS has no region of that name{hint}")
+    return text
+
+
 Region = Annotated[
-    str, _like(r"[a-z]{2}(-[a-z]+)+-\d", "a region is written like eu-west-1")
+    str,
+    _like(r"[a-z]{2,4}(-[a-z]+)+-\d", "a region is written like eu-west-1"),
+    AfterValidator(_region),
 ]
 RoleArn = Annotated[
     str, _arn("iam", r":\d{12}:role/.+", "it must be the ARN of a role")
@@ -41,6 +84,17 @@ KeyArn = Annotated[
 TopicArn = Annotated[
     str, _arn("sns", r"[a-z0-9-]+:\d{12}:[\w-]+", "it must be the ARN of a topic")
 ]
+BoundaryArn = Annotated[
+    str, _arn("iam", r"(:\d{12}|:aws):policy/.+", "it must be the ARN of a policy")
+]
+# API reference, CreateRole.
+RolePath = Annotated[
+    str, _like(r"/|/[!-~]{1,510}/", "a path begins and ends with a slash")
+]
+OrganizationId = Annotated[
+    str,
+    _like(r"o-[a-z0-9]{10,32}", "an organisation's id is written like o-ab12cd34ef"),
+]
 UserArn = Annotated[
     str, _arn("iam", r":\d{12}:user/.+", "it must be STORAGE_AWS_IAM_USER_ARN")
 ]
@@ -52,11 +106,18 @@ Identifier = Annotated[
         "a Snowflake name has letters, digits, _ and $, and no digit first",
     ),
 ]
+# S3 guide, "General purpose bucket naming rules".
 BucketName = Annotated[
     str,
     _like(
         r"[a-z0-9][a-z0-9.-]{1,61}[a-z0-9]",
         "a bucket's name has 3 to 63 lower-case letters, digits, dots and hyphens",
+    ),
+    _like(
+        r"(?!.*\.\.)(?!\d+\.\d+\.\d+\.\d+$)(?!xn--|sthree-|amzn-s3-demo-)"
+        r"(?!.*(-s3alias|--ol-s3|\.mrap|--x-s3|--table-s3)$).*",
+        "S3 refuses names with two dots in a row, IP addresses and reserved beginnings "
+        "and ends",
     ),
 ]
 # A letter follows every hyphen: statement ids drop hyphens and capitalise the letter,
@@ -89,6 +150,8 @@ def _prefix(text: str) -> str:
     prefix = text.strip("/")
     if "AWSLogs" in prefix.split("/"):
         raise ValueError("AWS adds `AWSLogs` itself: remove it from the prefix")
+    if len(prefix) > 150:
+        raise ValueError("a prefix has at most 150 characters, to fit into our tag")
     # S3 requires special characters of an event filter to be encoded, `=` among them;
     # `*` is a wildcard in policies.
     if not re.fullmatch(r"[A-Za-z0-9!_./-]*", prefix):
@@ -123,6 +186,14 @@ class Encryption(Section):
         return self
 
 
+class EarlierPlace(Section):
+    """Where the logs were delivered before; the account and region are the same."""
+
+    name: BucketName | None = None
+    prefix: Prefix = ""
+    keep_until_empty: bool = True
+
+
 class Bucket(Section):
     """The bucket that receives the logs."""
 
@@ -134,6 +205,7 @@ class Bucket(Section):
     create: bool = True
     versioning: bool = True
     encryption: Encryption = Encryption()
+    moved_from: EarlierPlace | None = None
     expire_days: Annotated[int, Field(ge=1)] | None = None
     noncurrent_expire_days: Annotated[int, Field(ge=1)] = 7
 
@@ -150,17 +222,17 @@ class FlowLogOptions(Section):
     tag_keys: dict[flow_log_fields.TagCarrier, TagKeys] = {}
 
 
-class Source(Section):
-    """Network resources of one account, in one or more regions."""
+class Selection(Section):
+    """Which network resources of an account, in one or more regions."""
 
-    account_id: AccountId
-    role_arn: RoleArn | None = None
     regions: Annotated[tuple[Region, ...], Field(min_length=1)]
     resource_type: Literal[
         "vpc",
         "subnet",
         "network-interface",
         "transit-gateway",
+        "transit-gateway-attachment",
+        "regional-nat-gateway",
     ] = "vpc"
     ids: tuple[str, ...] = ()
     tags: dict[str, str] = {}
@@ -169,8 +241,8 @@ class Source(Section):
 
     @property
     def is_transit_gateway(self) -> bool:
-        """Whether the source selects transit gateways."""
-        return self.resource_type == "transit-gateway"
+        """Whether the source selects transit gateways or their attachments."""
+        return self.resource_type.startswith("transit-gateway")
 
     @model_validator(mode="after")
     def _one_way_to_choose(self) -> Self:
@@ -185,6 +257,47 @@ class Source(Section):
                 "ids belong to one region: write one source for each region"
             )
         return self
+
+
+class Source(Selection):
+    """Network resources of one account."""
+
+    account_id: AccountId
+    role_arn: RoleArn | None = None
+
+
+class Organization(Selection):
+    """Network resources of every account of the organisation, as `sources`."""
+
+    organization: Literal[True]
+    role_name: RoleName
+    exclude: tuple[AccountId, ...] = ()
+
+    def sources(self, accounts: Iterable[str], caller: str) -> list[dict[str, object]]:
+        """Return a source for each account.
+
+        Args:
+            accounts: The ids of the organisation's accounts.
+            caller: The login's own account, which needs no role.
+        """
+        own = {"organization", "role_name", "exclude"}
+        given = self.model_dump(exclude=own, exclude_unset=True)
+        partition = partition_of_region(self.regions[0])
+        return [
+            {
+                **given,
+                "account_id": account,
+                "role_arn": None
+                if account == caller
+                else f"arn:{partition}:iam::{account}:role/{self.role_name}",
+            }
+            for account in accounts
+            if account not in self.exclude
+        ]
+
+
+class _OfOrganization(BaseModel):
+    sources: Organization
 
 
 class Dbt(Section):
@@ -203,6 +316,8 @@ class Snowflake(Section):
     integration: Identifier = "vpc_flow_logs"
     setup_role: Identifier | None = None
     role_name: RoleName | None = None
+    role_path: RolePath = "/"
+    permissions_boundary: BoundaryArn | None = None
     allow_unload: bool = False
     region: SnowflakeRegion | None = None
     iam_user_arn: UserArn | None = None
@@ -263,11 +378,12 @@ class Notify(Section):
 class Settings(Section):
     """All settings, from the file, the environment and flags."""
 
-    name: Name = "vpc-flow-logs"
+    name: Name
     profile: str | None = None
     tags: dict[str, str] = {}
     state_dir: Path = Path(".bootstrap")
     wait_seconds: Annotated[int, Field(ge=0)] = 300
+    organization_id: OrganizationId | None = None
     bucket: Bucket
     sources: Annotated[tuple[Source, ...], Field(min_length=1)]
     flow_logs: FlowLogOptions = FlowLogOptions()
@@ -283,6 +399,13 @@ class Settings(Section):
             return options.model_copy(update={"aggregation_seconds": 60})
         return options
 
+    def field_names(self, source: Source) -> tuple[str, ...]:
+        """Return the fields of a source's flow logs."""
+        options = self.options(source)
+        return flow_log_fields.names_of(
+            options.fields, source.is_transit_gateway, options.tag_keys
+        )
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         for source in self.sources:
@@ -291,11 +414,28 @@ class Settings(Section):
             raise ValueError(
                 "sources: all need the same file_format, for one event filter"
             )
+        for one, other in combinations(self.sources, 2):
+            _check_overlap(one, other)
         if self.snowflake.allow_unload and not self.bucket.prefix:
             raise ValueError(
                 "snowflake.allow_unload needs a bucket.prefix as its limit"
             )
         return self
+
+
+def _check_overlap(one: Source, other: Source) -> None:
+    """Refuse two sources that surely select the same resource."""
+    regions = set(one.regions) & set(other.regions)
+    same_kind = one.resource_type == other.resource_type
+    if one.account_id != other.account_id or not regions or not same_kind:
+        return
+    ids = set(one.ids) & set(other.ids)
+    if ids or one.all or other.all or (one.tags and one.tags == other.tags):
+        which = ", ".join(sorted(ids)) or f"each {one.resource_type}"
+        raise ValueError(
+            f"sources: two select {which} in {one.account_id} "
+            f"{', '.join(sorted(regions))}, so every record would come twice"
+        )
 
 
 def _check_fields(options: FlowLogOptions, source: Source) -> None:
@@ -325,3 +465,159 @@ def _check_fields(options: FlowLogOptions, source: Source) -> None:
                     f"flow_logs: the field `{name}` and key {number} of tag_keys."
                     f"{kind} go together: give both or neither"
                 )
+
+
+# ----- reading
+
+ENVIRONMENT_PREFIX = "VPC_FLOW_BOOTSTRAP__"
+
+
+def load(
+    path: Path,
+    environment: Mapping[str, str] | None = None,
+    overrides: Sequence[str] = (),
+    accounts_of: Callable[[str | None], tuple[list[str], str]] | None = None,
+) -> Settings:
+    """Read the settings; flags win over the environment, which wins over the file.
+
+    Args:
+        path: The YAML file; may be missing if the rest has every key.
+        environment: Variables such as ``VPC_FLOW_BOOTSTRAP__BUCKET__NAME``.
+        overrides: Values of ``--set``, such as ``bucket.name=x``.
+        accounts_of: Returns the organisation's accounts and the caller's own, for an
+            AWS profile; called for ``sources.organization`` only.
+
+    Raises:
+        BootstrapError: The file is not YAML, or keys or values are wrong; the message
+            lists all of them.
+    """
+    document = _read(path)
+    for variable, value in sorted((environment or {}).items()):
+        if variable.startswith(ENVIRONMENT_PREFIX):
+            keys = variable.removeprefix(ENVIRONMENT_PREFIX).lower().split("__")
+            _put(document, keys, _value(value, variable), variable)
+    for override in overrides:
+        dotted, equals, value = override.partition("=")
+        keys, at = dotted.split("."), f"--set {dotted}"
+        if not equals or not all(keys):
+            raise BootstrapError(f"--set {override}: write it as KEY=VALUE")
+        _put(document, keys, _value(value, at), at)
+    sources = document.get("sources")
+    try:
+        if isinstance(sources, dict) and "organization" in sources and accounts_of:
+            chosen = _OfOrganization.model_validate({"sources": sources}).sources
+            profile = document.get("profile")
+            accounts, caller = accounts_of(str(profile) if profile else None)
+            document["sources"] = chosen.sources(accounts, caller)
+        return Settings.model_validate(document)
+    except ValidationError as error:
+        lines = "\n".join(f"  {problem}" for problem in _sentences(error))
+        if not path.exists():
+            lines += "\n  (the file does not exist: copy bootstrap.yml.example to it)"
+        raise BootstrapError(f"{path} has errors:\n{lines}") from None
+
+
+def _read(path: Path) -> dict[str, object]:
+    if not path.exists():
+        return {}
+    try:
+        document = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (OSError, UnicodeDecodeError) as error:
+        raise BootstrapError(f"{path} cannot be read: {error}") from None
+    except yaml.YAMLError as error:
+        raise BootstrapError(f"{path} is not YAML: {error}") from None
+    if document is None:
+        return {}
+    if not isinstance(document, dict):
+        raise BootstrapError(f"{path} must be a mapping of keys, such as `bucket:`")
+    return document
+
+
+def _value(text: str, at: str) -> object:
+    # Only lists and mappings are parsed as YAML. Other values stay text, so that an
+    # account id keeps its leading zeros; pydantic converts numbers.
+    if text[:1] not in ("[", "{"):
+        return text
+    try:
+        value: object = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise BootstrapError(f"{at}: {text} is not YAML: {error}") from None
+    return value
+
+
+def _put(document: dict[str, object], keys: list[str], value: object, at: str) -> None:
+    *parents, last = keys
+    here: dict[str, object] = document
+    for key in parents:
+        below = here.setdefault(key, {})
+        if not isinstance(below, dict):
+            raise BootstrapError(
+                f"{at}: `{key}` is not a mapping; set all of it at once"
+            )
+        here = below
+    here[last] = value
+
+
+# In place of pydantic's messages, which name Python types.
+WORDS = {
+    "tuple_type": "it must be a list, such as [a, b]",
+    "dict_type": "it must be a mapping of keys",
+    "model_type": "it must be a mapping of keys",
+    "missing": "missing",
+}
+
+
+def _sentences(error: ValidationError) -> list[str]:
+    # pydantic also reports a list as empty when its items are wrong.
+    return [
+        _sentence(problem)
+        for problem in map(dict, error.errors())
+        if problem["type"] != "too_short" or not problem["input"]
+    ]
+
+
+def _sentence(problem: dict[str, object]) -> str:
+    location = problem["loc"]
+    assert isinstance(location, tuple)
+    message = WORDS.get(
+        str(problem["type"]), str(problem["msg"]).removeprefix("Value error, ")
+    )
+    given = problem.get("input")
+    if problem["type"] == "extra_forbidden":
+        close = difflib.get_close_matches(
+            str(location[-1]), _keys_beside(location), n=1
+        )
+        message = "unknown key" + (f"; did you mean `{close[0]}`?" if close else "")
+    elif problem["type"] == "string_type" and isinstance(given, int):
+        message = "quote it, since YAML reads a number and drops leading zeros"
+    elif isinstance(given, str | int | float) and "external_id" not in location:
+        message += f" (given: {given!r})"
+    # pydantic adds the name of an alternative, with brackets, to the location.
+    where = "".join(
+        f"[{part}]" if isinstance(part, int) else f".{part}"
+        for part in location
+        if "[" not in str(part)
+    )
+    return f"{where.removeprefix('.')}: {message}" if where else message
+
+
+def _keys_beside(location: tuple[object, ...]) -> list[str]:
+    """Return the valid keys next to an unknown one."""
+    model: type[BaseModel] = Settings
+    for part in location[:-1]:
+        if not isinstance(part, str) or part not in model.model_fields:
+            continue
+        below = _model_in(model.model_fields[part].annotation)
+        if below is not None:
+            model = below
+    return list(model.model_fields)
+
+
+def _model_in(annotation: object) -> type[BaseModel] | None:
+    if isinstance(annotation, type) and issubclass(annotation, BaseModel):
+        return annotation
+    for inner in typing.get_args(annotation):
+        found = _model_in(inner)
+        if found is not None:
+            return found
+    return None

@@ -1,26 +1,17 @@
-"""The steps of `apply` and `destroy` in their order, and how they are run."""
+"""The steps of `apply` and `destroy` in their order, and how they are run.
+
+A step that fails stops only the steps that need it. The run ends with all failures.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from bootstrap import (
-    bucket,
-    destroy,
-    eventbridge,
-    flow_logs,
-    handshake,
-    kms,
-    lifecycle,
-    role,
-    topics,
-)
+from bootstrap import access, bucket, events, flow_logs, snowflake
 from bootstrap.changes import Change
-from bootstrap.deployment import Deployment
-from bootstrap.errors import explain, explain_failure
+from bootstrap.deployment import FAILURES, Deployment
+from bootstrap.errors import BootstrapError, Incomplete
 
 
 @dataclass(frozen=True)
@@ -30,29 +21,66 @@ class Step:
     Args:
         title: Its name in errors.
         read: Returns the changes, without making them.
+        needs: The titles of steps without which it is not tried.
         planned: Whether ``plan`` runs it; False for what only ``apply`` reads again.
+        independent: Whether its changes go on after one of them fails.
     """
 
     title: str
     read: Callable[[Deployment], list[Change]]
+    needs: tuple[str, ...] = ()
     planned: bool = True
+    independent: bool = False
 
 
 APPLY = (
     Step("bucket", bucket.plan_bucket),
-    Step("bucket policy", bucket.plan_policy),
-    Step("role", role.plan_role),
-    Step("key policy", kms.plan_key_policy),
-    Step("lifecycle rule", lifecycle.plan_lifecycle),
-    Step("flow logs", flow_logs.plan_flow_logs),
+    Step("bucket policy", bucket.plan_policy, ("bucket",)),
+    Step("role", access.plan_role, ("bucket",)),
+    Step("key policy", access.plan_key_policy, ("role",)),
+    Step("lifecycle rules", bucket.plan_lifecycle, ("bucket",)),
+    Step("flow logs", flow_logs.plan_flow_logs, ("bucket policy",), independent=True),
     # AWS may change the policy when a flow log is created.
-    Step("bucket policy, read again", bucket.plan_policy_again, planned=False),
-    Step("storage integration", handshake.plan_integration),
-    Step("role trust", role.plan_trust),
-    Step("topic", topics.plan_topic),
-    Step("pipe", handshake.plan_pipe),
-    Step("event notification", handshake.plan_notification),
+    Step(
+        "bucket policy, read again",
+        bucket.plan_policy_again,
+        ("bucket policy",),
+        planned=False,
+    ),
+    Step("flow logs that move", flow_logs.plan_moved, ("bucket",), independent=True),
+    Step("storage integration", snowflake.plan_integration, ("role",)),
+    Step("role trust", access.plan_trust, ("role", "storage integration")),
+    Step("topic", events.plan_topic, ("bucket",)),
+    Step("pipe", snowflake.plan_pipe, ("role trust", "topic")),
+    Step("event notification", events.plan_notification, ("bucket", "pipe")),
+    Step(
+        "earlier place",
+        lambda d: plan_earlier_place(d),
+        ("flow logs that move", "event notification"),
+    ),
 )
+
+
+def plan_earlier_place(d: Deployment) -> list[Change]:
+    """Remove our policy statements, rules and events at a place that logs left.
+
+    They stay until its last flow log file is gone, unless the settings say otherwise.
+    """
+    earlier, moved = d.earlier(), d.settings.bucket.moved_from
+    if earlier is None or moved is None:
+        return []
+    if moved.keep_until_empty and bucket.has_flow_logs(earlier):
+        reason = "our statements, rules and events stay until its files have expired"
+        return [Change("note", f"earlier place {earlier.place.location}", reason)]
+    return [
+        *events.plan_switch_off(earlier),
+        *events.plan_statement_removal(earlier),
+        *events.plan_rule_removal(earlier),
+        *events.plan_topic_removal(earlier),
+        *access.plan_key_policy(earlier, remove=True),
+        *bucket.plan_lifecycle(earlier, remove=True),
+        *bucket.plan_policy_removal(earlier),
+    ]
 
 
 def destroy_steps(delete_data: bool, with_snowflake: bool) -> tuple[Step, ...]:
@@ -63,63 +91,122 @@ def destroy_steps(delete_data: bool, with_snowflake: bool) -> tuple[Step, ...]:
         with_snowflake: Whether to drop what set-up made in Snowflake.
     """
     return (
-        Step("data", lambda d: destroy.plan_data(d, delete_data)),
-        Step("flow logs", flow_logs.plan_removal),
+        Step(
+            "data",
+            lambda d: bucket.plan_data(
+                d, delete_data, lambda: flow_logs.our_ids(d), lambda: _uses(d)
+            ),
+        ),
+        Step("flow logs", flow_logs.plan_removal, ("data",), independent=True),
         # Before the pipe: S3 checks that every queue exists when it writes.
-        Step("event notification", eventbridge.plan_switch_off),
-        Step("topics", destroy.plan_topics),
-        Step("rule", eventbridge.plan_rule_removal),
-        Step("own topic", topics.plan_removal),
+        Step("event notification", events.plan_switch_off),
+        Step("topics", events.plan_statement_removal),
+        Step("rule", events.plan_rule_removal, ("event notification",)),
+        Step("own topic", events.plan_topic_removal, ("rule",)),
         Step(
             "Snowflake",
-            lambda d: destroy.plan_snowflake(d, with_snowflake, delete_data),
+            lambda d: snowflake.plan_tear_down(d, with_snowflake, delete_data),
+            ("event notification",),
         ),
         # Before the role: KMS replaces the principal of a deleted role by an id.
-        Step("key policy", lambda d: kms.plan_key_policy(d, remove=True)),
-        Step("role", role.plan_removal),
-        Step("lifecycle rule", lambda d: lifecycle.plan_lifecycle(d, remove=True)),
-        Step("bucket policy", destroy.plan_policy),
-        Step("bucket", lambda d: destroy.plan_bucket(d, delete_data)),
+        Step(
+            "key policy",
+            lambda d: access.plan_key_policy(d, remove=True),
+            ("flow logs",),
+        ),
+        Step("role", access.plan_role_removal, ("key policy",)),
+        Step("lifecycle rules", lambda d: bucket.plan_lifecycle(d, remove=True)),
+        Step("bucket policy", bucket.plan_policy_removal, ("flow logs",)),
+        Step(
+            "bucket",
+            lambda d: bucket.plan_removal(d, delete_data, lambda: _uses(d)),
+            ("event notification", "lifecycle rules", "bucket policy"),
+        ),
     )
+
+
+def _uses(d: Deployment) -> list[str]:
+    return [*events.uses_of_others(d), *flow_logs.uses_of_others(d)]
 
 
 def plan(d: Deployment, steps: Sequence[Step] = APPLY) -> list[Change]:
     """Return the changes that the steps would make, without making them.
 
     Raises:
-        BootstrapError: A resource cannot be read, or is another owner's.
+        Incomplete: A resource cannot be read, or is another owner's; all others are
+            planned.
     """
-    return [change for step in steps if step.planned for change in _guarded(d, step)]
+    changes = list(_walk(d, [step for step in steps if step.planned]))
+    _raise_failures(changes)
+    return changes
 
 
-def apply(d: Deployment, steps: Sequence[Step] = APPLY) -> Iterator[Change]:
+def apply(
+    d: Deployment,
+    steps: Sequence[Step] = APPLY,
+    shown: Collection[str] | None = None,
+) -> Iterator[Change]:
     """Run the steps in order, and yield each change after it is made.
 
-    After an interruption, the next run continues: it finds what exists by tag, name or
+    After an interruption, the next run continues: it finds what exists by mark or
     statement id.
 
+    Args:
+        d: The deployment.
+        steps: The steps.
+        shown: What the plan said would be removed; None for any.
+
     Raises:
-        BootstrapError: A call failed; the message names the call and the resource.
+        Incomplete: Calls failed; the message names each with its resource. All that
+            does not need them is done.
+        BootstrapError: It would remove something that the plan did not show.
     """
+    changes = []
+    for change in _walk(d, steps, lambda change: _make(d, change, shown)):
+        changes.append(change)
+        yield change
+    _raise_failures(changes)
+
+
+def _raise_failures(changes: Sequence[Change]) -> None:
+    if any(change.verb == "failed" for change in changes):
+        raise Incomplete(changes)
+
+
+def _walk(
+    d: Deployment,
+    steps: Sequence[Step],
+    make: Callable[[Change], Change] = lambda change: change,
+) -> Iterator[Change]:
+    failed: dict[str, str] = {}
     for step in steps:
-        for change in _guarded(d, step):
-            if change.apply is not None:
-                _guard(d, change.resource, change.apply)
-            yield change
+        missing = next((title for title in step.needs if title in failed), None)
+        if missing:
+            failed[step.title] = failed[missing]
+            reason = f"not tried, since this failed: {failed[missing]}"
+            yield Change("wait", step.title, reason)
+            continue
+        for change in d.attempt(step.title, lambda step=step: step.read(d)):  # type: ignore[misc]
+            if step.title in failed and not step.independent:
+                break
+            made = make(change)
+            if made.verb == "failed":
+                failed[step.title] = step.title
+            yield made
 
 
-def _guarded(d: Deployment, step: Step) -> list[Change]:
-    found: list[Change] = []
-    _guard(d, step.title, lambda: found.extend(step.read(d)))
-    return found
-
-
-def _guard(d: Deployment, what: str, call: Callable[[], object]) -> None:
+def _make(d: Deployment, change: Change, shown: Collection[str] | None) -> Change:
+    call = change.apply
+    if call is None:
+        return change
+    extra = [] if shown is None else sorted(set(change.removed) - set(shown))
+    if extra:
+        raise BootstrapError(
+            f"stopped before `{change.resource}`: it would remove what the plan did "
+            f"not show: {', '.join(extra)}. Run `plan` again"
+        )
     try:
-        call()
-    except ClientError as error:
-        named = d.accounts.last_resource
-        resource = f"{named} ({what})" if named else what
-        raise explain(error, resource, d.accounts.last_place) from error
-    except BotoCoreError as error:
-        raise explain_failure(error, what) from error
+        d.retry(call, lambda error: False)
+    except FAILURES as error:
+        return change.failed(d.explained(error, change.resource))
+    return change

@@ -5,26 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, Literal
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from bootstrap import (
-    bucket,
-    eventbridge,
-    flow_log_reading,
-    kms,
-    lifecycle,
-    notifications,
-    role,
-    routes,
-    topics,
-)
+from bootstrap import access, bucket, events, flow_logs
 from bootstrap.changes import Change
-from bootstrap.deployment import Deployment
-from bootstrap.errors import BootstrapError, explain, explain_failure
-from bootstrap.folders import day_prefixes
-from bootstrap.targets import chosen_ids
+from bootstrap.deployment import FAILURES, Deployment
+from bootstrap.notify import day_prefixes
+
+if TYPE_CHECKING:
+    from bootstrap.settings import Source
 
 PARAMETERS = (
     "REQUIRE_STORAGE_INTEGRATION_FOR_STAGE_CREATION",
@@ -61,16 +51,9 @@ def check(d: Deployment) -> Iterator[Link]:
     for name, look in _looks(d):
         try:
             yield from look()
-        except ClientError as error:
-            accounts = d.accounts
-            resource = accounts.last_resource or name
-            said = str(explain(error, resource, accounts.last_place))
+        except FAILURES as error:
+            said = str(d.explained(error, name))
             yield Link(name, "broken", *_first_and_rest(said))
-        except BotoCoreError as error:
-            said = str(explain_failure(error, name))
-            yield Link(name, "broken", *_first_and_rest(said))
-        except BootstrapError as error:
-            yield Link(name, "broken", *_first_and_rest(str(error)))
 
 
 def _first_and_rest(text: str) -> tuple[str, str]:
@@ -89,16 +72,19 @@ def _looks(d: Deployment) -> list[tuple[str, Callable[[], Iterable[Link]]]]:
         planned("bucket policy", bucket.plan_policy),
     ]
     if d.settings.bucket.encryption.key_arn:
-        found.append(planned("key policy", kms.plan_key_policy))
+        found.append(planned("key policy", access.plan_key_policy))
     if d.settings.bucket.expire_days:
-        found.append(planned("lifecycle rule", lifecycle.plan_lifecycle))
+        found.append(planned("lifecycle rules", bucket.plan_lifecycle))
     return [
         *found,
-        ("flow logs", lambda: _flow_logs(d)),
+        *(
+            (f"flow logs of {place[0]} {place[1]}", partial(_flow_logs, d, place))
+            for place in d.source_regions()
+        ),
         ("newest delivered file", lambda: [_newest_file(d)]),
-        planned("role", role.plan_role),
+        planned("role", access.plan_role),
         ("storage integration", lambda: [_integration(d)]),
-        planned("role trust", role.plan_trust),
+        planned("role trust", access.plan_trust),
         ("events", lambda: _events(d)),
         ("pipe", lambda: [_pipe(d)]),
         ("newest loaded file", lambda: [_loaded(d)]),
@@ -120,7 +106,7 @@ def _from_plan(
 
 
 def _bucket(d: Deployment) -> Link:
-    found = bucket.read(d)
+    found = bucket.read(d).owner
     if found is bucket.Bucket.ABSENT:
         missing = f"{d.settings.bucket.name} does not exist"
         return Link("bucket", "broken", missing, APPLY)
@@ -132,27 +118,28 @@ def _bucket(d: Deployment) -> Link:
     return Link("bucket", "ok", f"{d.settings.bucket.name} is {found.value}")
 
 
-def _flow_logs(d: Deployment) -> Iterator[Link]:
-    for source, account in d.sources():
-        where = f"flow logs of {source.account_id} {account.region}"
-        ids = chosen_ids(account, source)
-        logs = flow_log_reading.watching(d, account, ids)
-        missing = sorted(set(ids) - {log.resource_id for log in logs})
-        if missing:
-            text = f"no flow log on {', '.join(missing)}"
-            yield Link(where, "broken", text, APPLY)
-        failed = [log for log in logs if log.status[0] == "FAILED"]
-        for log in failed:
-            yield Link(
-                where,
-                "broken",
-                f"{log.id} of {log.resource_id}: delivery failed: {log.status[1]}",
-                f"{APPLY}, which corrects the policies of bucket and key (`Access "
-                "error`); the bucket must name its key by ARN (`LogDestination "
-                "undeliverable`)",
-            )
-        if not missing and not failed:
-            yield Link(where, "ok", f"{len(logs)} deliver to {d.place.destination}")
+def _flow_logs(d: Deployment, place: tuple[str, str, list[Source]]) -> Iterator[Link]:
+    account_id, region, sources = place
+    account = d.account_of(sources[0], region)
+    where = f"flow logs of {account_id} {region}"
+    ids = {i for source in sources for i in flow_logs.chosen_ids(account, source)}
+    logs = [log for log in flow_logs.delivering(d, account) if log.resource_id in ids]
+    missing = sorted(ids - {log.resource_id for log in logs})
+    if missing:
+        text = f"no flow log on {', '.join(missing)}"
+        yield Link(where, "broken", text, APPLY)
+    failed = [log for log in logs if log.status[0] == "FAILED"]
+    for log in failed:
+        yield Link(
+            where,
+            "broken",
+            f"{log.id} of {log.resource_id}: delivery failed: {log.status[1]}",
+            f"{APPLY}, which corrects the policies of bucket and key (`Access "
+            "error`); the bucket must name its key by ARN (`LogDestination "
+            "undeliverable`)",
+        )
+    if not missing and not failed:
+        yield Link(where, "ok", f"{len(logs)} deliver to {d.place.destination}")
 
 
 def _newest_file(d: Deployment) -> Link:
@@ -194,39 +181,39 @@ def _integration(d: Deployment) -> Link:
         return Link(name, "broken", "it does not exist", todo)
     if not found.enabled:
         return Link(name, "broken", "it is not enabled", todo)
-    if found.role_arn != d.role_arn:
+    if found.role_arn != access.role_arn(d):
         return Link(name, "broken", f"it assumes {found.role_arn}", todo)
     if d.place.location not in found.locations:
         return Link(name, "broken", f"it may not read {d.place.location}", todo)
-    return Link(name, "ok", f"it assumes {d.role_arn}")
+    return Link(name, "ok", f"it assumes {access.role_arn(d)}")
 
 
 def _events(d: Deployment) -> Iterator[Link]:
-    configuration = notifications.read(d)
-    route = routes.choose(d, configuration)
+    configuration = events.read(d)
+    route = events.choose(d, configuration)
     name = f"events ({route.kind})"
     if route.kind == "none":
         yield Link(name, "ok", "none; `notify` sends files to the pipe")
         return
     if route.kind in ("topic", "eventbridge"):
-        yield _from_plan(d, name, topics.plan_topic)
+        yield _from_plan(d, name, events.plan_topic)
         return
     pipe = d.snowflake.pipe()
     channel = pipe.notification_channel if pipe else ""
-    mine = d.names.notification
-    found = [r for r in notifications.rules(configuration) if r.id == mine]
+    mine = d.names.events
+    found = [r for r in events.rules(configuration) if r.id == mine]
     if not channel:
         yield Link(name, "broken", "the pipe has no queue", APPLY)
-    elif notifications.wanted_rule(d, channel) not in found:
+    elif events.wanted_rule(d, channel) not in found:
         text = f"the bucket notifies {found[0].arn if found else 'no queue of ours'}"
         yield Link(name, "broken", f"{text}, the pipe reads {channel}", APPLY)
     else:
         yield Link(name, "ok", f"the bucket notifies {channel}")
-    if eventbridge.read_rule(d, refuse_foreign=False) is not None:
+    if events.read_rule(d, refuse_foreign=False) is not None:
         yield Link(
             name,
             "unknown",
-            f"our EventBridge rule {d.names.rule} is not needed any more",
+            f"our EventBridge rule {events.bridge_name(d)} is not needed any more",
             "set events.route: auto to use it, or delete it",
         )
 

@@ -13,7 +13,7 @@ import pytest
 
 from vpcflow.questions import COOKBOOK
 
-from .cases import AS_OF, Case, Row, cases, readable, texts_of_cases
+from .cases import AS_OF, VARIABLES, Case, Row, cases, readable, texts_of_cases
 from .conftest import Project
 from .test_addresses import scope_of
 
@@ -29,7 +29,7 @@ def test_the_cookbook_names_cases_and_their_addresses() -> None:
     text = COOKBOOK.read_text().partition("| case | plain query |")[2]
     rows = [line.strip("| ").split(" | ") for line in text.splitlines()[2:] if line]
     assert len(rows) == 10
-    texts = {text.splitlines()[0]: text for text in texts_of_cases()}
+    texts = {text.splitlines()[0]: text for _, _, text in texts_of_cases()}
     for name, theirs, ours, _ in rows:
         for address in re.findall("`(.*?)`", f"{theirs} {ours}"):
             assert address in texts[f"- case: {name}"], name
@@ -63,7 +63,7 @@ def project(
         case.write(folder)
     project = new_project(folder)
     project.stage()
-    project.dbt("build", as_of=AS_OF.isoformat(), top_n=100_000)
+    project.dbt("build", **VARIABLES)
     return project
 
 

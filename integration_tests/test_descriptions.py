@@ -8,7 +8,7 @@ import re
 from .conftest import AS_OF
 from .snowflake_project import Bucket, SnowflakeProject
 
-INCREMENTAL = ("malformed_files", "int_formats__unknown_fields_by_file")
+INCREMENTAL = ("int_health__landed_files", "int_formats__unknown_fields_by_file")
 #: Beside them a view and a mart.
 MODELS = ("stg_vpc_flow__flow_logs", *INCREMENTAL, "unknown_fields")
 
@@ -57,6 +57,6 @@ def test_comments_are_written_when_descriptions_change(bucket: Bucket) -> None:
     assert comments_of(project) == expected
 
     assert comments_written(project) == set()
-    project.query("comment on table malformed_files is 'An older description'")
-    assert comments_written(project) == {"malformed_files"}
+    project.query("comment on table int_health__landed_files is 'An older description'")
+    assert comments_written(project) == {"int_health__landed_files"}
     assert comments_of(project) == expected

@@ -13,12 +13,11 @@ import pytest
 from vpcflow.detections import PAGE, page, read_registry
 from vpcflow.questions import read_questions
 
-from .cases import AS_OF, cases
+from .cases import VARIABLES, cases
 from .conftest import Project
 from .snowflake_project import Bucket, SnowflakeProject
 
 MODELS = ("run", "--select", "+findings")
-VARIABLES: dict[str, Any] = {"as_of": AS_OF.isoformat()}
 #: The times of loads.
 OF_THE_LOAD = "exclude (first_detected_at, loaded_through_at)"
 

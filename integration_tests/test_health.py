@@ -321,11 +321,11 @@ def test_late_warns_and_broken_fails(copied: Project) -> None:
 
     # So it is where no file is left in the window, and where none ever came.
     for change in (
-        "update int_health__files set loaded_at = loaded_at - interval 40 day",
-        "delete from int_health__files",
+        "update int_health__landed_files set loaded_at = loaded_at - interval 40 day",
+        "delete from int_health__landed_files",
     ):
         with duckdb.connect(str(copied.database)) as connection:
-            connection.execute("create table kept as from int_health__files")
+            connection.execute("create table kept as from int_health__landed_files")
             connection.execute(change)
         printed = copied.dbt("test", "--select", "tag:health", exit_code=1)
         assert "FAIL 1 assert_files_still_arrive" in printed
@@ -333,13 +333,13 @@ def test_late_warns_and_broken_fails(copied: Project) -> None:
         assert "FAIL 1 assert_the_window_has_records" in printed
         assert " ERROR=2 " in printed
         with duckdb.connect(str(copied.database)) as connection:
-            connection.execute("delete from int_health__files")
-            connection.execute("insert into int_health__files from kept")
+            connection.execute("delete from int_health__landed_files")
+            connection.execute("insert into int_health__landed_files from kept")
             connection.execute("drop table kept")
 
     with duckdb.connect(str(copied.database)) as connection:
         connection.execute(
-            "delete from int_health__files where metadata_filename ="
+            "delete from int_health__landed_files where metadata_filename ="
             " (select min(metadata_filename) from int_health__files)"
         )
     copied.dbt("run", "--select", "flow_log_health", **AS_OF)

@@ -48,7 +48,8 @@ def test_every_scheduled_command_is_one_of_dbt_s() -> None:
 def test_the_snowflake_task_parses() -> None:
     """sqlfluff knows EXECUTE DBT PROJECT; it refuses an option that is not one."""
     task = (SCHEDULES / "snowflake_task.sql").read_text()
-    assert task.count("execute dbt project") == task.count("resume") == 2
+    assert task.count("execute dbt project") == 2
+    assert task.count("create task") == task.count("resume") == 3
     sqlfluff.parse(task, dialect="snowflake")
     with pytest.raises(sqlfluff.api.APIParsingError):
         sqlfluff.parse(task.replace("args =", "arguments ="), dialect="snowflake")

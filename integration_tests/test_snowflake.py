@@ -17,8 +17,8 @@ import sqlfluff
 import sqlglot
 from sqlglot import exp
 
-from .cases import cases, readable
-from .conftest import AS_OF, PUBLISHED_DATA, ROOT, WITHOUT_UNIT_TESTS, Project
+from .cases import VARIABLES, cases, readable
+from .conftest import PUBLISHED_DATA, ROOT, WITHOUT_UNIT_TESTS, Project
 from .snowflake_project import Bucket, SnowflakeProject, records_of
 from .test_addresses import OWN, QUERY, all_addresses, assert_python_agrees
 from .test_cookbook import QUESTIONS
@@ -35,7 +35,6 @@ def plain(value: Any) -> Any:
 
 
 #: The labelled cases expect their own talkers, whatever else is loaded.
-ALL_TALKERS: dict[str, Any] = AS_OF | {"top_n": 100_000}
 
 #: The times of this test's loads, and what Snowpipe bills for them.
 OF_THE_LOAD = {
@@ -43,7 +42,13 @@ OF_THE_LOAD = {
     *("NEWEST_FILE_LOADED_AT", "LOAD_LAG_P50_SECONDS", "LOAD_LAG_P95_SECONDS"),
     *("BYTES_BILLED", "CREDITS", "FIRST_DETECTED_AT"),
 }
-#: Snowpipe lands malformed files; no model but the typed view shows them.
+#: What Snowflake finds in landing, and DuckDB's loader in the files.
+OF_LANDING = {"FAULT", "IS_FLOW_LOG", "UNKNOWN_FIELDS"}
+#: Snowpipe lands malformed files; of the models compared, these show them.
+SHOWS_MALFORMED = {
+    *("stg_vpc_flow__flow_logs", "int_health__landed_files"),
+    "int_formats__unknown_fields_by_file",
+}
 OF_READABLE_FILES = (
     " where metadata_filename not in (select metadata_filename from malformed_files)"
 )
@@ -57,9 +62,10 @@ def assert_same_rows(
 ) -> None:
     """Compare a model; the message shows the first row that only one engine has."""
     described = snowflake.query(f"describe table {model}")
-    columns = [row[0].lower() for row in described if row[0] not in OF_THE_LOAD]
+    left_out = OF_THE_LOAD | OF_LANDING
+    columns = [row[0].lower() for row in described if row[0] not in left_out]
     query = f"select {readable(columns)} from {model}"
-    where = OF_READABLE_FILES if model == "stg_vpc_flow__flow_logs" else ""
+    where = OF_READABLE_FILES if model in SHOWS_MALFORMED else ""
     found = []
     for rows in (project.query(query), snowflake.query(query + where)):
         named = (dict(zip(columns, map(plain, row), strict=True)) for row in rows)
@@ -113,9 +119,9 @@ def compared(
     bucket.put(*(file for file in bucket.files if file not in moved))
     snowflake.stage()
     bucket.announce(*moved)
-    snowflake.dbt("build", *WITHOUT_UNIT_TESTS, **ALL_TALKERS)
-    snowflake.dbt("test", "--select", "tag:audit", **ALL_TALKERS)
-    snowflake.dbt("docs", "generate", **ALL_TALKERS)
+    snowflake.dbt("build", *WITHOUT_UNIT_TESTS, **VARIABLES)
+    snowflake.dbt("test", "--select", "tag:audit", **VARIABLES)
+    snowflake.dbt("docs", "generate", **VARIABLES)
     return folder
 
 
@@ -124,10 +130,10 @@ def test_every_model_has_the_same_rows_on_both_engines(
 ) -> None:
     project = new_project(compared)
     project.stage()
-    project.dbt("run", **ALL_TALKERS)
+    project.dbt("run", **VARIABLES)
 
-    models = [path.stem for path in (ROOT / "models").rglob("*.sql")]
-    for model in models:
+    models = {path.stem for path in (ROOT / "models").rglob("*.sql")}
+    for model in models - {"int_records__unread"}:
         # The health tests have gaps and files that failed in their window.
         maybe_empty = model in ("delivery_gaps", "failed_files")
         assert_same_rows(snowflake, project, model, maybe_empty)

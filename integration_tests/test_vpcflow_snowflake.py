@@ -99,6 +99,19 @@ def test_runs_load_as_one_role_and_build_as_another(account: Account) -> None:
     line = json.loads(account.run("+int_health__files").out)
     assert (line["files"], line["records"]) == (1, records_of(last))
 
+    # Nothing was loaded since: no statement needs a warehouse.
+    account.stand_in.clear_log()
+    ended = account.run("+int_health__files")
+    line = json.loads(ended.out)
+    assert (ended.code, line["outcome"], line["files"]) == (0, "ok", 0)
+    assert line["reason"] == "nothing was loaded since the last run"
+    assert line["steps"] == {"parse": 0}
+    metadata = r"(?i)\s*(alter session|use |select system\$last_change_commit_time\()"
+    for statement in account.stand_in.statements():
+        assert re.match(metadata, statement), statement
+    # Other models were asked for.
+    assert "build" in json.loads(account.run("int_health__loads").out)["steps"]
+
 
 def test_a_question_is_answered_from_the_built_tables(
     account: Account, monkeypatch: pytest.MonkeyPatch

@@ -144,6 +144,7 @@ def bootstrap(project: Project, dbt: Path) -> Callable[..., str]:
     """Runs the program as an administrator does, and returns its standard output."""
     config = project.target / "bootstrap.yml"
     document = {
+        "name": "vpc-flow-logs",
         "bucket": {
             "name": BUCKET,
             "region": REGION,

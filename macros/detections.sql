@@ -35,7 +35,18 @@
         'new_admin_exposure',
         'east_west_admin',
         'upload_above_baseline',
+        'beacon',
+        'long_connection',
+        'slow_scan',
+        'smb_spike',
+        'new_destination',
+        'new_outbound_port',
+        'new_service',
+        'inbound_port_not_allowed',
+        'outbound_port_not_allowed',
         'records_skipped',
+        'interface_silent',
+        'logs_interrupted',
     ]) %}
 {% endmacro %}
 
@@ -70,22 +81,61 @@
 {%- endmacro %}
 
 
-{# The measures of a finding that are sums over rows of int_traffic__daily_flows. #}
+{# The measures of a finding that are sums over rows of int_traffic__daily_flows or
+   int_detections__flows. #}
 {% macro flow_measures() -%}
     cast(sum(records) as bigint) as records,
     cast(sum(client_bytes + server_bytes) as bigint) as bytes,
     min(first_seen_at) as first_seen_at,
     max(last_seen_at) as last_seen_at,
     max(case when orientation_method = 'tcp_flags' then 1 else 0 end) = 1
-        as has_tcp_flags
+        as has_tcp_flags,
+    max(case when observed_records_without_side < observed_records then 1 else 0 end) = 1
+        as has_flow_direction
 {%- endmacro %}
 
 
-{# Whether a row of int_traffic__daily_flows only tries a port: the traffic was
+{# The measures of a finding that are sums over rows with those of flow_measures. #}
+{% macro sums_of_flow_measures() -%}
+    cast(sum(records) as bigint) as records,
+    cast(sum(bytes) as bigint) as bytes,
+    min(first_seen_at) as first_seen_at,
+    max(last_seen_at) as last_seen_at,
+    max(case when has_tcp_flags then 1 else 0 end) = 1 as has_tcp_flags,
+    max(case when has_flow_direction then 1 else 0 end) = 1 as has_flow_direction
+{%- endmacro %}
+
+
+{# The measures of a finding that are sums over rows of int_detections__contacts. #}
+{% macro contact_measures() -%}
+    cast(sum(records) as bigint) as records,
+    cast(sum(bytes) as bigint) as bytes,
+    min(started_at) as first_seen_at,
+    max(last_seen_at) as last_seen_at,
+    max(case when has_tcp_flags then 1 else 0 end) = 1 as has_tcp_flags,
+    max(case when has_flow_direction then 1 else 0 end) = 1 as has_flow_direction
+{%- endmacro %}
+
+
+{# Whether a row of int_detections__flows only tries a port: the traffic was
    rejected, or has no more packets than an opening that is not answered or is closed at
    once. #}
 {% macro is_probe() -%}
     (action = 'REJECT' or client_packets + server_packets <= 3 * records)
+{%- endmacro %}
+
+
+{# Whether a row only tries a port as scans do: a few times. Health checks, idle
+   connections and software that tries again have more records in a day. #}
+{% macro is_scan() -%}
+    ({{ vpc_flow_logs.is_probe() }} and records <= 20)
+{%- endmacro %}
+
+
+{# Whether a port is that of a known service, by service_ports or below 1024. #}
+{% macro is_service_port(port) -%}
+    {%- set ports = vpc_flow_logs.service_ports() | select('>=', 1024) | list -%}
+    ({{ port }} < 1024 or {{ vpc_flow_logs.is_one_of(port, ports) }})
 {%- endmacro %}
 
 
@@ -99,7 +149,7 @@ probing_clients as (
         started_date,
         client_addr
     from {{ rollup }}
-    where server_port is not null and {{ vpc_flow_logs.is_probe() }}
+    where server_port is not null and {{ vpc_flow_logs.is_scan() }}
     group by started_date, client_addr
     having count(*) >= {{ vpc_flow_logs.threshold(rule_id) }}
 
@@ -118,18 +168,16 @@ flows as (
 {%- endmacro %}
 
 
-{# Whether an end of a row of int_traffic__daily_flows is ours: `end` is client or
-   server, `flows` the alias of the rows. The IPv6 addresses of a VPC are public, so
-   users list them in `internal_cidrs`. A join with the interfaces' addresses in each
-   rule would need more memory than DuckDB has. #}
+{# Whether an end of a row of int_detections__flows is ours: `end` is client or server,
+   `flows` the alias of the rows. #}
 {% macro is_own_end(end, flows='flows') -%}
-    {{ flows }}.{{ end }}_scope = 'internal'
+    {{ flows }}.is_own_{{ end }}
 {%- endmacro %}
 
 
 {# Whether the other end is public and not ours. #}
 {% macro is_outside_end(end, flows='flows') -%}
-    {{ flows }}.{{ end }}_scope = 'public'
+    {{ flows }}.{{ end }}_scope = 'public' and not {{ flows }}.is_own_{{ end }}
 {%- endmacro %}
 
 
@@ -147,28 +195,81 @@ flows as (
 {%- endmacro %}
 
 
-{# The view of a rule on accepted traffic to some ports, between an end that is outside
-   and one of ours, which is the entity. #}
-{% macro ports_reached(rule_id, ports, outside, own) -%}
+{# CTEs for rules on ports between an end that is outside and one of ours; the last one
+   is `reached`, the accepted traffic for which `condition` holds. Without flags, a port
+   from 1024 on may be that of a client: NAT gateways and Windows take theirs from there.
+   An address of ours that exchanges data in the other direction, with many addresses
+   outside on ports of no known service, has so many such ports that they say nothing. #}
+{% macro reached_flows(outside, own, condition) -%}
+{%- set flows = ref('vpc_flow_logs', 'int_detections__flows') -%}
+ambiguous as (
+
     select
         flows.started_date,
-        flows.{{ own }}_addr as entity,
-        cast(null as varchar) as peer,
-        flows.server_port as port,
-        flows.protocol,
-        cast(count(distinct flows.{{ outside }}_addr) as bigint) as observed,
-        {{ vpc_flow_logs.flow_measures() }}
-    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as flows
+        flows.{{ outside }}_addr as ambiguous_addr
+    from {{ flows }} as flows
     where
-        flows.server_port in ({{ ports | join(', ') }})
-        and flows.protocol in (6, 17)
+        not {{ vpc_flow_logs.is_service_port('flows.server_port') }}
+        and flows.action = 'ACCEPT'
+        and {{ vpc_flow_logs.is_outside_end(own) }}
+        and {{ vpc_flow_logs.is_own_end(outside) }}
+    group by flows.started_date, flows.{{ outside }}_addr
+    having count(distinct flows.{{ own }}_addr) >= 20
+
+),
+
+reached as (
+
+    select flows.*
+    from {{ flows }} as flows
+    left join ambiguous
+        on
+            flows.started_date = ambiguous.started_date
+            and flows.{{ own }}_addr = ambiguous.ambiguous_addr
+    where
+        {{ condition }}
         and flows.action = 'ACCEPT'
         and {{ vpc_flow_logs.is_outside_end(outside) }}
         and {{ vpc_flow_logs.is_own_end(own) }}
-    group by flows.started_date, flows.{{ own }}_addr, flows.server_port, flows.protocol
+        {# An answer alone, from a high port, may come from a client's own port. #}
+        and (
+            flows.server_port < 1024
+            or flows.client_packets > 0
+            or flows.server_packets = 0
+        )
+        and (
+            ambiguous.ambiguous_addr is null
+            or flows.server_port < 1024
+            or flows.orientation_method = 'tcp_flags'
+        )
+
+)
+{%- endmacro %}
+
+
+{# The view of a rule on accepted traffic to some ports, between an end that is outside
+   and one of ours, which is the entity. #}
+{% macro ports_reached(rule_id, ports, outside, own) -%}
+    {%- set condition -%}
+        flows.server_port in ({{ ports | join(', ') }})
+        and flows.protocol in (6, 17)
+    {%- endset -%}
+    with
+
+    {{ vpc_flow_logs.reached_flows(outside, own, condition) }}
+
+    select
+        started_date,
+        {{ own }}_addr as entity,
+        cast(null as varchar) as peer,
+        server_port as port,
+        protocol,
+        cast(count(distinct {{ outside }}_addr) as bigint) as observed,
+        {{ vpc_flow_logs.flow_measures() }}
+    from reached
+    group by started_date, {{ own }}_addr, server_port, protocol
     having
-        count(distinct flows.{{ outside }}_addr)
-        >= {{ vpc_flow_logs.threshold(rule_id) }}
+        count(distinct {{ outside }}_addr) >= {{ vpc_flow_logs.threshold(rule_id) }}
 {%- endmacro %}
 
 
@@ -203,56 +304,138 @@ flows as (
 {%- endmacro %}
 
 
-{# A text that changes with the rules: their SQL, their thresholds, and which are on. #}
+{# A text that changes with the rules: their SQL, that of the macros and the views that
+   they use, their thresholds, and which are on. #}
 {% macro rules_version() %}
-    {% set parts = [var('lookback_days')] %}
+    {% set parts = {} %}
     {% if execute %}
         {% for rule_id in vpc_flow_logs.enabled_detections() %}
-            {% set node = graph.nodes['model.vpc_flow_logs.' ~ rule_id] %}
-            {% do parts.append([
-                rule_id, node.raw_code, vpc_flow_logs.threshold(rule_id)
-            ]) %}
+            {% do parts.update({rule_id: vpc_flow_logs.threshold(rule_id)}) %}
+            {% do vpc_flow_logs.add_code(
+                graph.nodes['model.vpc_flow_logs.' ~ rule_id], parts
+            ) %}
         {% endfor %}
+        {% do parts.update({
+            'lookback_days': var('lookback_days'),
+            'allowed_inbound_ports': var('allowed_inbound_ports'),
+            'allowed_outbound_ports': var('allowed_outbound_ports'),
+        }) %}
     {% endif %}
-    {% do return(local_md5(tojson(parts))) %}
+    {% do return(local_md5(tojson(parts, sort_keys=true))) %}
 {% endmacro %}
 
 
-{# The condition that a day must be evaluated: the first day whose rows in the rollup
+{# A text that changes with the code of this model, and what it uses. #}
+{% macro code_version() %}
+    {% set parts = {} %}
+    {% if execute %}
+        {% do vpc_flow_logs.add_code(graph.nodes[model.unique_id], parts) %}
+    {% endif %}
+    {% do return(local_md5(tojson(parts, sort_keys=true))) %}
+{% endmacro %}
+
+
+{# Adds the code of a model or a macro to `parts`, and that of what it uses: macros, and
+   the models of models/intermediate/detections. #}
+{% macro add_code(node, parts) %}
+    {% if node.unique_id not in parts %}
+        {% do parts.update({node.unique_id: node.raw_code or node.macro_sql}) %}
+        {% for unique_id in node.depends_on.nodes
+            if unique_id.startswith('model.vpc_flow_logs.int_detections__') %}
+            {% do vpc_flow_logs.add_code(graph.nodes[unique_id], parts) %}
+        {% endfor %}
+        {% for unique_id in node.depends_on.macros
+            if unique_id.startswith('macro.vpc_flow_logs.') %}
+            {% set name = unique_id.split('.')[2] %}
+            {% do vpc_flow_logs.add_code(vpc_flow_logs[name].macro, parts) %}
+            {% set of_engine = vpc_flow_logs[target.type ~ '__' ~ name] %}
+            {% if of_engine %}
+                {% do vpc_flow_logs.add_code(of_engine.macro, parts) %}
+            {% endif %}
+        {% endfor %}
+    {% endif %}
+{% endmacro %}
+
+
+{# The condition that a day must be evaluated: the first day whose rows in the rollups
    are newer than its findings, and all later days, because rules that compare a day
    with earlier ones may change there. dbt looks back twice the window, because such
    rules look back one window from each day of it. `evaluated` is the model of findings,
    which has a row without rule for each day that it evaluated. #}
-{% macro in_days_to_evaluate(rollup, evaluated, version) %}
+{% macro in_days_to_evaluate(rollups, evaluated, version) %}
     {% set last = vpc_flow_logs.as_of() %}
-    {% set first = last - modules.datetime.timedelta(days=2 * var('lookback_days')) %}
-    {% set horizon = vpc_flow_logs.between_days(first, last) %}
-    {% if not execute or not is_incremental() %}
-        {% do return(horizon) %}
+    {% set days = vpc_flow_logs.stale_days(rollups, evaluated, version) %}
+    {% if days is none %}
+        {% do return(vpc_flow_logs.in_horizon()) %}
     {% endif %}
-
-    {% set since = vpc_flow_logs.watermark(evaluated, 'loaded_through_at') %}
-    {% set changed = run_query(
-        'with days as (select started_date, max(loaded_through_at) as loaded_through_at'
-        ~ ' from ' ~ rollup ~ ' where ' ~ horizon ~ ' group by started_date)'
-        ~ ' select min(days.started_date) from days left join ' ~ evaluated ~ ' as done'
-        ~ ' on days.started_date = done.started_date and done.rule_id is null'
-        ~ ' where done.started_date is null'
-        ~ " or done.rules_version != '" ~ version ~ "'"
-        ~ ' or days.loaded_through_at > done.loaded_through_at'
-        ~ ' or ' ~ vpc_flow_logs.is_loaded_after(since, 'days.loaded_through_at')
-    ).columns[0].values()[0] %}
-    {% do log(this.identifier ~ ' evaluates from ' ~ changed) %}
-    {% if changed is none %}
-        {% do return('false') %}
-    {% endif %}
-    {% do return(vpc_flow_logs.between_days(changed, last)) %}
+    {% do return(vpc_flow_logs.between_days(days[0], last) if days else 'false') %}
 {% endmacro %}
 
 
+{# The days, as text and sorted, whose rows in `evaluated` are older than those in the
+   rollups, are of another version, or are missing; none on a first or full build. #}
+{% macro stale_days(rollups, evaluated, version) %}
+    {% if not execute or not is_incremental() %}
+        {% do return(none) %}
+    {% endif %}
+    {% set since = vpc_flow_logs.watermark(evaluated, 'loaded_through_at') %}
+    {% set days = run_query(
+        'with ' ~ vpc_flow_logs.loaded_days(rollups) ~ ', done as ('
+        ~ ' select started_date, min(rules_version) as rules_version,'
+        ~ ' min(loaded_through_at) as loaded_through_at'
+        ~ ' from ' ~ evaluated ~ ' group by started_date)'
+        ~ ' select loaded.started_date from loaded left join done'
+        ~ ' on loaded.started_date = done.started_date'
+        ~ ' where done.started_date is null'
+        ~ " or done.rules_version != '" ~ version ~ "'"
+        ~ ' or loaded.loaded_through_at > done.loaded_through_at'
+        ~ ' or ' ~ vpc_flow_logs.is_loaded_after(since, 'loaded.loaded_through_at')
+        ~ ' order by loaded.started_date'
+    ).columns[0].values() | map('string') | list %}
+    {% do log(this.identifier ~ ' evaluates from ' ~ (days | first)) %}
+    {% do return(days) %}
+{% endmacro %}
+
+
+{# CTEs of the days of some rollups; the last one is `loaded`, with the load time up to
+   which all of them count a day. #}
+{% macro loaded_days(rollups) -%}
+loads as (
+    {% for rollup in rollups %}
+        select
+            started_date,
+            max(loaded_through_at) as loaded_through_at
+        from {{ rollup }}
+        where {{ vpc_flow_logs.in_horizon() }}
+        group by started_date
+        {{ 'union all' if not loop.last }}
+    {% endfor %}
+),
+
+loaded as (
+
+    select
+        started_date,
+        min(loaded_through_at) as loaded_through_at
+    from loads
+    group by started_date
+
+)
+{%- endmacro %}
+
+
+{# The condition that a day is one that findings may be made of: those of the window,
+   and of one window before. #}
+{% macro in_horizon(started_date='started_date') -%}
+    {%- set last = vpc_flow_logs.as_of() -%}
+    {%- set days = modules.datetime.timedelta(days=2 * var('lookback_days')) -%}
+    {{ vpc_flow_logs.between_days(last - days, last, started_date) }}
+{%- endmacro %}
+
+
 {# The condition that a row is of one of the days between two. #}
-{% macro between_days(first, last) -%}
-    started_date between {{ vpc_flow_logs.date_literal(first) }}
+{% macro between_days(first, last, started_date='started_date') -%}
+    {{ started_date }} between {{ vpc_flow_logs.date_literal(first) }}
         and {{ vpc_flow_logs.date_literal(last) }}
 {%- endmacro %}
 
@@ -290,7 +473,8 @@ flows as (
     cast(sum(bytes) as bigint) as bytes,
     min(first_seen_at) as first_seen_at,
     max(last_seen_at) as last_seen_at,
-    max(case when has_tcp_flags then 1 else 0 end) = 1 as has_tcp_flags
+    max(case when has_tcp_flags then 1 else 0 end) = 1 as has_tcp_flags,
+    cast(null as boolean) as has_flow_direction
 {%- endmacro %}
 
 
@@ -401,7 +585,8 @@ flows as (
 {% macro hours_in(hours) -%}
     cast(
         {% for hour in range(24) -%}
-        {{ '+ ' if not loop.first }}mod(floor({{ hours }} / {{ 2 ** hour }}), 2)
+        {{ '+ ' if not loop.first }}case
+            when {{ vpc_flow_logs.has_hour_bit(hours, 2 ** hour) }} then 1 else 0 end
         {% endfor -%}
         as bigint
     )
@@ -436,7 +621,307 @@ flows as (
     {%- set days = [7, var('lookback_days')] | min -%}
     started_date >= (
         select {{ dbt.dateadd('day', days, 'min(history.started_date)') }}
-        from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as history
+        from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as history
         where {{ vpc_flow_logs.in_history('history.started_date') }}
     )
+{%- endmacro %}
+
+
+{# The view of a rule on what is new to a host of ours: `thing`, an expression, that the
+   host did not have in the window before, although it had seven days of traffic there,
+   and nothing new on its last seven. If more than two hosts get the same thing on a day,
+   it is a change of the environment. `peer` and `port` show the thing if it is the only
+   one of the day. #}
+{% macro first_seen(rule_id, own, thing, condition, peer='null', port='null') -%}
+    with
+
+    seen as (
+
+        select
+            started_date,
+            {{ own }}_addr as entity,
+            {{ thing }} as thing,
+            min(server_addr) as server_addr,
+            min(server_port) as server_port,
+            min(protocol) as protocol,
+            {{ vpc_flow_logs.flow_measures() }}
+        from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
+        where
+            action = 'ACCEPT'
+            and protocol in (6, 17)
+            and not {{ vpc_flow_logs.is_probe() }}
+            and {{ vpc_flow_logs.is_own_end(own) }}
+            and {{ condition }}
+            and {{ vpc_flow_logs.in_history('started_date') }}
+        group by started_date, {{ own }}_addr, {{ thing }}
+
+    ),
+
+    dated as (
+
+        select
+            *,
+            lag(started_date) over (
+                partition by entity, thing order by started_date
+            ) as previous_date
+        from seen
+
+    ),
+
+    marked as (
+
+        select
+            *,
+            case when {{ vpc_flow_logs.is_new_since('previous_date') }} then 1 else 0 end
+                as is_new
+        from dated
+
+    ),
+
+    days as (
+
+        select
+            started_date,
+            entity,
+            sum(is_new) as new_things
+        from marked
+        group by started_date, entity
+
+    ),
+
+    settled as (
+
+        select
+            *,
+            lag(started_date, 7) over (
+                partition by entity order by started_date
+            ) as seventh_date,
+            sum(new_things) over (
+                partition by entity order by started_date
+                rows between 7 preceding and 1 preceding
+            ) as earlier_new_things
+        from days
+
+    ),
+
+    new_things as (
+
+        select
+            *,
+            count(*) over (partition by started_date, thing) as hosts
+        from marked
+        where is_new = 1
+
+    ),
+
+    found as (
+
+        select new_things.*
+        from new_things
+        inner join settled
+            on
+                new_things.started_date = settled.started_date
+                and new_things.entity = settled.entity
+        where
+            new_things.hosts <= 2
+            and settled.earlier_new_things = 0
+            and {{ dbt.datediff(
+                'settled.seventh_date', 'settled.started_date', 'day'
+            ) }} <= {{ var('lookback_days') }}
+
+    )
+
+    select
+        started_date,
+        entity,
+        cast(case when count(*) = 1 then min({{ peer }}) end as varchar) as peer,
+        cast(case when count(*) = 1 then min({{ port }}) end as bigint) as port,
+        cast(case when min(protocol) = max(protocol) then min(protocol) end as bigint)
+            as protocol,
+        cast(count(*) as bigint) as observed,
+        {{ vpc_flow_logs.sums_of_flow_measures() }}
+    from found
+    group by started_date, entity
+    having count(*) >= {{ vpc_flow_logs.threshold(rule_id) }}
+{%- endmacro %}
+
+
+{# How regular a measure is, from 0 to 1: the mean of 1 - |Bowley's skewness| and of
+   (median - MAD) / median, from the columns of its quartiles and its median absolute
+   deviation. #}
+{% macro regularity(measure) -%}
+    {%- set q1, q2, q3 = measure ~ '_q1', measure ~ '_q2', measure ~ '_q3' -%}
+    (
+        case
+            when {{ q2 }} in ({{ q1 }}, {{ q3 }}) then 1
+            else 1 - abs({{ q1 }} + {{ q3 }} - 2 * {{ q2 }}) / ({{ q3 }} - {{ q1 }})
+        end
+        + case
+            when {{ q2 }} > {{ measure }}_mad
+                then ({{ q2 }} - {{ measure }}_mad) / {{ q2 }}
+            else 0
+        end
+    ) / 2
+{%- endmacro %}
+
+
+{# The network of an address, as it changes owner: /16 of IPv4, /32 of IPv6. #}
+{% macro wide_network(address) -%}
+    case
+        when {{ address }} like '%:%'
+            then
+                split_part({{ address }}, ':', 1)
+                || ':' || split_part({{ address }}, ':', 2)
+        else
+            split_part({{ address }}, '.', 1) || '.' || split_part({{ address }}, '.', 2)
+    end
+{%- endmacro %}
+
+
+{# The end of a rule on a host's own baseline. The CTE `measured` has a row for each of
+   its days, with `observed` and the measures of a finding. A day is far above the
+   others if it is more than six times the median absolute deviation (MAD) above the
+   median of at least seven days in the window before, and more than twice that
+   median. #}
+{% macro above_baseline(rule_id) -%}
+    large as (
+
+        select * from measured
+        where observed >= {{ vpc_flow_logs.threshold(rule_id) }}
+
+    ),
+
+    earlier as (
+
+        select
+            large.started_date,
+            large.entity,
+            measured.observed
+        from large
+        inner join measured
+            on
+                large.entity = measured.entity
+                and large.started_date > measured.started_date
+                and {{ dbt.datediff(
+                    'measured.started_date', 'large.started_date', 'day'
+                ) }} <= {{ var('lookback_days') }}
+
+    ),
+
+    medians as (
+
+        select
+            started_date,
+            entity,
+            median(observed) as median_observed,
+            count(*) as earlier_days
+        from earlier
+        group by started_date, entity
+
+    ),
+
+    deviations as (
+
+        select
+            medians.started_date,
+            medians.entity,
+            max(medians.median_observed) as median_observed,
+            max(medians.earlier_days) as earlier_days,
+            median(abs(earlier.observed - medians.median_observed)) as mad
+        from medians
+        inner join earlier
+            on
+                medians.started_date = earlier.started_date
+                and medians.entity = earlier.entity
+        group by medians.started_date, medians.entity
+
+    )
+
+    select
+        large.started_date,
+        large.entity,
+        cast(null as varchar) as peer,
+        cast(null as bigint) as port,
+        cast(null as bigint) as protocol,
+        large.observed,
+        large.records,
+        large.bytes,
+        large.first_seen_at,
+        large.last_seen_at,
+        large.has_tcp_flags,
+        large.has_flow_direction
+    from large
+    inner join deviations
+        on
+            large.started_date = deviations.started_date
+            and large.entity = deviations.entity
+    where
+        deviations.earlier_days >= 7
+        and large.observed > deviations.median_observed + 6 * deviations.mad
+        and large.observed > 2 * deviations.median_observed
+{%- endmacro %}
+
+
+{# The view of a rule: a host of ours in a range of a variable exchanges data with
+   public addresses on a port that the variable does not list for the range. Without
+   ranges it has no rows. #}
+{% macro ports_not_allowed(rule_id, ranges, outside, own) -%}
+    with
+
+    reached as (
+
+        select
+            flows.started_date,
+            flows.{{ own }}_addr as entity,
+            flows.server_port as port,
+            flows.protocol,
+            cast(count(distinct flows.{{ outside }}_addr) as bigint) as observed,
+            {{ vpc_flow_logs.flow_measures() }}
+        from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
+        where
+            {{ 'flows.server_port is not null' if ranges else 'false' }}
+            and flows.protocol in (6, 17)
+            and flows.action = 'ACCEPT'
+            and not {{ vpc_flow_logs.is_probe() }}
+            and {{ vpc_flow_logs.is_outside_end(outside) }}
+            and {{ vpc_flow_logs.is_own_end(own) }}
+        group by
+            flows.started_date, flows.{{ own }}_addr, flows.server_port, flows.protocol
+
+    ),
+
+    {{ vpc_flow_logs.parse_addresses('reached', {'entity': 'entity'}) }}
+
+    select
+        started_date,
+        entity,
+        cast(null as varchar) as peer,
+        port,
+        protocol,
+        observed,
+        records,
+        bytes,
+        first_seen_at,
+        last_seen_at,
+        has_tcp_flags,
+        has_flow_direction
+    from parsed
+    where
+        observed >= {{ vpc_flow_logs.threshold(rule_id) }}
+        and (
+            false
+            {%- for range in ranges %}
+            or coalesce({{ vpc_flow_logs.address_in_cidr(
+                range, 'entity_hex', 'entity_ipv4', variable
+            ) }}, false)
+            {%- endfor %}
+        )
+        {%- for range, ports in ranges.items() if ports %}
+        and not (
+            port in ({{ ports | join(', ') }})
+            and coalesce({{ vpc_flow_logs.address_in_cidr(
+                range, 'entity_hex', 'entity_ipv4', variable
+            ) }}, false)
+        )
+        {%- endfor %}
 {%- endmacro %}

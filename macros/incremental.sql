@@ -4,8 +4,9 @@
    - `loaded_through_at`: the load time of the newest record; after the run, the rollup
      counts every record up to it;
    - `days`: the UTC days, as text, of all records loaded after `since`, however old,
-     without the days that trim_history has trimmed.
-   `since` and `days` are none on a first or full build, which reads everything.
+     without the days that trim_history has trimmed;
+   - `hours`: the hours of these records, as text, without those of trimmed days.
+   `since`, `days` and `hours` are none on a first or full build, which reads everything.
    `counted` is the rollup's column of load times. dbt reads all of these before the
    model runs and renders them as literals, because Snowflake prunes on literals, not on
    subqueries.
@@ -18,7 +19,9 @@
    record is loaded during a run. On Snowflake a record that is loaded during the run is
    later than `loaded_through_at`, or within the overlap, and the next run reads it. #}
 {% macro changed_days(records, counted) %}
-    {% set changed = {'since': none, 'loaded_through_at': none, 'days': none} %}
+    {% set changed = {
+        'since': none, 'loaded_through_at': none, 'days': none, 'hours': none
+    } %}
     {% if not execute or load_relation(records) is none %}
         {% do return(changed) %}
     {% endif %}
@@ -28,58 +31,172 @@
     }) %}
     {% if is_incremental() %}
         {% do changed.update({'since': vpc_flow_logs.watermark(this, counted)}) %}
-        {% set days = vpc_flow_logs.days_of(records, changed.since) %}
-        {% do changed.update({'days': vpc_flow_logs.without_trimmed(days)}) %}
-        {% set days = changed.days | join(', ') or 'nothing' %}
-        {% do log(this.identifier ~ ' reads ' ~ days) %}
+        {% set hours = vpc_flow_logs.without_trimmed(
+            vpc_flow_logs.hours_of(records, changed.since)
+        ) %}
+        {% set days = vpc_flow_logs.days_of_hours(hours) %}
+        {% do changed.update({'days': days, 'hours': hours}) %}
+        {% do log(this.identifier ~ ' reads ' ~ (days | join(', ') or 'nothing')) %}
     {% endif %}
     {% do return(changed) %}
 {% endmacro %}
 
 
-{# The days without trimmed ones. Landing holds only late records of trimmed days, so
-   rollups leave those days unchanged. #}
-{% macro without_trimmed(days) %}
+{# The hours without those of trimmed days. Landing holds only late records of trimmed
+   days, so rollups leave those days unchanged. #}
+{% macro without_trimmed(hours) %}
     {% set kept_since = vpc_flow_logs.trimmed_before() or '' %}
-    {% set late = days | select('lt', kept_since) | list %}
+    {% set late = hours | select('lt', kept_since) | list %}
     {% if late %}
         {% do log(this.identifier ~ ' leaves trimmed days as they are: '
-            ~ late | join(', '), info=true) %}
+            ~ vpc_flow_logs.days_of_hours(late) | join(', '), info=true) %}
     {% endif %}
-    {% do return(days | select('ge', kept_since) | list) %}
+    {% do return(hours | select('ge', kept_since) | list) %}
 {% endmacro %}
 
 
-{# The UTC days of the records loaded after a time, sorted, as text. #}
-{% macro days_of(records, since) %}
+{# The UTC hours of the records loaded after a time, sorted, as text. #}
+{% macro hours_of(records, since) %}
     {% set touched %}
-        select distinct cast(started_at as date) as started_date
+        select distinct date_trunc('hour', started_at) as started_hour
         from {{ records }}
         where
             {{ vpc_flow_logs.is_plausible_time('started_at', 'loaded_at') }}
             and {{ vpc_flow_logs.is_loaded_after(since) }}
-        order by started_date
+        order by started_hour
     {% endset %}
     {% do return(run_query(touched).columns[0].values() | map('string') | list) %}
 {% endmacro %}
 
 
+{# The days of hours, both sorted and as text. #}
+{% macro days_of_hours(hours) %}
+    {% set days = [] %}
+    {% for hour in hours if hour[:10] not in days %}
+        {% do days.append(hour[:10]) %}
+    {% endfor %}
+    {% do return(days) %}
+{% endmacro %}
+
+
+{# The days for which a rollup has a row at least: the changed ones, or all that have
+   records. `in_part` is none if the model is not filled in parts. #}
+{% macro days_to_write(changed, records, in_part=none) -%}
+    {%- if changed.days -%}
+        select started_date
+        from (
+            {%- for day in changed.days %}
+            select {{ vpc_flow_logs.date_literal(day) }} as started_date
+            {{ 'union all' if not loop.last }}
+            {%- endfor %}
+        ) as changed_days
+    {%- else -%}
+        select distinct cast(started_at as date) as started_date
+        from {{ records }}
+        where has_plausible_time and {{ vpc_flow_logs.in_days(changed.days) }}
+    {%- endif %}
+    {{ 'where' if changed.days else 'and' }}
+    {{ in_part or 'true' }}
+{%- endmacro %}
+
+
+{# Whether a rollup whose rows are sums adds the new records to the rows that it has. It
+   reads only those then. Otherwise it sums the changed days anew: on a first build,
+   where load times are not exact, and, if it leaves out what two flow logs record
+   (`counts_once`), where flow logs overlap, because a new record may decide which one
+   counts. #}
+{% macro adds_up(changed, counts_once=true) %}
+    {% do return(
+        changed.since is not none
+        and var('row_timestamps')
+        and not (counts_once and vpc_flow_logs.flow_logs_overlap(changed.days))
+    ) %}
+{% endmacro %}
+
+
+{# The condition on the records that a rollup reads: those of the changed days or, if it
+   adds, those that its rows do not count yet. The subquery sees the same rows of the
+   rollup as with_counted does, also if another run has replaced them meanwhile. #}
+{% macro is_to_count(changed, adds) -%}
+    has_plausible_time
+    and {{ vpc_flow_logs.in_days(changed.days) }}
+    and {{ vpc_flow_logs.in_part() }}
+    {%- if adds %}
+    and {{ vpc_flow_logs.is_loaded_after(changed.since) }}
+    and loaded_at <= {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
+    and loaded_at > (
+        select max(counted.loaded_through_at) from {{ this }} as counted
+    )
+    {%- endif %}
+{%- endmacro %}
+
+
+{# A query of `sums`, the sums of the records that is_to_count selects; if the rollup
+   adds, together with the rows that it has of the changed days. `measures` says for
+   each column that is not in `keys` how it adds up: sum, min or max. #}
+{% macro with_counted(sums, changed, adds, keys, measures) -%}
+    {%- set columns = keys + measures | list -%}
+    {%- if not adds -%}
+        select * from {{ sums }}
+    {%- else -%}
+        select
+            {%- for key in keys %}
+            {{ key }},
+            {%- endfor %}
+            {%- for column, aggregate in measures.items() %}
+            {%- set added = aggregate ~ '(' ~ column ~ ')' %}
+            {{ 'cast(' ~ added ~ ' as bigint)' if aggregate == 'sum' else added }}
+            as {{ column }}{{ ',' if not loop.last }}
+            {%- endfor %}
+        from (
+            select {{ columns | join(', ') }} from {{ sums }}
+            union all
+            select {{ columns | join(', ') }} from {{ this }}
+            where
+                {{ vpc_flow_logs.on_days(changed.days) }}
+                and {{ vpc_flow_logs.in_part('started_date') }}
+        ) as counted
+        group by {{ keys | join(', ') }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# Again the rows of a CTE that another one reads. #}
+{% macro again(cte, query) -%}
+    {{ return(adapter.dispatch('again', 'vpc_flow_logs')(cte, query)) }}
+{%- endmacro %}
+
+{# DuckDB stores a CTE that is read twice as a whole, so it gets the query again. #}
+{% macro duckdb__again(cte, query) -%}
+    {{ query }}
+{%- endmacro %}
+
+{# Snowflake computes it once. #}
+{% macro snowflake__again(cte, query) -%}
+    select * from {{ cte }}
+{%- endmacro %}
+
+
 {# The incremental strategy of flow_records: insert the rows that it does not have yet.
-   With row timestamps the new rows are those that were committed later. Without, each
-   is compared with the rows of the same days. #}
+   With row timestamps the new rows are those that were committed later, also than what
+   another run has inserted meanwhile. Without, each is compared with the rows of the
+   same days. #}
 {% macro get_incremental_insert_only_sql(arg_dict) %}
     {% set target, new = arg_dict.target_relation, arg_dict.temp_relation %}
     {% set columns = arg_dict.dest_columns | map(attribute='quoted') | list %}
     {% if var('row_timestamps') %}
         {% call vpc_flow_logs.ordered_transaction(target) %}
-    {# What another run has inserted since this one has read. #}
-    delete from {{ new }}
-    where loaded_at <= (select max(known.loaded_at) from {{ target }} as known);
     insert into {{ target }} ({{ columns | join(', ') }})
-    select {{ columns | join(', ') }} from {{ new }};
+    select {{ columns | join(', ') }} from {{ new }} as loaded
+    where
+        not exists (
+            select 1
+            from (select max(loaded_at) as loaded_at from {{ target }}) as known
+            where loaded.loaded_at <= known.loaded_at
+        );
         {% endcall %}
     {% else %}
-        {% set days = vpc_flow_logs.days_of(new, none) %}
+        {% set days = vpc_flow_logs.days_of_hours(vpc_flow_logs.hours_of(new, none)) %}
         {% call vpc_flow_logs.ordered_transaction(target) %}
     merge into {{ target }} as known
     using {{ new }} as loaded
@@ -250,6 +367,45 @@
         {{ started_at }} >= {{ vpc_flow_logs.time_literal(days | first) }}
         and {{ started_at }} < {{ dbt.dateadd('day', 1, last) }}
         and {{ vpc_flow_logs.on_days(days, 'cast(' ~ started_at ~ ' as date)') }}
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# The condition that a record starts in one of the hours. #}
+{% macro in_hours(hours) -%}
+    {%- if not hours -%}
+        false
+    {%- else -%}
+        {%- set last = vpc_flow_logs.time_literal(hours | last) -%}
+        started_at >= {{ vpc_flow_logs.time_literal(hours | first) }}
+        and started_at < {{ dbt.dateadd('hour', 1, last) }}
+        and date_trunc('hour', started_at) in (
+            {%- for hour in hours %}
+            {{ vpc_flow_logs.time_literal(hour) }}{{ ',' if not loop.last }}
+            {%- endfor %}
+        )
+    {%- endif -%}
+{%- endmacro %}
+
+
+{# The condition that a row is of one of the hours. #}
+{% macro on_hours(hours) -%}
+    {%- if not hours -%}
+        false
+    {%- else -%}
+        (
+            {%- for day in vpc_flow_logs.days_of_hours(hours) %}
+            {{ 'or' if not loop.first }}
+            (
+                started_date = {{ vpc_flow_logs.date_literal(day) }}
+                and started_hour in (
+                    {%- for hour in hours if hour[:10] == day %}
+                    {{ hour[11:13] | int }}{{ ',' if not loop.last }}
+                    {%- endfor %}
+                )
+            )
+            {%- endfor %}
+        )
     {%- endif -%}
 {%- endmacro %}
 

@@ -14,84 +14,124 @@
     where status in ('quarantined', 'copy')
 {%- endmacro %}
 
-{# Snowpipe has loaded them. Each run checks the records that flow_records has not read
-   yet, so the newest record there is the watermark of both models. int_health__files,
-   which is built after this model, has the files that count. #}
+{# Snowpipe has loaded them. The ledger of files says what is wrong with each. #}
 {% macro snowflake__malformed_files() -%}
-    {%- set records = this.incorporate(path={'identifier': 'flow_records'}) -%}
-    {%- set counted = this.incorporate(path={'identifier': 'int_health__files'}) -%}
-    {%- set since = none -%}
-    {%- if execute and is_incremental() and load_relation(records) is not none -%}
-        {%- set since = vpc_flow_logs.watermark(records, 'loaded_at') -%}
-    {%- endif -%}
+    select
+        metadata_filename,
+        fault as reason,
+        loaded_at as found_at
+    from {{ ref('vpc_flow_logs', 'int_health__landed_files') }}
+    where fault is not null
+{%- endmacro %}
+
+
+{# What is wrong with a record: a value that does not have its field's type. Null for a
+   good record. #}
+{% macro record_fault() -%}
+    {{ return(adapter.dispatch('record_fault', 'vpc_flow_logs')()) }}
+{%- endmacro %}
+
+{# The loader loads no file with such a record. #}
+{% macro duckdb__record_fault() -%}
+    cast(null as varchar)
+{%- endmacro %}
+
+{% macro snowflake__record_fault() -%}
+    case
+        {%- for field in vpc_flow_logs.flow_log_fields() %}
+        when not {{ vpc_flow_logs.has_right_type(field) }}
+            then '{{ field.name }} holds '
+                || {{ vpc_flow_logs.landed_value(field.name, true) }}
+                || ', which is no '
+                || '{{ 'text' if field.type == 'varchar' else 'integer' }}'
+        {%- endfor %}
+    end
+{%- endmacro %}
+
+
+{# Whether a record has a field that only flow logs have. #}
+{% macro is_flow_log() -%}
+    {{ return(adapter.dispatch('is_flow_log', 'vpc_flow_logs')()) }}
+{%- endmacro %}
+
+{# The loader loads no other file. #}
+{% macro duckdb__is_flow_log() -%}
+    true
+{%- endmacro %}
+
+{% macro snowflake__is_flow_log() -%}
     {%- set generic = vpc_flow_logs.generic_fields() -%}
-    {%- set loaded_at = vpc_flow_logs.landing_load_time() -%}
-    with
+    coalesce(
+        {%- for field in vpc_flow_logs.flow_log_fields() if field.name not in generic %}
+        {{ vpc_flow_logs.landed_value(field.name) }}{{ ',' if not loop.last }}
+        {%- endfor %}
+    ) is not null
+{%- endmacro %}
 
-    files as (
 
-        select
-            metadata_filename,
-            {{ vpc_flow_logs.delivery('metadata_filename') }} as delivery,
-            min(
-                case
-                    {%- for field in vpc_flow_logs.flow_log_fields() %}
-                    when not {{ vpc_flow_logs.has_right_type(field) }}
-                        then '{{ field.name }} holds '
-                            || {{ vpc_flow_logs.landed_value(field.name, true) }}
-                            || ', which is no '
-                            || '{{ 'text' if field.type == 'varchar' else 'integer' }}'
-                    {%- endfor %}
-                end
-            ) as wrong_value,
-            count(
-                coalesce(
-                    {%- for field in vpc_flow_logs.flow_log_fields()
-                        if field.name not in generic %}
-                    {{ vpc_flow_logs.landed_value(field.name) }}
-                    {{- ',' if not loop.last }}
-                    {%- endfor %}
-                )
-            ) as records_of_flow_logs,
-            min({{ loaded_at }}) as found_at
-        from {{ source('vpc_flow', 'flow_logs') }}
-        where {{ vpc_flow_logs.is_loaded_after(since, loaded_at) }}
-        group by metadata_filename
+{# The columns of a file from which with_copies says what is wrong with it. #}
+{% macro faults_of_records() -%}
+    {{ return(adapter.dispatch('faults_of_records', 'vpc_flow_logs')()) }}
+{%- endmacro %}
 
-    ),
+{# The loader loads no file with a fault. #}
+{% macro duckdb__faults_of_records() -%}
+    cast(null as varchar) as fault
+{%- endmacro %}
 
+{% macro snowflake__faults_of_records() -%}
+    min(fault) as record_fault,
+    count(case when is_flow_log then 1 end) as records_of_flow_logs
+{%- endmacro %}
+
+
+{# The CTEs that give the rows of `files` a `fault`: that of a record, or that no record
+   is one of a flow log, or that the file is a copy. The last CTE is `judged`. #}
+{% macro with_copies(files) -%}
+    {{ return(adapter.dispatch('with_copies', 'vpc_flow_logs')(files)) }}
+{%- endmacro %}
+
+{# The loader loads no copy. #}
+{% macro duckdb__with_copies(files) -%}
     judged as (
 
+        select * from {{ files }}
+
+    )
+{%- endmacro %}
+
+{# By what AWS's name says of a file: the first that can be read is the one that
+   counts. #}
+{% macro snowflake__with_copies(files) -%}
+    examined as (
+
         select
-            metadata_filename,
-            delivery,
-            found_at,
+            *,
             case
-                when wrong_value is not null then wrong_value
+                when record_fault is not null then record_fault
                 when records_of_flow_logs = 0
                     then 'not a flow log: no column is one that only flow logs have'
-            end as reason
-        from files
+            end as own_fault
+        from {{ files }}
 
     ),
 
-    {# By what AWS's name says of a file: the first that can be read is the one that
-       counts. #}
     originals as (
 
         select
             metadata_filename,
-            delivery,
-            found_at
-        from judged
-        where reason is null
-        {%- if execute and is_incremental() and load_relation(counted) is not none %}
+            {{ vpc_flow_logs.delivery('metadata_filename') }} as delivery,
+            loaded_at
+        from examined
+        where own_fault is null
+        {%- if is_incremental() %}
         union all
         select
             metadata_filename,
             {{ vpc_flow_logs.delivery('metadata_filename') }} as delivery,
-            loaded_at as found_at
-        from {{ counted }}
+            loaded_at
+        from {{ this }}
+        where fault is null
         {%- endif %}
 
     ),
@@ -106,28 +146,27 @@
         qualify
             row_number() over (
                 partition by delivery
-                order by found_at, metadata_filename
+                order by loaded_at, metadata_filename
             ) = 1
 
     ),
 
-    named as (
+    judged as (
 
         select
-            judged.metadata_filename,
+            examined.*,
             case
-                when judged.reason is not null then judged.reason
-                when first_files.metadata_filename != judged.metadata_filename
+                when examined.own_fault is not null then examined.own_fault
+                when first_files.metadata_filename != examined.metadata_filename
                     then 'copy of ' || first_files.metadata_filename
-            end as reason,
-            judged.found_at
-        from judged
-        left join first_files on judged.delivery = first_files.delivery
+            end as fault
+        from examined
+        left join first_files
+            on
+                {{ vpc_flow_logs.delivery('examined.metadata_filename') }}
+                = first_files.delivery
 
     )
-
-    select * from named
-    where reason is not null
 {%- endmacro %}
 
 
@@ -168,7 +207,8 @@
 {%- endmacro %}
 
 
-{# Whether the file of a record is well formed, and no copy. #}
+{# Whether the file of a record is well formed, and no copy. False for a record that was
+   loaded later than all records of the ledger of files, which has not judged it yet. #}
 {% macro is_well_formed() -%}
     {{ return(adapter.dispatch('is_well_formed', 'vpc_flow_logs')()) }}
 {%- endmacro %}
@@ -180,7 +220,14 @@
 
 {# Snowpipe loads them. #}
 {% macro snowflake__is_well_formed() -%}
-    metadata_filename not in (
-        select metadata_filename from {{ ref('vpc_flow_logs', 'malformed_files') }}
+    {%- set ledger = ref('vpc_flow_logs', 'int_health__landed_files') -%}
+    {%- set judged_at = none -%}
+    {%- if execute and load_relation(ledger) is not none -%}
+        {%- set judged_at = vpc_flow_logs.newest_load(ledger, 'loaded_through_at') -%}
+    {%- endif -%}
+    loaded_at <= {{ vpc_flow_logs.load_time_literal(judged_at) }}
+    and metadata_filename not in (
+        select malformed_files.metadata_filename
+        from {{ ref('vpc_flow_logs', 'malformed_files') }} as malformed_files
     )
 {%- endmacro %}

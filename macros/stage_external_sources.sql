@@ -4,7 +4,7 @@
     {% do vpc_flow_logs.require_dispatch() %}
     {% if target.type == 'snowflake' and var('setup_role') %}
         {# The loader role must own the table and the pipe, whoever stages first. #}
-        {% do run_query('use role ' ~ vpc_flow_logs.loader_role()) %}
+        {% do run_query('use role ' ~ vpc_flow_logs.account_names().loader_role) %}
     {% endif %}
     {% do dbt_external_tables.stage_external_sources(select) %}
     {% if not select or modules.re.search('(^| )vpc_flow([. ]|$)', select) %}

@@ -1,32 +1,48 @@
-{# Fields that flow_log_fields() does not list, of the records loaded after `since`. One
-   row for each record and field: name, metadata_filename, loaded_at. #}
-{% macro unknown_fields(since) -%}
-    {{ return(adapter.dispatch('unknown_fields', 'vpc_flow_logs')(since)) }}
+{# The names of a record's fields that flow_log_fields() does not list, as an array. #}
+{% macro unknown_fields() -%}
+    {{ return(adapter.dispatch('unknown_fields', 'vpc_flow_logs')()) }}
 {%- endmacro %}
 
 {# The loader stores them in a MAP column. #}
-{% macro duckdb__unknown_fields(since) -%}
-    select
-        unnest(map_keys(unknown_fields)) as name,
-        metadata_filename,
-        _dbt_copied_at as loaded_at
-    from {{ source('vpc_flow', 'flow_logs') }}
-    where
-        unknown_fields is not null
-        and {{ vpc_flow_logs.is_loaded_after(since, '_dbt_copied_at') }}
+{% macro duckdb__unknown_fields() -%}
+    map_keys(unknown_fields)
 {%- endmacro %}
 
-{# A record is a VARIANT with all fields of its file that are not null. #}
-{% macro snowflake__unknown_fields(since) -%}
+{# A record is a VARIANT with all fields of its file that are not null. The records of a
+   file have the same fields, so dbt looks at the first hundred. #}
+{% macro snowflake__unknown_fields() -%}
     {%- set known = vpc_flow_logs.flow_log_fields() | map(attribute='name') -%}
-    {%- set loaded_at = 'landing.' ~ vpc_flow_logs.landing_load_time() -%}
+    case
+        when metadata_file_row_number <= 100
+            then
+                filter(
+                    object_keys(value),
+                    name ->
+                    lower(replace(name, '-', '_')) not in ('{{ known | join("', '") }}')
+                )
+    end
+{%- endmacro %}
+
+
+{# The names in the arrays `unknown_fields` of a relation, one row each. #}
+{% macro unnest_unknown_fields(relation) -%}
+    {{ return(adapter.dispatch('unnest_unknown_fields', 'vpc_flow_logs')(relation)) }}
+{%- endmacro %}
+
+{% macro duckdb__unnest_unknown_fields(relation) -%}
     select
-        fields.key as name,
-        landing.metadata_filename,
-        {{ loaded_at }} as loaded_at
-    from {{ source('vpc_flow', 'flow_logs') }} as landing
-    inner join lateral flatten(input => landing.value) as fields
-    where
-        lower(replace(fields.key, '-', '_')) not in ('{{ known | join("', '") }}')
-        and {{ vpc_flow_logs.is_loaded_after(since, loaded_at) }}
+        unnest(unknown_fields) as name,
+        metadata_filename,
+        loaded_at
+    from {{ relation }}
+    where unknown_fields is not null
+{%- endmacro %}
+
+{% macro snowflake__unnest_unknown_fields(relation) -%}
+    select
+        cast(names.value as varchar) as name,
+        records.metadata_filename,
+        records.loaded_at
+    from {{ relation }} as records
+    inner join lateral flatten(input => records.unknown_fields) as names
 {%- endmacro %}

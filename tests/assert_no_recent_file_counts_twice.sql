@@ -1,7 +1,7 @@
 {# A file whose records are in flow_records twice has more rows there than records. This
    is cheaper than to compare all keys, which a test of flow_records tagged `audit`
    does. #}
-{% set two_days_ago = run_started_at - modules.datetime.timedelta(days=2) %}
+{% set since = vpc_flow_logs.tested_since() %}
 
 with
 
@@ -11,7 +11,7 @@ recent as (
         metadata_filename,
         {{ vpc_flow_logs.record_identity() }} as record_identity
     from {{ ref('vpc_flow_logs', 'flow_records') }}
-    where {{ vpc_flow_logs.is_loaded_after(two_days_ago) }}
+    where {{ vpc_flow_logs.is_loaded_after(since) }}
 
 ),
 

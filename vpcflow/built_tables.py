@@ -7,7 +7,7 @@ import re
 import tempfile
 import time
 from argparse import Namespace
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -68,18 +68,21 @@ class Tables:
     def __init__(self, cursor: Any) -> None:
         self._cursor = cursor
 
-    def query(self, sql: str, limit: int | None = None) -> Rows:
+    def query(
+        self, sql: str, limit: int | None = None, parameters: Sequence[Any] = ()
+    ) -> Rows:
         """Run a query.
 
         Args:
             sql: One statement.
             limit: How many rows to fetch at most; None fetches all.
+            parameters: Values for its parameters, in the style of the connector.
 
         Raises:
             QueryError: the database refuses it.
         """
         try:
-            self._cursor.execute(sql)
+            self._cursor.execute(sql, *([[*parameters]] if parameters else []))
             columns = [column[0].lower() for column in self._cursor.description or []]
             rows = (
                 self._cursor.fetchall()
@@ -117,6 +120,16 @@ def open_tables(
         raise QueryError(f"There is no support for the adapter {credentials.type}.")
     with opened as tables:
         yield tables
+
+
+def adapter_and_path(where: Where) -> tuple[str, str]:
+    """Return the adapter of a target, and the path of its DuckDB file or no text.
+
+    Raises:
+        QueryError: the profile has a fault.
+    """
+    credentials = _credentials(where)
+    return str(credentials.type), str(getattr(credentials, "path", ""))
 
 
 def _credentials(where: Where) -> Any:

@@ -82,6 +82,13 @@ def cli() -> None:
     show_envvar=True,
     help="shell command that gets the JSON of a run that failed or was killed on stdin",
 )
+@click.option(
+    "--report",
+    type=click.Path(dir_okay=False, path_type=Path),
+    envvar="VPC_FLOW_REPORT",
+    show_envvar=True,
+    help="write the report to this file afterwards, as the command report does",
+)
 @click.argument("dbt_options", nargs=-1, type=click.UNPROCESSED)
 def run(
     verbose: bool,
@@ -89,6 +96,7 @@ def run(
     profile: str | None,
     profiles_dir: str | None,
     logs: Path | None,
+    report: Path | None,
     **job: Any,
 ) -> None:
     """Load new files, check freshness, build and test: once, as a schedule does.
@@ -102,7 +110,8 @@ def run(
     \b
     Exit codes:
       0    all is well; there may be warnings
-      1    something failed, a receiver of alerts too, or the location has no file
+      1    something failed, a receiver of alerts or the report too, or the location
+           has no file
       2    dbt could not run a command
       75   another run is at work; nothing was done
       130  interrupted (143: by SIGTERM)
@@ -112,9 +121,13 @@ def run(
 
     folder = logs or Path(os.environ.get("DBT_LOG_PATH") or "logs") / "job"
     where = Where(target, profile, profiles_dir, os.environ.get("VPC_FLOW_SCHEMA"))
-    alerts = _configured_alerts()
-    job_of_options = Job(where=where, folder=folder, alerts=alerts, **job)
-    sys.exit(run_once(job_of_options, verbose))
+    of_options = Job(where=where, folder=folder, alerts=_configured_alerts(), **job)
+    exit_code = run_once(of_options, verbose)
+    if report and exit_code in (0, 1):
+        from .report import write_report
+
+        write_report(where, report)
+    sys.exit(exit_code)
 
 
 @cli.command()
@@ -321,6 +334,34 @@ def _configured_alerts() -> list[Alert]:
                 del options[other]
             alerts.append(_alert_of(**options))
     return alerts
+
+
+@cli.command()
+@click.option(
+    "--out",
+    type=click.Path(dir_okay=False, path_type=Path),
+    default=Path("flow_logs_report.html"),
+    show_default=True,
+    help="file to write",
+)
+@schema_option
+@target_options
+def report(out: Path, **target: Any) -> None:
+    """Write the page's charts and tables into one HTML file, for mail and tickets.
+
+    It has the last 7 days. It needs what `make app` sets up: requirements-app.txt.
+
+    \b
+    Exit codes:
+      0   written
+      1   the marts can't be read, or the file can't be written
+      75  the DuckDB file was in use for too long
+    """
+    from .built_tables import Where
+    from .report import write_report
+
+    write_report(Where(**target), out)
+    print(f"Report: {out}")
 
 
 @cli.command()

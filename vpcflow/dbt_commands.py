@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from dbt.cli.main import dbtRunner
@@ -85,6 +87,24 @@ class Dbt:
     def relation(self, model: str) -> str:
         """Return the full name of the table or view of one of this package's models."""
         return str(self._parsed.nodes[f"model.vpc_flow_logs.{model}"].relation_name)
+
+    def landing_tables(self) -> list[str]:
+        """Return the full names of the tables that files are loaded to."""
+        return [
+            str(source.relation_name)
+            for source in self._parsed.sources.values()
+            if source.package_name == "vpc_flow_logs" and source.external
+        ]
+
+    def checksum(self) -> str:
+        """Return a checksum of the project's files and of the options."""
+        parsed = sorted(
+            f"{name} {file.checksum.checksum}"
+            for name, file in self._parsed.files.items()
+        )
+        settings = Path("dbt_project.yml").read_text()
+        read = "\n".join([*parsed, settings, *self._options])
+        return hashlib.sha256(read.encode()).hexdigest()
 
     def run(self, *words: str) -> Result:
         """Run a command of dbt.

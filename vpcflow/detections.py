@@ -1,10 +1,12 @@
-"""docs/detections.md, from the registry: the YAML entries of models/detections.
+"""docs/detections.md and the texts that the page in app/ shows, from the registry.
 
-`python -m vpcflow.detections` writes the page. A test compares it.
+The registry is the YAML entries of models/detections. `python -m vpcflow.detections`
+writes both files. A test compares them.
 """
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import yaml
@@ -14,6 +16,8 @@ from .severities import SEVERITIES
 
 REGISTRY = MODELS / "detections" / "_detections__models.yml"
 PAGE = PROJECT / "docs" / "detections.md"
+#: For the app, which in Snowflake has its own folder alone.
+TEXTS = PROJECT / "app" / "flow_page" / "detections.json"
 
 
 def read_registry() -> dict[str, dict[str, Any]]:
@@ -65,5 +69,16 @@ def page() -> str:
     return introduction + "\n".join(lines) + "\n"
 
 
+def texts() -> str:
+    """Return the texts for one finding as JSON, by rule."""
+    names = ("why", "next", "false_positives")
+    rules = {
+        rule_id: {name: rule[name] for name in names}
+        for rule_id, rule in sorted(read_registry().items())
+    }
+    return json.dumps(rules, indent=2) + "\n"
+
+
 if __name__ == "__main__":
     PAGE.write_text(page())
+    TEXTS.write_text(texts())

@@ -89,6 +89,14 @@ class RunFolder:
             if log.stat().st_mtime < first.timestamp():
                 log.unlink(missing_ok=True)
 
+    def last(self) -> dict[str, Any]:
+        """Return the line of the last run; an empty dictionary if there is none."""
+        if not self.summary.exists():
+            return {}
+        lines = map(_parsed, self.summary.read_text().splitlines())
+        runs = [line for line in lines if line.get("outcome") != "skipped"]
+        return runs[-1] if runs else {}
+
     def new_log(self) -> Path:
         """Return the path of a log for this process."""
         return self.path / f"{datetime.now(UTC):%Y-%m-%dT%H%M%SZ}.{os.getpid()}.log"

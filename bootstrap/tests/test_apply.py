@@ -9,15 +9,16 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.kms.models import kms_backends
 
-from bootstrap import steps
+from bootstrap import bucket, steps
 from bootstrap.deployment import Deployment
-from bootstrap.errors import Blocked, BootstrapError
+from bootstrap.errors import BootstrapError
 from bootstrap.policies import trust_policy
 from bootstrap.tests.faithful import Aws
 from bootstrap.tests.world import (
     BUCKET,
     EXTERNAL_ID,
     HOME,
+    NAMES,
     REGION,
     USER,
     World,
@@ -29,7 +30,7 @@ from bootstrap.tests.world import (
     writes,
 )
 
-ROLE = "vpc-flow-logs-snowflake"
+ROLE = NAMES.role
 
 
 def test_planning_changes_nothing(world: World) -> None:
@@ -75,7 +76,7 @@ def test_resources_of_others_survive_apply_and_destroy(
     policy = json.loads(during["get_bucket_policy"]["Policy"])
     theirs = json.loads(before["buckets"][BUCKET]["get_bucket_policy"]["Policy"])
     assert [rule["ID"] for rule in rules[:2]] == ["their-rule-0", "their-rule-1"]
-    assert len(rules) == 3
+    assert len(rules) == 4
     assert policy["Statement"][:2] == theirs["Statement"]
     assert policy["Id"] == "theirs"
     # The policy is compared as text: byte for byte.
@@ -95,19 +96,19 @@ def test_settings_of_an_existing_bucket_are_left_alone(world: World) -> None:
 def test_another_owners_bucket_is_refused(world: World) -> None:
     their_bucket(world)
 
-    with pytest.raises(Blocked, match="was not made by this deployment"):
+    with pytest.raises(BootstrapError, match="was not made by this deployment"):
         steps.plan(world.deployment(base_settings(create=True)))
 
 
 def test_a_missing_bucket_is_refused(world: World) -> None:
-    with pytest.raises(Blocked, match=r"does not exist .* set bucket\.create"):
+    with pytest.raises(BootstrapError, match=r"does not exist .* set bucket\.create"):
         steps.plan(world.deployment(base_settings(create=False)))
 
 
 def test_a_bucket_in_another_region_is_refused(world: World) -> None:
     their_bucket(world)
 
-    with pytest.raises(Blocked, match=f"is in {REGION}: correct bucket.region"):
+    with pytest.raises(BootstrapError, match=f"is in {REGION}: correct bucket.region"):
         steps.plan(world.deployment(base_settings(create=False, region="eu-west-3")))
 
 
@@ -145,7 +146,7 @@ def test_a_new_bucket_is_private_encrypted_versioned_and_tagged(world: World) ->
     ownership = found["get_bucket_ownership_controls"]["OwnershipControls"]["Rules"]
     assert ownership == [{"ObjectOwnership": "BucketOwnerEnforced"}]
     tags = {t["Key"]: t["Value"] for t in found["get_bucket_tagging"]["TagSet"]}
-    assert tags == {"team": "security", "vpc-flow-logs:deployment": "vpc-flow-logs"}
+    assert tags == {"team": "security", "vpc-flow-logs:deployment": NAMES.mark}
 
 
 def test_changed_settings_of_our_bucket_are_restored(world: World) -> None:
@@ -190,8 +191,8 @@ def test_a_policy_that_aws_changed_is_restored(
     theirs, ours = json.loads(before), json.loads(after)
     assert ours["Statement"][:2] == theirs["Statement"]
     sids = [statement.get("Sid") for statement in ours["Statement"][2:]]
-    assert sids == ["VpcFlowLogsDeliveryWrite", "VpcFlowLogsDeliveryCheck"]
-    assert not d.journal.path.exists()
+    assert sids == [NAMES.sid("DeliveryWrite"), NAMES.sid("DeliveryCheck")]
+    assert not bucket.journal(d).path.exists()
     assert steps.plan(d) == []
 
     destroy(d, delete_data=False)
@@ -207,6 +208,7 @@ def test_without_a_copy_of_the_policy_no_flow_log_is_created(world: World) -> No
     apply(d)
     creation = world.recorder.calls.index("CreateFlowLogs")
     destroy(d)
+    d.known.clear()
 
     world.recorder.start(refuse=creation - 1)
     with pytest.raises(BootstrapError, match="GetBucketPolicy"):
@@ -215,15 +217,30 @@ def test_without_a_copy_of_the_policy_no_flow_log_is_created(world: World) -> No
     assert "CreateFlowLogs" not in world.recorder.calls
 
 
-def test_every_bucket_has_its_own_journal(world: World) -> None:
-    one = world.deployment(base_settings())
-    other = world.deployment(base_settings(name="another-bucket"))
+def test_every_deployment_has_its_own_journal(world: World) -> None:
+    found = [
+        bucket.journal(world.deployment(base_settings(**more)))
+        for more in ({}, {"name": "another-bucket"}, {"prefix": "other"})
+    ]
 
-    one.journal.save("one")
-    other.journal.save("other")
-    one.journal.save("later")
+    for number, journal in enumerate(found):
+        journal.save(json.dumps({"Id": str(number), "Statement": []}))
 
-    assert (one.journal.read(), other.journal.read()) == ("one", "other")
+    texts = [json.loads(journal.read() or "{}")["Id"] for journal in found]
+    assert texts == ["0", "1", "2"]
+
+
+def test_an_old_copy_of_the_policy_is_left_to_people(
+    world: World, aws: Aws, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    d = _changed_by_aws(world, aws, "overwritten")
+    journal = bucket.journal(d)
+    journal.save(_policy(world))
+    assert journal.read()
+
+    monkeypatch.setattr("bootstrap.bucket.JOURNAL_SECONDS", -1)
+
+    assert journal.read() is None
 
 
 def test_apply_waits_until_iam_finds_a_new_user(world: World, aws: Aws) -> None:
@@ -268,7 +285,7 @@ def test_another_owners_role_with_our_name_is_refused(world: World) -> None:
     trust = {"Version": "2012-10-17", "Statement": []}
     world.aws.iam.create_role(RoleName=ROLE, AssumeRolePolicyDocument=json.dumps(trust))
 
-    with pytest.raises(Blocked, match="was not made by this deployment"):
+    with pytest.raises(BootstrapError, match="was not made by this deployment"):
         steps.plan(world.deployment(base_settings()))
 
 
@@ -320,14 +337,14 @@ def test_an_existing_bucket_with_another_key_is_refused(
 ) -> None:
     _their_encrypted_bucket(world, key)
 
-    with pytest.raises(Blocked, match=words):
+    with pytest.raises(BootstrapError, match=words):
         steps.plan(world.deployment(base_settings(create=False)))
 
 
 def test_an_existing_bucket_without_the_key_is_refused(world: World) -> None:
     their_bucket(world)
 
-    with pytest.raises(Blocked, match="is not encrypted with key"):
+    with pytest.raises(BootstrapError, match="is not encrypted with key"):
         steps.plan(world.deployment(_with_key(_key(world))))
 
 
@@ -342,8 +359,8 @@ def test_statements_in_the_key_of_an_existing_bucket_come_and_go(world: World) -
     destroy(d, delete_data=False)
 
     assert [statement["Sid"] for statement in during["Statement"][-2:]] == [
-        "VpcFlowLogsKeyDelivery",
-        "VpcFlowLogsKeySnowflake",
+        NAMES.sid("KeyDelivery"),
+        NAMES.sid("KeySnowflake"),
     ]
     assert snapshot(world, key) == before
 
@@ -352,7 +369,7 @@ def test_a_key_that_others_manage_is_left_with_a_note_for_its_owner(
     world: World,
 ) -> None:
     key = _key(world).replace(HOME, "210987654321")
-    with pytest.raises(Blocked, match=r"is in another account.*manage_key_policy"):
+    with pytest.raises(BootstrapError, match=r"another account.*manage_key_policy"):
         steps.plan(world.deployment(_with_key(key, create=True)))
     d = world.deployment(_with_key(key, create=True, manage_key_policy=False))
     world.recorder.start()
@@ -363,8 +380,8 @@ def test_a_key_that_others_manage_is_left_with_a_note_for_its_owner(
     (note,) = steps.plan(d)
     assert (note.verb, note.resource) == ("note", f"policy of key {key}")
     assert [statement["Sid"] for statement in note.after] == [
-        "VpcFlowLogsKeyDelivery",
-        "VpcFlowLogsKeySnowflake",
+        NAMES.sid("KeyDelivery"),
+        NAMES.sid("KeySnowflake"),
     ]
 
 
@@ -372,26 +389,26 @@ def test_a_key_that_delivery_cannot_use_is_refused(world: World) -> None:
     key = _key(world)
     document = _with_key(key, create=True)
     world.aws.kms.disable_key(KeyId=key.rpartition("/")[2])
-    with pytest.raises(Blocked, match="is not enabled"):
+    with pytest.raises(BootstrapError, match="is not enabled"):
         steps.plan(world.deployment(document))
 
     kms_backends[HOME][REGION].keys[key.rpartition("/")[2]].key_manager = "AWS"
-    with pytest.raises(Blocked, match="is managed by AWS"):
+    with pytest.raises(BootstrapError, match="is managed by AWS"):
         steps.plan(world.deployment(document))
 
     missing = _with_key(f"{key.rpartition('/')[0]}/1", create=True)
-    with pytest.raises(Blocked, match="does not exist"):
+    with pytest.raises(BootstrapError, match="does not exist"):
         steps.plan(world.deployment(missing))
 
 
 def test_a_policy_beyond_twenty_kilobytes_is_refused_beforehand(world: World) -> None:
     document = base_settings()
-    ids = [f"{number:012d}" for number in range(1, 301)]
+    ids = [f"{number:012d}" for number in range(1, 802)]
     document["sources"] += [
         {"account_id": i, "regions": [REGION], "all": True} for i in ids
     ]
 
-    with pytest.raises(Blocked, match="S3 allows 20480"):
+    with pytest.raises(BootstrapError, match="S3 allows 20480"):
         steps.plan(world.deployment(document))
 
 

@@ -7,6 +7,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -18,6 +19,7 @@ from bootstrap.tests.world import (
     BUCKET,
     EXTERNAL_ID,
     HOME,
+    REGION,
     World,
     base_settings,
     snapshot,
@@ -105,7 +107,8 @@ def test_the_plan_as_json_is_alone_on_standard_output(run: Run) -> None:
 
     changes = json.loads(out)
     assert code == 0
-    assert {"verb", "resource", "reason", "before", "after"} == set(changes[0])
+    assert {"verb", "account", "region", "resource", "reason"} < set(changes[0])
+    assert (changes[0]["account"], changes[0]["region"]) == (HOME, REGION)
     assert changes[0]["resource"] == f"bucket {BUCKET}"
 
 
@@ -164,7 +167,8 @@ def test_the_other_administrators_text_is_printed(run: Run) -> None:
     flags = ("--set", "snowflake.handshake=manual")
     code, out, _ = run("apply", "--yes", *flags)
 
-    assert code == 0
+    # Steps wait for the other administrator.
+    assert code == 3
     assert "create storage integration if not exists vpc_flow_logs" in out
 
 
@@ -208,7 +212,7 @@ def test_a_folder_without_write_access_is_an_error(run: Run, tmp_path: Path) -> 
     code, _, err = run("apply", "--yes", "--set", f"state_dir={tmp_path}/file/state")
 
     assert code == 1
-    assert err.splitlines()[-1].startswith("error: [Errno")
+    assert "flow logs in 123456789012 eu-west-1: [Errno" in err.split("error: ")[1]
 
 
 def test_the_permissions_are_printed() -> None:
@@ -226,3 +230,94 @@ def test_the_permissions_are_printed() -> None:
     # 2 would say that changes are pending.
     assert (refused.returncode, refused.stdout) == (1, "")
     assert "--nonsense" in refused.stderr
+
+
+# ----- what is confirmed is what runs
+
+
+def test_a_plan_that_was_written_is_applied_without_a_question(
+    run: Run, tmp_path: Path
+) -> None:
+    file = tmp_path / "plan.json"
+    assert run("plan", "--out", str(file))[0] == 0
+
+    code, _, err = run("apply", str(file))
+
+    assert (code, "done: bucket" in err) == (0, True)
+    assert run("plan", "--check")[0] == 0
+
+
+@pytest.mark.parametrize("change", ["account", "settings", "file"])
+def test_a_plan_that_is_out_of_date_is_refused(
+    run: Run, world: World, tmp_path: Path, change: str
+) -> None:
+    run("apply", "--yes")
+    file = tmp_path / "plan.json"
+    flags = ("--set", "flow_logs.traffic_type=REJECT", "--replace-flow-logs")
+    run("plan", "--out", str(file), *flags)
+    if change == "account":
+        world.aws.ec2.create_vpc(CidrBlock="10.1.0.0/16")
+    elif change == "settings":
+        flags = ("--set", "flow_logs.traffic_type=ACCEPT", "--replace-flow-logs")
+    else:
+        file.write_text("{}", "utf-8")
+    before = snapshot(world)
+
+    code, _, err = run("apply", str(file), *flags)
+
+    assert code == 1
+    assert {"account": "out of date", "settings": "other settings"}.get(
+        change, "is not a plan"
+    ) in err
+    assert snapshot(world) == before
+
+
+def test_apply_stops_before_it_removes_what_the_plan_did_not_show(
+    run: Run, world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another flow log of ours differs by the time that a person answers."""
+    run("apply", "--yes")
+    logs: Any = world.aws.ec2.describe_flow_logs()["FlowLogs"]
+    (old,) = logs
+    flags = ("--set", "flow_logs.traffic_type=REJECT", "--replace-flow-logs")
+
+    def answer(*_: object, **__: object) -> bool:
+        made = world.aws.ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
+        more = {k: old[k] for k in ("LogDestination", "LogDestinationType", "Tags")}
+        tags: Any = [{"ResourceType": "vpc-flow-log", "Tags": more.pop("Tags")}]
+        world.aws.ec2.create_flow_logs(
+            ResourceIds=[made],
+            ResourceType="VPC",
+            TrafficType="ALL",
+            TagSpecifications=tags,
+            **more,
+        )
+        return True
+
+    monkeypatch.setattr("sys.stdin", Terminal())
+    monkeypatch.setattr("click.confirm", answer)
+    code, _, err = run("apply", *flags)
+
+    assert code == 1
+    assert "would remove what the plan did not show: flow log fl-" in err
+    types = [
+        log["TrafficType"] for log in world.aws.ec2.describe_flow_logs()["FlowLogs"]
+    ]
+    assert types.count("ALL") >= 1
+
+
+def test_exit_codes_tell_apart_nothing_done_waiting_and_failed(
+    run: Run, world: World
+) -> None:
+    by_hand = ("--set", "snowflake.handshake=manual")
+
+    assert run("apply", "--yes", "--check", *by_hand)[0] == 3
+    assert run("apply", "--yes", "--check")[0] == 2
+    assert run("apply", "--yes", "--check")[0] == 0
+    assert run("plan", "--check", *by_hand)[0] == 3
+    world.aws.ec2.create_vpc(CidrBlock="10.1.0.0/16")
+    assert run("plan", "--check")[0] == 2
+    code, out, err = run("plan", "--check", "--set", "bucket.region=eu-west-3")
+    assert code == 1
+    assert "1 failed" in out
+    assert "is in eu-west-1: correct bucket.region" in err

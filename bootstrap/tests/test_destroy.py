@@ -12,6 +12,7 @@ from bootstrap.errors import BootstrapError
 from bootstrap.tests.world import (
     BUCKET,
     HOME,
+    NAMES,
     REGION,
     World,
     apply,
@@ -102,13 +103,9 @@ def test_a_file_delivered_while_the_bucket_is_deleted_is_an_error(world: World) 
 
 def test_resources_of_others_with_our_names_stay(world: World) -> None:
     trust = json.dumps({"Version": "2012-10-17", "Statement": []})
-    world.aws.iam.create_role(
-        RoleName="vpc-flow-logs-snowflake", AssumeRolePolicyDocument=trust
-    )
-    world.aws.sns.create_topic(Name="vpc-flow-logs-snowpipe")
-    world.aws.events.put_rule(
-        Name="vpc-flow-logs-snowpipe", ScheduleExpression="rate(1 day)"
-    )
+    world.aws.iam.create_role(RoleName=NAMES.role, AssumeRolePolicyDocument=trust)
+    world.aws.sns.create_topic(Name=NAMES.events)
+    world.aws.events.put_rule(Name=NAMES.events, ScheduleExpression="rate(1 day)")
     before = snapshot(world)
 
     destroy(world.deployment(base_settings()))
@@ -136,7 +133,7 @@ def test_files_that_s3_refuses_to_delete_are_an_error(
 ) -> None:
     d = world.deployment(base_settings())
     apply(d)
-    _put(world, "a")
+    _put(world, f"{FOLDER}a")
     error = {"Key": "a", "Code": "AccessDenied", "Message": "locked"}
 
     with monkeypatch.context() as patch, pytest.raises(BootstrapError) as caught:
@@ -144,7 +141,7 @@ def test_files_that_s3_refuses_to_delete_are_an_error(
         destroy(d)
 
     assert "the first: a: AccessDenied: locked" in str(caught.value)
-    assert _keys(world) == ["a"]
+    assert _keys(world) == [f"{FOLDER}a"]
 
 
 def test_the_other_administrator_gets_the_command_to_tear_down(world: World) -> None:

@@ -8,13 +8,14 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from bootstrap import notifications, steps
-from bootstrap.errors import Blocked, BootstrapError
-from bootstrap.notifications import Rule
-from bootstrap.snowflake_side import Pipe
+from bootstrap import events, steps
+from bootstrap.errors import BootstrapError
+from bootstrap.events import Rule
+from bootstrap.snowflake import Pipe
 from bootstrap.tests.world import (
     BUCKET,
     HOME,
+    NAMES,
     QUEUE,
     REGION,
     USER,
@@ -71,7 +72,7 @@ def test_ours_is_added_to_theirs_with_suffix_and_prefix(world: World) -> None:
 
     assert after == before
     assert after["EventBridgeConfiguration"] == {}
-    assert ours == notifications.as_item(notifications.wanted_rule(d, QUEUE))
+    assert ours == events.as_item(events.wanted_rule(d, QUEUE))
     assert "=" not in json.dumps(ours["Filter"])
 
 
@@ -99,8 +100,8 @@ def test_other_overlaps_lead_to_eventbridge_which_destroy_removes(
     d = world.deployment(base_settings(create=False))
     apply(d)
     during = _read(world)
-    targets = world.aws.events.list_targets_by_rule(Rule="vpc-flow-logs-snowpipe")
-    arn = f"arn:aws:sns:{REGION}:{HOME}:vpc-flow-logs-snowpipe"
+    targets = world.aws.events.list_targets_by_rule(Rule=NAMES.events)
+    arn = f"arn:aws:sns:{REGION}:{HOME}:{NAMES.events}"
 
     assert during.pop("EventBridgeConfiguration") == {}
     assert during == before
@@ -155,7 +156,7 @@ def test_stopping_names_the_notification_and_what_its_owner_must_change(
     their_bucket(world, conflicting=kind)
     document = base_settings({"events": events}, create=False)
 
-    with pytest.raises(Blocked) as caught:
+    with pytest.raises(BootstrapError) as caught:
         steps.plan(world.deployment(document))
 
     service = {"queue": "sqs", "function": "lambda"}[kind]
@@ -171,7 +172,7 @@ def test_a_topic_may_be_named(world: World) -> None:
     assert ("stage", (topic, True)) in world.snowflake.calls
 
     events["topic_arn"] = f"{topic}-2"
-    with pytest.raises(Blocked, match="the topic's owner must add that notification"):
+    with pytest.raises(BootstrapError, match="owner must add that notification"):
         steps.plan(world.deployment(document))
 
 
@@ -179,7 +180,7 @@ def test_a_topic_that_gets_only_some_files_is_not_enough(world: World) -> None:
     their_bucket(world, conflicting="part of a topic")
     document = base_settings({"events": {"route": "topic"}}, create=False)
 
-    with pytest.raises(Blocked, match="the topic's owner must add that notification"):
+    with pytest.raises(BootstrapError, match="owner must add that notification"):
         steps.plan(world.deployment(document))
 
 
@@ -227,7 +228,7 @@ def test_a_destination_that_refuses_is_waited_for_and_then_named(
     def refuse(**_: Any) -> None:
         raise error
 
-    with monkeypatch.context() as patch, pytest.raises(Blocked) as caught:
+    with monkeypatch.context() as patch, pytest.raises(BootstrapError) as caught:
         patch.setattr(d.home.s3, "put_bucket_notification_configuration", refuse)
         apply(d)
 
@@ -251,11 +252,9 @@ def test_a_pipe_on_another_topic_is_an_error(world: World) -> None:
 
 def test_another_owners_rule_with_our_name_is_refused(world: World) -> None:
     their_bucket(world, conflicting="queue")
-    world.aws.events.put_rule(
-        Name="vpc-flow-logs-snowpipe", ScheduleExpression="rate(1 day)"
-    )
+    world.aws.events.put_rule(Name=NAMES.events, ScheduleExpression="rate(1 day)")
 
-    with pytest.raises(Blocked, match="was not made by this deployment"):
+    with pytest.raises(BootstrapError, match="was not made by this deployment"):
         steps.plan(world.deployment(base_settings(create=False)))
 
 
@@ -278,11 +277,11 @@ def test_a_rule_that_was_disabled_is_enabled_again(world: World) -> None:
     their_bucket(world, conflicting="queue")
     d = world.deployment(base_settings(create=False))
     apply(d)
-    world.aws.events.disable_rule(Name="vpc-flow-logs-snowpipe")
+    world.aws.events.disable_rule(Name=NAMES.events)
 
     (change,) = steps.apply(d)
 
-    assert change.resource == "EventBridge rule vpc-flow-logs-snowpipe"
+    assert change.resource == f"EventBridge rule {NAMES.events}"
     assert steps.plan(d) == []
 
 

@@ -25,6 +25,7 @@ from bootstrap.tests.faithful import Aws
 from bootstrap.tests.world import (
     BUCKET,
     HOME,
+    NAMES,
     REGION,
     World,
     apply,
@@ -70,9 +71,7 @@ def test_every_vpc_gets_one_with_all_its_options(world: World) -> None:
             "HiveCompatiblePartitions": True,
             "PerHourPartition": True,
         }
-        assert {"Key": "vpc-flow-logs:deployment", "Value": "vpc-flow-logs"} in log[
-            "Tags"
-        ]
+        assert {"Key": "vpc-flow-logs:deployment", "Value": NAMES.mark} in log["Tags"]
 
 
 @pytest.mark.parametrize(
@@ -150,7 +149,6 @@ def test_the_request_fits_the_service_model(world: World) -> None:
     ec2: Any = d.home.ec2
     with Stubber(ec2) as stub:
         stub.add_response("describe_flow_logs", {"FlowLogs": []})
-        stub.add_response("describe_flow_logs", {"FlowLogs": []})
         changes = flow_logs.plan_flow_logs(d)
         for size in (25, 5):
             stub.add_response(
@@ -220,7 +218,8 @@ def test_another_owners_flow_log_to_our_prefix_is_recognised_and_kept(
     assert "another owner" in changes[0].reason
     assert [log["TrafficType"] for log in _logs(world)] == ["REJECT"]
 
-    destroy(d)
+    with pytest.raises(BootstrapError, match="others use it: flow log fl-"):
+        destroy(d)
     assert len(_logs(world)) == 1
 
 
@@ -297,7 +296,7 @@ def test_a_source_in_another_partition_is_refused(
     monkeypatch.setitem(d.home.__dict__, "arn", f"arn:aws:iam::{HOME}:user/x")
 
     with pytest.raises(BootstrapError, match="for each partition"):
-        list(d.sources())
+        d.account_of(d.settings.sources[0], "us-gov-west-1")
 
 
 def test_the_formats_are_those_of_the_guide() -> None:
@@ -335,3 +334,38 @@ def test_fields_of_tags_are_made_with_their_keys(world: World) -> None:
     keys["instance"] = ["cost", "team"]
     (change,) = steps.plan(world.deployment(document))
     assert "--replace-flow-logs" in change.reason
+
+
+def test_a_region_without_a_vpc_is_a_note(world: World) -> None:
+    ec2 = world.session.client("ec2", region_name="us-east-1")
+    for vpc in world.vpcs("us-east-1"):
+        for subnet in ec2.describe_subnets()["Subnets"]:
+            ec2.delete_subnet(SubnetId=subnet["SubnetId"])
+        ec2.delete_vpc(VpcId=vpc)
+    d = world.deployment(_with_source(regions=[REGION, "us-east-1"], all=True))
+
+    apply(d)
+    (note,) = steps.plan(d)
+
+    assert (note.verb, note.region, note.reason) == (
+        "note",
+        "us-east-1",
+        "no vpc there",
+    )
+
+
+@pytest.mark.parametrize("kind", ["transit-gateway-attachment", "regional-nat-gateway"])
+def test_attachments_and_regional_nat_gateways_may_be_sources(
+    world: World, kind: str
+) -> None:
+    d = world.deployment(_with_source(ids=["x-1"], resource_type=kind))
+    (source,) = d.settings.sources
+    request = flow_logs.request(d, source, ["x-1"])
+    model = d.home.ec2.meta.service_model.operation_model("CreateFlowLogs")
+
+    enum = model.input_shape.members["ResourceType"].enum  # type: ignore[union-attr]
+    assert request["ResourceType"] in enum
+    assert ("TrafficType" in request) is (kind == "regional-nat-gateway")
+    assert request["MaxAggregationInterval"] == (
+        60 if kind == "transit-gateway-attachment" else 600
+    )

@@ -10,11 +10,12 @@ import pytest
 from bootstrap import steps
 from bootstrap.deployment import Deployment
 from bootstrap.errors import BootstrapError
-from bootstrap.hand_over import hand_over
+from bootstrap.snowflake import hand_over
 from bootstrap.tests.conftest import FakeDbt
 from bootstrap.tests.world import (
     EXTERNAL_ID,
     HOME,
+    NAMES,
     QUEUE,
     REGION,
     USER,
@@ -27,7 +28,7 @@ from bootstrap.tests.world import (
     their_bucket,
 )
 
-ROLE_ARN = f"arn:aws:iam::{HOME}:role/vpc-flow-logs-snowflake"
+ROLE_ARN = f"arn:aws:iam::{HOME}:role/{NAMES.role}"
 
 
 def _through_dbt(world: World, dbt: FakeDbt, **more: Any) -> Deployment:

@@ -23,10 +23,9 @@ from moto.s3.models import s3_backends
 from bootstrap.cli import main
 from bootstrap.deployment import Deployment
 from bootstrap.errors import BootstrapError
-from bootstrap.ledger import only_one
-from bootstrap.notify import REQUEST_FILES, Result, Snowpipe, notify
+from bootstrap.notify import REQUEST_FILES, Result, Snowpipe, notify, only_one
 from bootstrap.settings import Notify
-from bootstrap.tests.world import BUCKET, HOME, REGION, World, base_settings
+from bootstrap.tests.world import BUCKET, HOME, NAMES, REGION, World, base_settings
 
 NOW = datetime.now(UTC)
 PIPE = "DB.LANDING.FLOW_LOGS"
@@ -138,7 +137,7 @@ def test_batches_before_a_failure_are_not_sent_again(
 
 def test_a_second_run_at_the_same_time_is_an_error(world: World, taker: Taker) -> None:
     d = _deployment(world)
-    lock = d.settings.state_dir / "vpc-flow-logs.lock"
+    lock = d.settings.state_dir / f"{NAMES.key}.lock"
 
     with only_one(lock), pytest.raises(BootstrapError, match="another run is active"):
         notify(d, taker)
@@ -310,7 +309,7 @@ def test_the_command_sends_files_and_prints_the_result(
     ]
     assert stand_in.files == [{"path": path, "size": 5}]
     # Relative to the file, whatever folder the program starts in.
-    assert (tmp_path / ".bootstrap" / "vpc-flow-logs.sqlite").exists()
+    assert (tmp_path / ".bootstrap" / f"{NAMES.key}.sqlite").exists()
     _deliver(2)
     with pytest.raises(SystemExit) as end:
         main(["notify", "--config", str(config), "--set", "notify.user=nobody"])

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -10,10 +12,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bootstrap import documents, naming
+from bootstrap import documents
 from bootstrap.naming import Names
 from bootstrap.policies import (
     Place,
+    Senders,
     delivery_statements,
     deny_plain_http,
     key_statements,
@@ -21,9 +24,8 @@ from bootstrap.policies import (
     trust_policy,
 )
 from bootstrap.tests.evaluator import Request, allows
-from bootstrap.tests.world import BUCKET, EXTERNAL_ID, HOME, USER
+from bootstrap.tests.world import BUCKET, EXTERNAL_ID, HOME, NAMES, USER
 
-NAMES = Names("vpc-flow-logs")
 PLACE = Place("aws", BUCKET, "vpc")
 ARN = f"arn:aws:s3:::{BUCKET}"
 KEY = f"arn:aws:kms:eu-west-1:{HOME}:key/1"
@@ -38,8 +40,12 @@ def _list(prefix: str | None) -> Request:
 ALLOWED = [
     Request("s3:GetObject", LOG),
     Request("s3:GetObjectVersion", LOG),
-    Request("s3:GetObject", f"{ARN}/vpc/x"),
-    _list("vpc"),
+    Request(
+        "s3:GetObject",
+        LOG.replace(HOME, f"aws-account-id={HOME}", 1).replace(
+            "/vpcflowlogs/", "/aws-service=vpcflowlogs/"
+        ),
+    ),
     _list("vpc/"),
     _list("vpc/AWSLogs/"),
     # Snowflake's request for the bucket's region has no prefix.
@@ -61,6 +67,8 @@ NEVER = [
     Request("s3:ListAllMyBuckets", "*"),
     Request("s3:ListBucketVersions", ARN, {"s3:prefix": "vpc/"}),
     Request("s3:GetObject", f"{ARN}/vpc2/secret"),
+    Request("s3:GetObject", f"{ARN}/AWSLogs/{HOME}/vpcflowlogs/x"),
+    _list("vpc"),
     Request("s3:GetObject", f"{ARN}/secret"),
     Request("s3:GetObject", f"{ARN}/other/vpc/secret"),
     Request("s3:GetObject", f"{ARN}-backup/vpc/secret"),
@@ -82,38 +90,40 @@ NEVER = [
 
 @pytest.mark.parametrize("request_", ALLOWED, ids=str)
 def test_snowflake_may_read_below_the_prefix(request_: Request) -> None:
-    assert allows(role_policy(PLACE), request_)
+    assert allows(role_policy([PLACE], [HOME]), request_)
 
 
 @pytest.mark.parametrize("request_", [*WRITES, *NEVER], ids=str)
 def test_snowflake_may_not_write_nor_leave_the_prefix(request_: Request) -> None:
-    assert not allows(role_policy(PLACE), request_)
-    assert not allows(role_policy(PLACE, KEY), request_)
+    assert not allows(role_policy([PLACE], [HOME]), request_)
+    assert not allows(role_policy([PLACE], [HOME], KEY), request_)
 
 
 @pytest.mark.parametrize("request_", [*ALLOWED, *WRITES], ids=str)
 def test_unloading_adds_put_and_delete_below_the_prefix(request_: Request) -> None:
-    assert allows(role_policy(PLACE, allow_unload=True), request_)
+    assert allows(role_policy([PLACE], [HOME], allow_unload=True), request_)
 
 
 @pytest.mark.parametrize("request_", NEVER, ids=str)
 def test_unloading_adds_nothing_else(request_: Request) -> None:
-    assert not allows(role_policy(PLACE, KEY, allow_unload=True), request_)
+    assert not allows(role_policy([PLACE], [HOME], KEY, allow_unload=True), request_)
 
 
 def test_the_role_may_use_only_the_buckets_key() -> None:
     decrypt, data_key = Request("kms:Decrypt", KEY), Request("kms:GenerateDataKey", KEY)
 
-    assert not allows(role_policy(PLACE), decrypt)
-    assert allows(role_policy(PLACE, KEY), decrypt)
-    assert not allows(role_policy(PLACE, KEY), data_key)
-    assert allows(role_policy(PLACE, KEY, allow_unload=True), data_key)
+    assert not allows(role_policy([PLACE], [HOME]), decrypt)
+    assert allows(role_policy([PLACE], [HOME], KEY), decrypt)
+    assert not allows(role_policy([PLACE], [HOME], KEY), data_key)
+    assert allows(role_policy([PLACE], [HOME], KEY, allow_unload=True), data_key)
 
 
 def test_without_a_prefix_only_the_logs_are_read() -> None:
-    policy = role_policy(Place("aws", BUCKET, ""))
+    policy = role_policy([Place("aws", BUCKET, "")], [HOME])
 
-    assert allows(policy, Request("s3:GetObject", f"{ARN}/AWSLogs/{HOME}/x"))
+    assert allows(
+        policy, Request("s3:GetObject", f"{ARN}/AWSLogs/{HOME}/vpcflowlogs/x")
+    )
     assert allows(policy, _list("AWSLogs/"))
     assert not allows(policy, Request("s3:GetObject", f"{ARN}/secret"))
     assert not allows(policy, _list(""))
@@ -152,6 +162,7 @@ def _delivery(account: str, key: str, **more: str) -> Request:
 OTHER = "210987654321"
 
 
+@pytest.mark.parametrize("acl", [False, True])
 @pytest.mark.parametrize(
     ("asked", "expected"),
     [
@@ -182,21 +193,44 @@ OTHER = "210987654321"
     ],
 )
 def test_delivery_may_write_for_the_named_accounts_only(
-    asked: Request, expected: bool
+    asked: Request, expected: bool, acl: bool
 ) -> None:
-    pairs = [(HOME, "eu-west-1"), (OTHER, "eu-west-1")]
-    policy = documents.merge(
-        None,
-        [*delivery_statements(NAMES, PLACE, pairs), deny_plain_http(NAMES, PLACE)],
-        NAMES.sids,
-    )
+    senders = Senders([(HOME, "eu-west-1"), (OTHER, "eu-west-1")])
+    ours = delivery_statements(NAMES, PLACE, senders, ask_for_acl=acl)
+    ours.append(deny_plain_http(NAMES, PLACE))
+    policy = documents.merge(None, ours, NAMES.sids)
+    # Without the question for the header, any value of it is right.
+    without = not acl and asked.context["s3:x-amz-acl"] == "private"
 
-    assert allows(policy, asked) is expected
+    assert allows(policy, asked) is (expected or without)
+
+
+@pytest.mark.parametrize("short", [False, True])
+@pytest.mark.parametrize("organization", [None, "o-ab12cd34ef"])
+def test_statements_for_many_accounts_still_name_them_or_the_organisation(
+    short: bool, organization: str | None
+) -> None:
+    pairs = [(f"{n:012}", "eu-west-1") for n in range(600)]
+    senders = Senders(pairs, organization, short)
+    policy = {"Statement": delivery_statements(NAMES, PLACE, senders, False)}
+    inside = {"aws:SourceOrgID": "o-ab12cd34ef"}
+    outside = {"aws:SourceOrgID": "o-zz12cd34ef"}
+
+    for folder in ("AWSLogs/", "AWSLogs/aws-account-id="):
+        key = f"vpc/{folder}{pairs[7][0]}/x"
+        assert allows(policy, _delivery(pairs[7][0], key, **inside))
+    key = f"vpc/AWSLogs/{OTHER}/x"
+    assert not allows(policy, _delivery(OTHER, key, **outside))
+    assert not allows(policy, _delivery(pairs[7][0], "vpc/reports/x", **inside))
+    size = len(json.dumps(policy, separators=(",", ":")))
+    assert (size < 20_480) is bool(short or organization)
 
 
 def test_the_keys_reader_is_the_role_and_nobody_else() -> None:
     role = f"arn:aws:iam::{HOME}:role/vpc-flow-logs-snowflake"
-    policy = {"Statement": key_statements(NAMES, PLACE, [(HOME, "eu-west-1")], role)}
+    policy = {
+        "Statement": key_statements(NAMES, PLACE, Senders([(HOME, "eu-west-1")]), role)
+    }
 
     assert allows(policy, Request("kms:Decrypt", KEY, principal=("AWS", role)))
     assert not allows(policy, Request("kms:Encrypt", KEY, principal=("AWS", role)))
@@ -209,9 +243,8 @@ def test_the_keys_reader_is_the_role_and_nobody_else() -> None:
 )
 def test_arns_and_schemes_follow_the_partition(partition: str, scheme: str) -> None:
     place = Place(partition, BUCKET, "vpc")
-    text = json.dumps(
-        [delivery_statements(NAMES, place, [(HOME, "x")]), role_policy(place, None)]
-    )
+    ours = delivery_statements(NAMES, place, Senders([(HOME, "x")]), True)
+    text = json.dumps([ours, role_policy([place], [HOME])])
 
     assert place.location == f"{scheme}://{BUCKET}/vpc/"
     assert f"arn:{partition}:s3:::{BUCKET}" in text
@@ -259,7 +292,7 @@ def test_removing_ours_restores_their_bytes(data: st.DataObject) -> None:
     keys = data.draw(st.permutations([*rest, "Statement"]))
     document = {key: rest.get(key, found) for key in keys}
     text = draw() + _written(document, draw) + draw()
-    ours = delivery_statements(NAMES, PLACE, [(HOME, "eu-west-1")])
+    ours = delivery_statements(NAMES, PLACE, Senders([(HOME, "eu-west-1")]), True)
     later = {"Sid": "later", "Effect": "Deny"}
 
     merged = documents.merge(json.loads(text), ours, NAMES.sids)
@@ -268,7 +301,9 @@ def test_removing_ours_restores_their_bytes(data: st.DataObject) -> None:
     # Its owner may change it meanwhile, and the settings get another account.
     more = documents.merge(
         {**merged, "Statement": [*merged["Statement"], later]},
-        delivery_statements(NAMES, PLACE, [(HOME, "eu-west-1"), (OTHER, "eu-west-1")]),
+        delivery_statements(
+            NAMES, PLACE, Senders([(HOME, "eu-west-1"), (OTHER, "eu-west-1")]), True
+        ),
         NAMES.sids,
     )
     more_text = documents.render_like(merged_text, more)
@@ -286,14 +321,14 @@ def test_removing_ours_restores_their_bytes(data: st.DataObject) -> None:
     "text", [None, "{}", '{"Statement": [ ]}', '{"Statement": {"Sid": "theirs"}}']
 )
 def test_a_text_without_a_list_of_statements_is_replaced(text: str | None) -> None:
-    ours = delivery_statements(NAMES, PLACE, [(HOME, "eu-west-1")])
+    ours = delivery_statements(NAMES, PLACE, Senders([(HOME, "eu-west-1")]), True)
     merged = documents.merge(json.loads(text) if text else None, ours, NAMES.sids)
 
     assert json.loads(documents.render_like(text, merged)) == merged
 
 
 def test_merging_twice_changes_nothing_and_keeps_the_order() -> None:
-    ours = delivery_statements(NAMES, PLACE, [(HOME, "eu-west-1")])
+    ours = delivery_statements(NAMES, PLACE, Senders([(HOME, "eu-west-1")]), True)
     once = documents.merge(THEIRS, ours, NAMES.sids)
     once["Statement"].append({"Sid": "Later", "Effect": "Deny"})
 
@@ -308,6 +343,28 @@ def test_a_statement_that_aws_rewrote_is_the_same() -> None:
     assert not documents.same_statement(one, {**other, "Action": "s3:PutObject"})
 
 
-def test_two_deployments_never_share_a_statement_id() -> None:
-    assert not Names("vpc").sids & Names("vpc-flow").sids
-    assert Names("vpc-flow").sid(naming.DELIVERY_WRITE) == "VpcFlowDeliveryWrite"
+def test_two_deployments_never_share_a_name() -> None:
+    """They differ in name, bucket or prefix."""
+    found = [
+        Names("vpc", BUCKET, ""),
+        Names("vpc-flow", BUCKET, ""),
+        Names("vpc", f"{BUCKET}-2", ""),
+        Names("vpc", BUCKET, "vpc"),
+        Names("vpc", BUCKET, "vpc/2"),
+    ]
+
+    for one, other in itertools.combinations(found, 2):
+        assert not one.sids & other.sids
+        assert one.mark != other.mark
+        assert {one.role, one.expiry, one.events}.isdisjoint(
+            {other.role, other.expiry, other.events}
+        )
+
+
+@pytest.mark.parametrize("name", ["v", "a" * 32, "vpc-flow-logs"])
+def test_marks_and_names_fit_into_aws(name: str) -> None:
+    names = Names(name, "b" * 63, "p!-_./" * 25)
+
+    assert re.fullmatch(r"[\w .:/=+@-]{1,256}", names.mark)
+    assert len(names.role) <= 64
+    assert all(re.fullmatch("[A-Za-z0-9]+", sid) for sid in names.sids)

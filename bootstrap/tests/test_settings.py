@@ -6,14 +6,15 @@ import re
 from pathlib import Path
 from typing import Any, get_args, get_origin
 
+import boto3
 import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from bootstrap.aws import organization_accounts
 from bootstrap.errors import BootstrapError
 from bootstrap.fields import KNOWN_TRANSIT_GATEWAY, KNOWN_VPC, TAG_FIELDS
-from bootstrap.loading import load
-from bootstrap.settings import Settings
+from bootstrap.settings import Settings, load
 from bootstrap.tests.world import HOME, REGION, base_settings
 
 ROOT = Path(__file__).parents[2]
@@ -82,6 +83,19 @@ WRONG = [
         _changed(bucket={"region": "ireland"}),
         "bucket.region: a region is written like eu-west-1 (given: 'ireland')",
     ),
+    *(
+        (_changed(bucket={"name": name}), "bucket.name: S3 refuses names with two dots")
+        for name in ("a..b", "192.168.0.1", "xn--logs", "logs-s3alias")
+    ),
+    (
+        _changed(bucket={"region": "eu-wset-1"}),
+        "bucket.region: AWS has no region of that name; did you mean `eu-west-1`?",
+    ),
+    (
+        _changed(sources=[{**SOURCE, "all": True, "regions": ["eu-cental-1"]}]),
+        "did you mean `eu-central-1`?",
+    ),
+    (_changed(bucket={"prefix": "p" * 151}), "at most 150 characters"),
     (
         _changed(sources=[{**SOURCE, "all": True, "regions": REGION}]),
         "sources[0].regions: it must be a list, such as [a, b]",
@@ -263,3 +277,56 @@ def test_the_guide_describes_every_key() -> None:
     }
     assert wanted - documented == set()
     assert source & documented
+
+
+# ----- an organisation
+
+WHOLE: dict[str, Any] = {
+    "organization": True,
+    "role_name": "flow-log-admin",
+    "exclude": [HOME],
+    "regions": [REGION, "us-east-1"],
+    "all": True,
+}
+
+
+def _of_organization(tmp_path: Path, **more: Any) -> Settings:
+    path = tmp_path / "bootstrap.yml"
+    path.write_text(yaml.safe_dump(_changed(sources={**WHOLE, **more})), "utf-8")
+    accounts = ["111111111111", "222222222222", HOME]
+    return load(path, {}, (), lambda _: (accounts, "222222222222"))
+
+
+def test_an_organisation_is_a_source_for_each_account(tmp_path: Path) -> None:
+    first, second = _of_organization(tmp_path).sources
+
+    assert first.account_id == "111111111111"
+    assert first.role_arn == "arn:aws:iam::111111111111:role/flow-log-admin"
+    assert (first.regions, first.all) == ((REGION, "us-east-1"), True)
+    # The login's own account needs no role.
+    assert (second.account_id, second.role_arn) == ("222222222222", None)
+
+
+def test_a_wrong_key_of_an_organisation_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BootstrapError, match=r"sources\.role_name: missing"):
+        path = tmp_path / "bootstrap.yml"
+        sources = {key: WHOLE[key] for key in WHOLE if key != "role_name"}
+        path.write_text(yaml.safe_dump(_changed(sources=sources)), "utf-8")
+        load(path, {}, (), lambda _: ([], HOME))
+
+
+def test_the_accounts_are_those_that_are_active(aws: Any) -> None:
+    del aws
+    client: Any = boto3.client("organizations", region_name="us-east-1")
+    client.create_organization(FeatureSet="ALL")
+    made = client.create_account(Email="a@example.com", AccountName="a")
+    account = made["CreateAccountStatus"]["AccountId"]
+    client.create_account(Email="b@example.com", AccountName="b")
+    client.close_account(AccountId=account)
+
+    accounts, caller = organization_accounts(None)
+
+    assert caller == HOME
+    assert HOME in accounts
+    assert account not in accounts
+    assert len(accounts) == 2

@@ -13,10 +13,11 @@ from moto.s3.models import s3_backends
 
 from bootstrap import verify
 from bootstrap.deployment import Deployment
-from bootstrap.snowflake_side import Pipe
+from bootstrap.snowflake import Pipe
 from bootstrap.tests.world import (
     BUCKET,
     HOME,
+    NAMES,
     QUEUE,
     REGION,
     World,
@@ -101,7 +102,7 @@ def _paused(world: World) -> None:
 
 def _role_policy(world: World) -> None:
     world.aws.iam.delete_role_policy(
-        RoleName="vpc-flow-logs-snowflake", PolicyName="vpc-flow-logs-access"
+        RoleName=NAMES.role, PolicyName="vpc-flow-logs-access"
     )
 
 
@@ -127,7 +128,7 @@ BREAKS: list[tuple[Callable[[World], object], str, str]] = [
     (_other_queue, "events (queue)", "the pipe reads"),
     (_paused, "pipe", "PAUSED"),
     (_role_policy, "role", "vpc-flow-logs-access"),
-    (_lifecycle, "lifecycle rule", "vpc-flow-logs-expiry"),
+    (_lifecycle, "lifecycle rules", "lifecycle rules"),
     (_unversioned, "bucket", f"settings of {BUCKET}"),
     (lambda w: _integration(w, enabled=False), "storage integration", "not enabled"),
     (lambda w: _integration(w, locations=()), "storage integration", "may not read"),
@@ -173,7 +174,7 @@ def test_a_link_that_cannot_be_read_is_broken_and_the_others_are_checked(
 
     (broken,) = [link for link in links if link.state == "broken"]
     assert broken.name == "bucket policy"
-    assert "GetBucketPolicy on acme-flow-data failed" in broken.detail
+    assert "GetBucketPolicy on acme-flow-data (bucket policy) failed" in broken.detail
     assert "s3:GetBucketPolicy" in broken.todo
 
 

@@ -16,15 +16,17 @@ from bootstrap import steps
 from bootstrap.aws import Account, Accounts
 from bootstrap.changes import Change
 from bootstrap.deployment import Deployment
+from bootstrap.naming import Names
 from bootstrap.settings import Settings
-from bootstrap.snowflake_side import ByHand, Integration, Pipe, SnowflakeSide
-from bootstrap.through_dbt import Dbt
+from bootstrap.snowflake import ByHand, Dbt, Integration, Pipe, SnowflakeSide
 
 HOME = "123456789012"
 REGION = "eu-west-1"
 BUCKET = "acme-flow-data"
 USER = "arn:aws:iam::999988887777:user/abc1-s-xyz"
 EXTERNAL_ID = "ACME_SFCRole=2_h3k/9Zq="
+NAME = "vpc-flow-logs"
+NAMES = Names(NAME, BUCKET, "vpc")
 QUEUE = f"arn:aws:sqs:{REGION}:999988887777:sf-snowpipe-AIDA-abc"
 
 
@@ -33,6 +35,7 @@ class Snowflake:
     """The Snowflake side in memory, with the effects of the run-operations."""
 
     by_hand = False
+    queue: str = ""
     integration_: Integration | None = None
     pipe_: Pipe | None = None
     load_: dict[str, Any] | None = None
@@ -51,7 +54,7 @@ class Snowflake:
 
     def stage(self, topic_arn: str | None, auto_ingest: bool) -> None:
         self.calls.append(("stage", (topic_arn, auto_ingest)))
-        channel = (topic_arn or QUEUE) if auto_ingest else ""
+        channel = (topic_arn or f"{QUEUE}{self.queue}") if auto_ingest else ""
         self.pipe_ = Pipe("DB.LANDING.FLOW_LOGS", channel, "RUNNING")
 
     def left(self, delete_data: bool) -> list[str]:
@@ -141,9 +144,10 @@ class RecordedAccounts(Accounts):
             self._recorder.listen(session)
         return session
 
-    def forget(self) -> None:
+    def forget_all(self) -> None:
         """Start as a new process does, but keep the caller's clients."""
         self._sessions = {None: self._session}
+        self._arns = {}
         self._accounts = {
             key: account for key, account in self._accounts.items() if not key[0]
         }
@@ -167,7 +171,7 @@ class Clients:
         """Return the shared ones, without accounts or recorded calls."""
         found = cls.shared = cls.shared or cls()
         found.recorder.start()
-        found.accounts.forget()
+        found.accounts.forget_all()
         return found
 
 
@@ -216,6 +220,7 @@ def base_settings(
         bucket: More keys of the bucket, or others.
     """
     return {
+        "name": NAME,
         "bucket": {
             "name": BUCKET,
             "region": REGION,

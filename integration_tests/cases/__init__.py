@@ -3,13 +3,16 @@
 A case is a mapping in one of the YAML files of this folder: `case` names it, `reason`
 gives the reason for the rows in one line, `records`, `fields` or `files` hold what is
 logged, and `expect` holds the rows of models about it, with the columns that matter.
-`<n>` is the number of the case. Records are short for the fields of the default format:
+`<n>` is the number of the case, at most 255. detections.yml has numbers of its own, and
+other addresses and interfaces than the other files. Records are short for the fields of
+the default format:
 
     eni-1 10.0.0.1 50000 > 10.0.0.2 22 tcp 100 tcp_flags=2 start=+5s
 
 `key=value` overrides a field or adds one; `start` and `end` count from 2026-03-30 10:00
 UTC, and a record lasts a minute. A range of numbers, such as `1..60`, makes a record
-for each of them; several ranges of a line advance together.
+for each of them, and `0..600/60` for every sixtieth; several ranges of a line advance
+together.
 """
 
 from __future__ import annotations
@@ -27,9 +30,18 @@ import yaml
 
 AS_OF = date(2026, 3, 31)
 START = int(datetime(2026, 3, 30, 10, tzinfo=UTC).timestamp())
-SECONDS = {"s": 1, "m": 60, "d": 86_400}
+SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
 FILE_NAME = "111122223333_vpcflowlogs_us-east-1_{}_20260330T1005Z_0a.log.parquet"
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "icmpv6": 58}
+
+#: The variables of a build of all cases. The ranges are those of cases about ports that
+#: are not allowed.
+VARIABLES: dict[str, Any] = {
+    "as_of": AS_OF.isoformat(),
+    "top_n": 100_000,
+    "allowed_inbound_ports": {"172.16.0.0/16": [443], "2600:1f14:a::/48": []},
+    "allowed_outbound_ports": {"172.16.0.0/16": [80, 443]},
+}
 
 #: AWS's types; every other field is text.
 INT32 = {
@@ -100,16 +112,23 @@ class Case:
 
 def cases() -> list[Case]:
     """All cases, in the order of the files."""
-    return [_case(number, text) for number, text in enumerate(texts_of_cases(), 1)]
+    return [_case(series, number, text) for series, number, text in texts_of_cases()]
 
 
-def texts_of_cases() -> Iterator[str]:
-    """The text of each case, as it is in its file."""
-    for path in sorted(Path(__file__).parent.glob("*.yml")):
-        yield from re.split(r"^(?=- case:)", path.read_text(), flags=re.M)[1:]
+def texts_of_cases() -> Iterator[tuple[str, int, str]]:
+    """The series, the number and the text of each case, as it is in its file."""
+    paths = sorted(Path(__file__).parent.glob("*.yml"))
+    for series in ("detections", "records"):
+        number = 0
+        for path in paths:
+            if (path.stem == "detections") == (series == "detections"):
+                for text in re.split(r"^(?=- case:)", path.read_text(), flags=re.M)[1:]:
+                    number += 1
+                    yield series, number, text
 
 
-def _case(number: int, text: str) -> Case:
+def _case(series: str, number: int, text: str) -> Case:
+    assert number <= 255
     (raw,) = yaml.safe_load(text.replace("<n>", str(number)))
     if "files" in raw:
         files = {
@@ -118,7 +137,7 @@ def _case(number: int, text: str) -> Case:
         }
     else:
         records = raw.get("fields") or _records(raw["records"])
-        files = {f"case_{number}.parquet": records}
+        files = {f"case_{series}_{number}.parquet": records}
     omitted = raw.get("omit", [])
     files = {
         name: [
@@ -137,11 +156,12 @@ def _records(lines: list[str]) -> list[Row]:
 
 def _without_ranges(line: str) -> Iterator[str]:
     """Return a line for each number of a range; one without ranges, unchanged."""
+    pattern = r"(\d+)[.]{2}(\d+)(?:/(\d+))?"
     ranges = [
-        range(int(first), int(last) + 1)
-        for first, last in re.findall(r"(\d+)[.]{2}(\d+)", line)
+        range(int(first), int(last) + 1, int(step or 1))
+        for first, last, step in re.findall(pattern, line)
     ]
-    parts = re.split(r"\d+[.]{2}\d+", line)
+    parts = re.split(r"\d+[.]{2}\d+(?:/\d+)?", line)
     for numbers in zip(*ranges, strict=True) if ranges else [()]:
         filled = (
             part + str(number) for part, number in zip(parts, numbers, strict=False)
@@ -159,25 +179,23 @@ def _record(line: str) -> Row:
         "start": START,
         "end": START + 60,
     }
-    if words in (["NODATA"], ["SKIPDATA"]):
-        return record | {
-            "srcaddr": "-",
-            "dstaddr": "-",
-            "action": "-",
-            "log_status": words[0],
+    if words[0] in ("NODATA", "SKIPDATA"):
+        log_status, *others = words
+        record |= {"srcaddr": "-", "dstaddr": "-", "action": "-"}
+        record["log_status"] = log_status
+    else:
+        srcaddr, srcport, _, dstaddr, dstport, protocol, size, *others = words
+        record |= {
+            "srcaddr": srcaddr,
+            "dstaddr": dstaddr,
+            "srcport": int(srcport),
+            "dstport": int(dstport),
+            "protocol": PROTOCOLS[protocol],
+            "packets": 1,
+            "bytes": int(size),
+            "action": "ACCEPT",
+            "log_status": "OK",
         }
-    srcaddr, srcport, _, dstaddr, dstport, protocol, size, *others = words
-    record |= {
-        "srcaddr": srcaddr,
-        "dstaddr": dstaddr,
-        "srcport": int(srcport),
-        "dstport": int(dstport),
-        "protocol": PROTOCOLS[protocol],
-        "packets": 1,
-        "bytes": int(size),
-        "action": "ACCEPT",
-        "log_status": "OK",
-    }
     for other in others:
         name, _, value = other.partition("=")
         if name in ("start", "end"):

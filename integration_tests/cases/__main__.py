@@ -5,6 +5,6 @@ import sys
 from . import texts_of_cases
 
 words = " ".join(sys.argv[1:]).lower()
-for number, text in enumerate(texts_of_cases(), start=1):
+for _, number, text in texts_of_cases():
     if words in text.splitlines()[0].lower():
         print(text.replace("<n>", str(number)).rstrip(), end="\n\n")

@@ -32,18 +32,18 @@ select
     order by last_load_time desc;
 
 select
-        to_date(start_time) as day,
+        to_date(cast(convert_timezone('UTC', start_time) as timestamp_ntz)) as day,
         sum(files_inserted) as files,
         sum(bytes_inserted) as bytes,
         sum(bytes_billed) as bytes_billed,
         sum(credits_used) as credits
     from table(flow.information_schema.pipe_usage_history(
-        date_range_start => dateadd('day', -14, current_timestamp()),
+        date_range_start => to_timestamp_ltz(<nanoseconds>, 9),
         date_range_end => current_timestamp(),
         pipe_name => 'flow.landing.flow_logs'
     ))
-    group by to_date(start_time)
-    order by to_date(start_time);
+    group by day
+    order by day;
 
 show pipes like 'flow_logs' in account;
 

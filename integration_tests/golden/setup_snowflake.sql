@@ -1,7 +1,6 @@
 use role flow_setup;
 
-show warehouses like 'flow_wh';
-
+-- The warehouse of the profile.
 create warehouse if not exists flow_wh
     warehouse_size = 'x-small'
     generation = '1'
@@ -10,25 +9,21 @@ create warehouse if not exists flow_wh
     initially_suspended = true
     statement_timeout_in_seconds = 3600
     comment = 'Created by the dbt project vpc_flow_logs';
+alter warehouse flow_wh set
+    warehouse_size = 'x-small'
+    auto_suspend = 60
+    statement_timeout_in_seconds = 3600;
 
-use role flow_setup;
+-- The database, the landing schema and the schema of the models.
+create database if not exists flow
+    comment = 'Created by the dbt project vpc_flow_logs';
+create schema if not exists flow.landing
+    comment = 'Created by the dbt project vpc_flow_logs';
+create schema if not exists flow.analytics
+    comment = 'Created by the dbt project vpc_flow_logs';
 
-show databases like 'flow';
-
-show schemas like 'landing' in account;
-
-show schemas like 'analytics' in account;
-
-create database if not exists flow comment = 'Created by the dbt project vpc_flow_logs';
-
-create schema if not exists flow.landing comment = 'Created by the dbt project vpc_flow_logs';
-
-create schema if not exists flow.analytics comment = 'Created by the dbt project vpc_flow_logs';
-
-use role flow_setup;
-
-show storage integrations like 'vpc_flow_logs';
-
+-- The storage integration. Replacing it would break the stage and change the external
+-- id, so it is altered. The list of locations is the whole list.
 create storage integration if not exists vpc_flow_logs
     type = external_stage
     storage_provider = 'S3'
@@ -36,103 +31,88 @@ create storage integration if not exists vpc_flow_logs
     storage_aws_role_arn = 'arn:aws:iam::111111111111:role/reader'
     storage_allowed_locations = ('s3://flow-logs/logs/')
     comment = 'Created by the dbt project vpc_flow_logs';
+alter storage integration vpc_flow_logs set
+    enabled = true
+    storage_aws_role_arn = 'arn:aws:iam::111111111111:role/reader'
+    storage_allowed_locations = ('s3://flow-logs/logs/');
 
-use role flow_setup;
-
-show stages like 'flow_logs_stage' in account;
-
+-- The stage over the bucket. A stage that exists stays: replacing it stops the pipe.
 create stage if not exists flow.landing.flow_logs_stage
     url = 's3://flow-logs/logs/'
     storage_integration = vpc_flow_logs
     file_format = (type = parquet)
     comment = 'Created by the dbt project vpc_flow_logs';
 
-use role flow_setup;
-
-show roles like 'vpc_flow_logs_loader';
-
-show roles like 'vpc_flow_logs_transformer';
-
-show tables in schema flow.landing;
-
-show pipes in schema flow.landing;
-
-show roles like 'vpc_flow_logs_analyst';
-
-show tables in schema flow.analytics;
-
-show views in schema flow.analytics;
-
-show user functions in schema flow.analytics;
-
-create role if not exists vpc_flow_logs_loader
-    comment = 'Created by the dbt project vpc_flow_logs';
-
-grant role vpc_flow_logs_loader to role flow_setup;
-
-grant usage on warehouse flow_wh to role vpc_flow_logs_loader;
-
-grant usage on database flow to role vpc_flow_logs_loader;
-
-grant usage, create table, create pipe on schema flow.landing to role vpc_flow_logs_loader;
-
-grant usage on stage flow.landing.flow_logs_stage to role vpc_flow_logs_loader;
-
-grant usage on integration vpc_flow_logs to role vpc_flow_logs_loader;
-
-create role if not exists vpc_flow_logs_transformer
-    comment = 'Created by the dbt project vpc_flow_logs';
-
-grant role vpc_flow_logs_transformer to role flow_setup;
-
-grant usage on warehouse flow_wh to role vpc_flow_logs_transformer;
-
-grant usage on database flow to role vpc_flow_logs_transformer;
-
-grant usage on schema flow.landing to role vpc_flow_logs_transformer;
-
-grant select on future tables in schema flow.landing to role vpc_flow_logs_transformer;
-
-grant monitor on future pipes in schema flow.landing to role vpc_flow_logs_transformer;
-
-grant usage, create table, create view on schema flow.analytics to role vpc_flow_logs_transformer;
-
-create role if not exists vpc_flow_logs_analyst
-    comment = 'Created by the dbt project vpc_flow_logs';
-
-grant role vpc_flow_logs_analyst to role flow_setup;
-
-grant usage on warehouse flow_wh to role vpc_flow_logs_analyst;
-
-grant usage on database flow to role vpc_flow_logs_analyst;
-
-grant usage on schema flow.analytics to role vpc_flow_logs_analyst;
-
-grant select on future tables in schema flow.analytics to role vpc_flow_logs_analyst;
-
-grant select on future views in schema flow.analytics to role vpc_flow_logs_analyst;
-
-grant usage on future functions in schema flow.analytics to role vpc_flow_logs_analyst;
-
-use role flow_setup;
-
-show user functions like 'ipv4_is_internal' in account;
-
-create function if not exists flow.analytics.ipv4_is_internal(ip varchar)
+-- The function for worksheets. Its comment ends with a checksum, so that only another
+-- version replaces it.
+create or replace function flow.analytics.ipv4_is_internal(ip varchar)
     returns boolean
     language sql
     immutable
     comment = 'Created by the dbt project vpc_flow_logs, version 0bec33f9'
     as $$ coalesce(regexp_like(ip, '(10[.](25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'
-    || '|172[.](1[6-9]|2[0-9]|3[01])'
-    || '|192[.]168)'
-    || '[.](25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'
-    || '[.](25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'), false) $$;
+        || '|172[.](1[6-9]|2[0-9]|3[01])'
+        || '|192[.]168)'
+        || '[.](25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'
+        || '[.](25[0-5]|2[0-4][0-9]|1[0-9][0-9]|[1-9]?[0-9])'), false) $$;
 
-use role flow_setup;
+-- The roles, each with the least privileges. The role for set-up has them all, because
+-- teardown must drop the pipe, which the loader owns.
+create role if not exists vpc_flow_logs_loader
+    comment = 'Created by the dbt project vpc_flow_logs';
+grant role vpc_flow_logs_loader to role flow_setup;
+grant usage on warehouse flow_wh to role vpc_flow_logs_loader;
+grant usage on database flow to role vpc_flow_logs_loader;
+create role if not exists vpc_flow_logs_transformer
+    comment = 'Created by the dbt project vpc_flow_logs';
+grant role vpc_flow_logs_transformer to role flow_setup;
+grant usage on warehouse flow_wh to role vpc_flow_logs_transformer;
+grant usage on database flow to role vpc_flow_logs_transformer;
+create role if not exists vpc_flow_logs_analyst
+    comment = 'Created by the dbt project vpc_flow_logs';
+grant role vpc_flow_logs_analyst to role flow_setup;
+grant usage on warehouse flow_wh to role vpc_flow_logs_analyst;
+grant usage on database flow to role vpc_flow_logs_analyst;
 
-show users like 'vpc_flow_logs_service';
+-- The loader creates the landing table and the pipe, and owns both.
+grant usage, create table, create pipe on schema flow.landing
+    to role vpc_flow_logs_loader;
+grant usage on stage flow.landing.flow_logs_stage to role vpc_flow_logs_loader;
+grant usage on integration vpc_flow_logs
+    to role vpc_flow_logs_loader;
 
+-- The transformer reads landing, watches the pipe and builds the models. Future grants
+-- cover what is created later.
+grant usage on schema flow.landing to role vpc_flow_logs_transformer;
+grant select on all tables in schema flow.landing
+    to role vpc_flow_logs_transformer;
+grant select on future tables in schema flow.landing
+    to role vpc_flow_logs_transformer;
+grant monitor on future pipes in schema flow.landing
+    to role vpc_flow_logs_transformer;
+grant usage, create table, create view on schema flow.analytics
+    to role vpc_flow_logs_transformer;
+
+-- Snowflake refuses a grant on all pipes. For a pipe that is older than this set-up:
+-- grant monitor on pipe flow.landing.flow_logs to role vpc_flow_logs_transformer;
+
+-- The analyst reads the models and calls the function.
+grant usage on schema flow.analytics to role vpc_flow_logs_analyst;
+grant select on all tables in schema flow.analytics
+    to role vpc_flow_logs_analyst;
+grant select on future tables in schema flow.analytics
+    to role vpc_flow_logs_analyst;
+grant select on all views in schema flow.analytics
+    to role vpc_flow_logs_analyst;
+grant select on future views in schema flow.analytics
+    to role vpc_flow_logs_analyst;
+grant usage on all functions in schema flow.analytics
+    to role vpc_flow_logs_analyst;
+grant usage on future functions in schema flow.analytics
+    to role vpc_flow_logs_analyst;
+
+-- The user of scheduled runs: keys and no password. A second key is for the time in
+-- which keys are changed.
 create user if not exists vpc_flow_logs_service
     type = service
     default_role = vpc_flow_logs_transformer
@@ -140,9 +120,6 @@ create user if not exists vpc_flow_logs_service
     default_warehouse = flow_wh
     default_namespace = flow.analytics
     comment = 'Created by the dbt project vpc_flow_logs';
-
-alter user vpc_flow_logs_service set rsa_public_key = '<public key 1>';
-
 grant role vpc_flow_logs_loader to user vpc_flow_logs_service;
-
 grant role vpc_flow_logs_transformer to user vpc_flow_logs_service;
+alter user vpc_flow_logs_service set rsa_public_key = '<public key 1>';

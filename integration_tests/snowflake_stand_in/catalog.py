@@ -22,7 +22,7 @@ from integration_tests.snowflake_stand_in.account import (
     Relation,
     Thing,
 )
-from integration_tests.snowflake_stand_in.errors import missing
+from integration_tests.snowflake_stand_in.errors import missing, syntax
 from integration_tests.snowflake_stand_in.results import Column, Result
 from integration_tests.snowflake_stand_in.session import (
     Session,
@@ -77,6 +77,8 @@ _ACCOUNT_WIDE = text.words("WAREHOUSE ROLE USER INTEGRATION DATABASE") | {
 def show(session: Session, match: re.Match[str]) -> Result:
     """SHOW, with LIKE, IN and LIMIT."""
     kind = " ".join(match["kind"].upper().split())
+    if kind == "NETWORK POLICIES" and match["like"]:
+        raise syntax("like")
     singular = _SINGULAR.get(kind, kind.removesuffix("S"))
     scope = () if singular in _ACCOUNT_WIDE else _scope(session, singular, match)
     template = match["like"] and text.unquote(match["like"])
@@ -174,26 +176,16 @@ def describe_relation(session: Session, match: re.Match[str]) -> Result:
     return Result.table("name type kind null? comment", rows)
 
 
-@statement(
-    rf"show parameters like (?P<like>{text.STRING}) in"
-    rf" (?P<kind>account|warehouse|user)(?:\s+(?P<name>{text.NAME}))?"
-)
+@statement(rf"show parameters like (?P<like>{text.STRING}) in account")
 def show_parameters(session: Session, match: re.Match[str]) -> Result:
-    """SHOW PARAMETERS of the account or of an object."""
-    kind, template = match["kind"].upper(), text.unquote(match["like"])
-    own: dict[str, Any] = {}
-    if kind != "ACCOUNT":
-        own = session.account.find(kind, text.name_parts(match["name"])).properties
+    """SHOW PARAMETERS of the account."""
+    template = text.unquote(match["like"])
     rows = [
-        {
-            "key": key,
-            "value": own.get(key, default),
-            "level": kind if key in own else "",
-        }
-        for key, default in PARAMETERS.items()
+        {"key": key, "value": value}
+        for key, value in session.account.parameters.items()
         if text.like(key, template)
     ]
-    return Result.table("key value level", rows)
+    return Result.table("key value", rows)
 
 
 # ----- information schema

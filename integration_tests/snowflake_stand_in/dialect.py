@@ -88,10 +88,9 @@ create or replace temp macro _sf_cast_ntz(x) as case
         trim(x::varchar, '"'),
         '(\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*(?:Z|[+-]\d\d(?::?\d\d)*)$', '\1'
         )::timestamp end;
-create or replace temp macro _sf_typeof(x) as case json_type(to_json(x))
-    when 'VARCHAR' then 'VARCHAR' when 'NULL' then 'NULL_VALUE'
-    when 'UBIGINT' then 'INTEGER' when 'BIGINT' then 'INTEGER'
-    when 'HUGEINT' then 'INTEGER' else json_type(to_json(x)) end;
+create or replace temp macro _sf_typeof(x) as regexp_replace(
+    regexp_replace(json_type(to_json(x)), '^(U?BIG|HUGE)INT$', 'INTEGER'),
+    '^NULL$', 'NULL_VALUE');
 """
 
 

@@ -4,7 +4,8 @@ Followed: sf:sql-reference/sql/{create-stage,list,copy-into-table,create-pipe,
 alter-pipe}, sf:user-guide/{data-load-snowpipe-intro,data-load-snowpipe-manage,
 data-load-snowpipe-ts,data-load-considerations-load,data-load-transform,
 querying-metadata}, sf:sql-reference/functions/{copy_history,pipe_usage_history,
-system_pipe_status,system_validate_storage_integration}.
+system_pipe_status,system_validate_storage_integration,
+system_last_change_commit_time}.
 
 A table remembers the files that COPY loaded, a pipe those it loaded or failed to load;
 the two histories are separate, and only ALTER PIPE ... REFRESH looks at both. PATTERN
@@ -36,6 +37,7 @@ from sqlglot import Expr
 
 from integration_tests.snowflake_stand_in import text
 from integration_tests.snowflake_stand_in.account import (
+    COMMIT_TIME,
     Account,
     Load,
     Name,
@@ -574,6 +576,8 @@ def system_functions(session: Session, command: str) -> str:
         match call[1].upper():
             case "PIPE_STATUS":
                 answer = _pipe_status(session, *given)
+            case "LAST_CHANGE_COMMIT_TIME":
+                answer = _last_change(session, *given)
             case "VALIDATE_STORAGE_INTEGRATION":
                 answer = _validate(session, *given)
             case unknown:
@@ -593,6 +597,16 @@ def _pipe_status(session: Session, name: str) -> dict[str, Any]:
         "lastForwardedMessageTimestamp": pipe.forwarded and pipe.forwarded.isoformat(),
     }
     return {key: value for key, value in status.items() if value is not None}
+
+
+def _last_change(session: Session, name: str) -> int:
+    """The newest commit of a row that is there, of a table with row timestamps."""
+    newest = session.select(
+        session.parse(
+            f"select date_part('epoch_nanosecond', max({COMMIT_TIME})) from {name}"
+        )
+    )
+    return int(newest.rows[0][0] or 0)
 
 
 def _validate(
@@ -671,11 +685,17 @@ def _usage(
     DATE_RANGE_START: datetime,
     DATE_RANGE_END: datetime,
 ) -> str:
-    """0.0037 credits a GB: sf:user-guide/data-load-snowpipe-billing."""
+    """0.0037 credits a GB: sf:user-guide/data-load-snowpipe-billing.
+
+    A row is for 24 hours, the longest that the page on the function names.
+    """
     pipe = session.account.find("PIPE", session.resolve(PIPE_NAME))
+    day = timedelta(days=1)
+    if now() - 15 * day > DATE_RANGE_START:
+        raise compilation("Cannot retrieve data from more than 15 days ago.")
     rows = [
         {
-            "START_TIME": load.at.replace(minute=0, second=0, microsecond=0),
+            "START_TIME": load.at - (load.at - DATE_RANGE_START) % day,
             "PIPE_NAME": ".".join(pipe.name),
             "CREDITS_USED": load.size / 1e9 * 0.0037,
             "BYTES_INSERTED": load.size,

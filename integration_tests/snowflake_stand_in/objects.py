@@ -325,40 +325,25 @@ def grant_role(session: Session, match: Match) -> Result:
     return Result.status()
 
 
-@statement(
-    r"show (?P<future>future\s+)?grants (?P<way>to) (?P<kind>role|user) {name}",
-    r"show (?P<future>)grants (?P<way>of) (?P<kind>role) {name}",
-)
+@statement(r"show (?P<future>future\s+)?grants to (?P<kind>role|user) {name}")
 def show_grants(session: Session, match: Match) -> Result:
-    """SHOW GRANTS TO and OF, and SHOW FUTURE GRANTS TO."""
+    """SHOW GRANTS TO and SHOW FUTURE GRANTS TO."""
     kind, name = _kind(match), text.name_parts(match["name"])
     session.account.find(kind, name)
-    on = "grant_on grant_to" if match["future"] else "granted_on granted_to"
-    rows = []
-    for grant in session.account.grants:
-        end = (grant.kind, grant.name)
-        if match["way"].lower() == "to":
-            end = (grant.to_kind, (grant.to,))
-        if end != (kind, name) or grant.future != bool(match["future"]):
-            continue
-        place = ".".join(grant.name) + (f".<{grant.kind}>" if grant.future else "")
-        of, to = on.split()
-        rows.append(
-            {
-                "created_on": grant.created,
-                "privilege": grant.privilege,
-                of: grant.kind,
-                to: grant.to_kind,
-                "name": place,
-                "role": place,
-                "grantee_name": grant.to,
-                "granted_by": grant.by,
-            }
-        )
-    columns = f"created_on privilege name {on} grantee_name granted_by"
-    if match["way"].lower() == "of" or kind == "USER":
-        columns = "created_on role granted_to grantee_name granted_by"
-    return Result.table(columns, rows)
+    of = "grant_on" if match["future"] else "granted_on"
+    rows = [
+        {
+            "created_on": grant.created,
+            "privilege": grant.privilege,
+            of: grant.kind,
+            "name": ".".join(grant.name) + (f".<{grant.kind}>" if grant.future else ""),
+            "grantee_name": grant.to,
+        }
+        for grant in session.account.grants
+        if (grant.to_kind, (grant.to,)) == (kind, name)
+        and grant.future == bool(match["future"])
+    ]
+    return Result.table(f"created_on privilege name {of} grantee_name", rows)
 
 
 # ----- functions

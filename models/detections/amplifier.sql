@@ -8,7 +8,7 @@ select
     flows.protocol,
     cast(sum(flows.server_bytes) as bigint) as observed,
     {{ vpc_flow_logs.flow_measures() }}
-from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as flows
+from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
 where
     flows.server_port in (19, 53, 123, 161, 389, 1900, 11211)
     and flows.protocol = 17

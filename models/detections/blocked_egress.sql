@@ -8,10 +8,9 @@ select
     flows.protocol,
     cast(count(distinct flows.server_addr) as bigint) as observed,
     {{ vpc_flow_logs.flow_measures() }}
-from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as flows
+from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
 where
     flows.action = 'REJECT'
-    and flows.server_scope = 'public'
     and flows.server_port is not null
     and {{ vpc_flow_logs.is_own_end('client') }}
     and {{ vpc_flow_logs.is_outside_end('server') }}

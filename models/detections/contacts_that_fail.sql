@@ -13,10 +13,17 @@ contacts as (
         client_addr,
         server_addr,
         protocol,
-        min(case when {{ vpc_flow_logs.is_probe() }} then 1 else 0 end) as has_failed,
+        min(case when {{ vpc_flow_logs.is_scan() }} then 1 else 0 end) as has_failed,
         {{ vpc_flow_logs.flow_measures() }}
     from flows
-    where protocol = 6 and server_port not in (80, 443)
+    where
+        protocol = 6
+        and server_port not in (80, 443)
+        {# Peers of file sharing outside listen on any port. #}
+        and (
+            server_scope != 'public'
+            or {{ vpc_flow_logs.is_service_port('server_port') }}
+        )
     group by started_date, client_addr, server_addr, protocol
 
 )
@@ -28,11 +35,7 @@ select
     cast(null as bigint) as port,
     protocol,
     cast(sum(has_failed) as bigint) as observed,
-    cast(sum(records) as bigint) as records,
-    cast(sum(bytes) as bigint) as bytes,
-    min(first_seen_at) as first_seen_at,
-    max(last_seen_at) as last_seen_at,
-    max(case when has_tcp_flags then 1 else 0 end) = 1 as has_tcp_flags
+    {{ vpc_flow_logs.sums_of_flow_measures() }}
 from contacts
 group by started_date, client_addr, protocol
 having

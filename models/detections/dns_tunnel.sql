@@ -1,4 +1,5 @@
-{# A client sends many bytes to one DNS server in a day. #}
+{# A client sends many bytes to one DNS server in a day, in packets that are larger than
+   usual questions. #}
 
 select
     started_date,
@@ -11,4 +12,6 @@ select
 from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
 where server_port = 53 and action = 'ACCEPT'
 group by started_date, client_addr, server_addr, server_port, protocol
-having sum(client_bytes) >= {{ vpc_flow_logs.threshold('dns_tunnel') }}
+having
+    sum(client_bytes) >= {{ vpc_flow_logs.threshold('dns_tunnel') }}
+    and sum(client_bytes) >= 110 * sum(client_packets)

@@ -1,27 +1,33 @@
-{# A host of ours gets into several others on an administrative port, and never did
-   so in the window before. #}
+{# A host of ours exchanges data with several hosts of ours on an administrative port
+   that it did not reach there in the window before. They are more than it reached in all
+   on any day of that window: a bastion or a deployment host does what it always does. #}
 
 with
 
 contacts as (
 
     select
-        started_date,
-        client_addr,
-        server_addr,
-        server_port,
-        protocol,
+        flows.started_date,
+        flows.client_addr,
+        flows.server_addr,
+        flows.server_port,
+        flows.protocol,
         {{ vpc_flow_logs.flow_measures() }}
-    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+    from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
     where
-        server_port in (22, 135, 445, 3389, 5985, 5986)
-        and protocol = 6
-        and action = 'ACCEPT'
-        and client_scope = 'internal'
-        and server_scope = 'internal'
+        flows.server_port in (22, 135, 445, 3389, 5985, 5986)
+        and flows.protocol = 6
+        and flows.action = 'ACCEPT'
+        and {{ vpc_flow_logs.is_own_end('client') }}
+        and {{ vpc_flow_logs.is_own_end('server') }}
         and not {{ vpc_flow_logs.is_probe() }}
-        and {{ vpc_flow_logs.in_history('started_date') }}
-    group by started_date, client_addr, server_addr, server_port, protocol
+        and {{ vpc_flow_logs.in_history('flows.started_date') }}
+    group by
+        flows.started_date,
+        flows.client_addr,
+        flows.server_addr,
+        flows.server_port,
+        flows.protocol
 
 ),
 
@@ -35,23 +41,74 @@ dated as (
         ) as previous_date
     from contacts
 
+),
+
+days as (
+
+    select
+        started_date,
+        client_addr,
+        server_port,
+        count(*) as reached_hosts
+    from contacts
+    group by started_date, client_addr, server_port
+
+),
+
+spreading as (
+
+    select
+        started_date,
+        client_addr,
+        server_port,
+        protocol,
+        cast(count(*) as bigint) as new_hosts,
+        {{ vpc_flow_logs.sums_of_flow_measures() }}
+    from dated
+    where
+        {{ vpc_flow_logs.is_new_since('previous_date') }}
+        and {{ vpc_flow_logs.has_history() }}
+    group by started_date, client_addr, server_port, protocol
+    having count(*) >= {{ vpc_flow_logs.threshold('east_west_admin') }}
+
+),
+
+usual as (
+
+    select
+        spreading.started_date,
+        spreading.client_addr,
+        spreading.server_port,
+        max(days.reached_hosts) as reached_hosts
+    from spreading
+    left join days
+        on
+            spreading.client_addr = days.client_addr
+            and spreading.server_port = days.server_port
+            and spreading.started_date > days.started_date
+            and {{ dbt.datediff('days.started_date', 'spreading.started_date', 'day') }}
+            <= {{ var('lookback_days') }}
+    group by spreading.started_date, spreading.client_addr, spreading.server_port
+
 )
 
 select
-    started_date,
-    client_addr as entity,
+    spreading.started_date,
+    spreading.client_addr as entity,
     cast(null as varchar) as peer,
-    server_port as port,
-    protocol,
-    cast(count(*) as bigint) as observed,
-    cast(sum(records) as bigint) as records,
-    cast(sum(bytes) as bigint) as bytes,
-    min(first_seen_at) as first_seen_at,
-    max(last_seen_at) as last_seen_at,
-    max(case when has_tcp_flags then 1 else 0 end) = 1 as has_tcp_flags
-from dated
-where
-    {{ vpc_flow_logs.is_new_since('previous_date') }}
-    and {{ vpc_flow_logs.has_history() }}
-group by started_date, client_addr, server_port, protocol
-having count(*) >= {{ vpc_flow_logs.threshold('east_west_admin') }}
+    spreading.server_port as port,
+    spreading.protocol,
+    spreading.new_hosts as observed,
+    spreading.records,
+    spreading.bytes,
+    spreading.first_seen_at,
+    spreading.last_seen_at,
+    spreading.has_tcp_flags,
+    spreading.has_flow_direction
+from spreading
+inner join usual
+    on
+        spreading.started_date = usual.started_date
+        and spreading.client_addr = usual.client_addr
+        and spreading.server_port = usual.server_port
+where spreading.new_hosts > coalesce(usual.reached_hosts, 0)

@@ -8,7 +8,7 @@ select
     flows.protocol,
     cast(count(distinct flows.server_addr) as bigint) as observed,
     {{ vpc_flow_logs.flow_measures() }}
-from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as flows
+from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
 where
     flows.server_port = 25
     and {{ vpc_flow_logs.is_own_end('client') }}

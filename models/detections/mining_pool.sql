@@ -9,7 +9,7 @@ select
     flows.protocol,
     max({{ vpc_flow_logs.hours_in('flows.active_hours') }}) as observed,
     {{ vpc_flow_logs.flow_measures() }}
-from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as flows
+from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
 where
     flows.server_port in (3333, 4444, 5555, 7777, 14444, 45700)
     and flows.protocol = 6

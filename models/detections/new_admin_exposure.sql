@@ -3,29 +3,24 @@
 
 with
 
+{{ vpc_flow_logs.reached_flows(
+    'client',
+    'server',
+    vpc_flow_logs.is_admin_port('flows.server_port', 'flows.protocol')
+    ~ ' and ' ~ vpc_flow_logs.in_history('flows.started_date'),
+) }},
+
 contacts as (
 
     select
-        flows.started_date,
-        flows.server_addr,
-        flows.server_port,
-        flows.protocol,
-        cast(count(distinct flows.client_addr) as bigint) as observed,
+        started_date,
+        server_addr,
+        server_port,
+        protocol,
+        cast(count(distinct client_addr) as bigint) as observed,
         {{ vpc_flow_logs.flow_measures() }}
-    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as flows
-    where
-        {{ vpc_flow_logs.is_admin_port('flows.server_port', 'flows.protocol') }}
-        and flows.action = 'ACCEPT'
-        {# An answer alone, from a high port, may come from a client's own port. #}
-        and (
-            flows.server_port < 1024
-            or flows.client_packets > 0
-            or flows.server_packets = 0
-        )
-        and {{ vpc_flow_logs.in_history('flows.started_date') }}
-        and {{ vpc_flow_logs.is_outside_end('client') }}
-        and {{ vpc_flow_logs.is_own_end('server') }}
-    group by flows.started_date, flows.server_addr, flows.server_port, flows.protocol
+    from reached
+    group by started_date, server_addr, server_port, protocol
 
 ),
 
@@ -51,7 +46,8 @@ select
     bytes,
     first_seen_at,
     last_seen_at,
-    has_tcp_flags
+    has_tcp_flags,
+    has_flow_direction
 from dated
 where
     observed >= {{ vpc_flow_logs.threshold('new_admin_exposure') }}

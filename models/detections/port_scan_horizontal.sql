@@ -17,7 +17,10 @@ select
 from flows
 where
     server_port not in (53, 80, 123, 443)
-    and {{ vpc_flow_logs.is_probe() }}
+    {# BitTorrent tries many peers, by TCP on its own ports and by UDP on any. #}
+    and server_port not between 6881 and 6889
+    and (protocol = 6 or {{ vpc_flow_logs.is_service_port('server_port') }})
+    and {{ vpc_flow_logs.is_scan() }}
 group by started_date, client_addr, server_port, protocol
 having
     count(distinct server_addr) >= {{ vpc_flow_logs.threshold('port_scan_horizontal') }}

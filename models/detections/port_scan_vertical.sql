@@ -16,7 +16,7 @@ select
 from flows
 where
     server_port is not null
-    and {{ vpc_flow_logs.is_probe() }}
+    and {{ vpc_flow_logs.is_scan() }}
     and not (protocol = 17 and server_port between 33434 and 33534)
 group by started_date, client_addr, server_addr, protocol
 having

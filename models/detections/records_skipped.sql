@@ -1,18 +1,46 @@
-{# Flow logs of an interface skipped records. #}
+{# Flow logs of an interface skipped records. Such a record covers the interval in which
+   others may be missing. #}
+
+with
+
+intervals as (
+
+    select distinct
+        interface_id,
+        started_at,
+        ended_at
+    from {{ ref('vpc_flow_logs', 'flow_records') }}
+    where log_status = 'SKIPDATA' and has_plausible_time
+
+),
+
+timed as (
+
+    select
+        interface_id,
+        started_at,
+        cast(started_at as date) as started_date,
+        ceil(
+            {{ dbt.datediff('started_at', 'ended_at', 'second') }}
+            / 60.0
+        ) as minutes
+    from intervals
+
+)
 
 select
     started_date,
     interface_id as entity,
-    true as has_tcp_flags,
     cast(null as varchar) as peer,
     cast(null as bigint) as port,
     cast(null as bigint) as protocol,
-    cast(sum(skipdata_records) as bigint) as observed,
-    cast(sum(records) as bigint) as records,
-    cast(sum(bytes) as bigint) as bytes,
-    min(newest_record_ended_at) as first_seen_at,
-    max(newest_record_ended_at) as last_seen_at
-from {{ ref('vpc_flow_logs', 'int_traffic__daily_interfaces') }}
-where skipdata_records > 0
+    cast(sum(minutes) as bigint) as observed,
+    cast(count(*) as bigint) as records,
+    cast(0 as bigint) as bytes,
+    min(started_at) as first_seen_at,
+    max(started_at) as last_seen_at,
+    cast(null as boolean) as has_tcp_flags,
+    cast(null as boolean) as has_flow_direction
+from timed
 group by started_date, interface_id
-having sum(skipdata_records) >= {{ vpc_flow_logs.threshold('records_skipped') }}
+having sum(minutes) >= {{ vpc_flow_logs.threshold('records_skipped') }}

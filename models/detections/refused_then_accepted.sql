@@ -10,7 +10,7 @@ refused as (
         started_date,
         client_addr,
         server_addr
-    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+    from {{ ref('vpc_flow_logs', 'int_detections__flows') }}
     where action = 'REJECT'
     group by started_date, client_addr, server_addr
     having count(*) >= {{ vpc_flow_logs.threshold('refused_then_accepted') }}
@@ -20,7 +20,7 @@ refused as (
 pairs as (
 
     select flows.*
-    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as flows
+    from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
     inner join refused
         on
             flows.started_date = refused.started_date
@@ -48,6 +48,8 @@ group by started_date, server_addr, client_addr, protocol
 having
     count(distinct case when action = 'REJECT' then server_port end)
     >= {{ vpc_flow_logs.threshold('refused_then_accepted') }}
+    {# Scanners read a greeting of a few hundred bytes. #}
+    and sum(case when action = 'ACCEPT' then client_bytes + server_bytes end) >= 10000
     and min(case when action = 'REJECT' then first_seen_at end)
     <= max(
         case

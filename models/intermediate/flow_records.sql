@@ -8,20 +8,21 @@
 {% if is_incremental() %}
     {% set since = vpc_flow_logs.watermark(this, 'loaded_at') %}
 {% endif %}
-{# The ledger of files, by which repeated_loads knows a file, is built first. #}
-{% if not execute %}
-    {% do ref('vpc_flow_logs', 'int_health__files') %}
-{% endif %}
 {% set repeated = vpc_flow_logs.repeated_loads(since) %}
 
 with
 
+unread as (
+
+    {{ vpc_flow_logs.unread_records(since, repeated) }}
+
+),
+
 records as (
 
-    select * from {{ ref('vpc_flow_logs', 'stg_vpc_flow__flow_logs') }}
+    select * from unread
     where
-        {{ vpc_flow_logs.is_loaded_after_or_repeated(since, repeated) }}
-        and not ({{ vpc_flow_logs.is_transit_gateway_record() }})
+        not ({{ vpc_flow_logs.is_transit_gateway_record() }})
         and {{ vpc_flow_logs.is_well_formed() }}
 
 ),

@@ -1,20 +1,26 @@
 {# One row per file and field of it that isn't in flow_log_fields; `unknown_fields`
    counts them. Most runs find none, so the rows here don't show how far it has read. It
-   reads on from the watermark of int_health__files, which is built after it. #}
+   reads on from the watermark of int_health__landed_files, which is built after it. #}
 
 {{ config(unique_key=['name', 'metadata_filename']) }}
 
-{% set files = this.incorporate(path={'identifier': 'int_health__files'}) %}
+{% set files = this.incorporate(path={'identifier': 'int_health__landed_files'}) %}
 {% set since = none %}
 {% if execute and is_incremental() and load_relation(files) is not none %}
-    {% set since = vpc_flow_logs.watermark(files, 'loaded_at') %}
+    {% set since = vpc_flow_logs.watermark(files, 'loaded_through_at') %}
 {% endif %}
 
 with
 
+unread as (
+
+    {{ vpc_flow_logs.unread_records(since) }}
+
+),
+
 fields as (
 
-    {{ vpc_flow_logs.unknown_fields(since) }}
+    {{ vpc_flow_logs.unnest_unknown_fields('unread') }}
 
 ),
 
@@ -26,7 +32,6 @@ aggregated as (
         min(loaded_at) as first_loaded_at,
         max(loaded_at) as loaded_at
     from fields
-    where {{ vpc_flow_logs.is_well_formed() }}
     group by name, metadata_filename
 
 )

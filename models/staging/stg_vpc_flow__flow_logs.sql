@@ -15,7 +15,10 @@ typed as (
         {% endfor %}
         metadata_filename,
         metadata_file_row_number,
-        {{ vpc_flow_logs.landing_load_time() }} as loaded_at
+        {{ vpc_flow_logs.landing_load_time() }} as loaded_at,
+        {{ vpc_flow_logs.record_fault() }} as fault,
+        {{ vpc_flow_logs.is_flow_log() }} as is_flow_log,
+        {{ vpc_flow_logs.unknown_fields() }} as unknown_fields
     from {{ landing }}
 
 )

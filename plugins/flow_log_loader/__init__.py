@@ -1,6 +1,7 @@
 """The dbt-duckdb plugin behind `dbt run-operation stage_external_sources`.
 
-It also makes every dbt command wait while another process has the DuckDB file open.
+It also makes every dbt command wait while another process has the DuckDB file open, and
+exports the snapshot that the page reads.
 
 One unreadable Parquet file ends a DuckDB statement, and Jinja cannot catch the error.
 So the DuckDB staging plan is a single statement that calls a function of this plugin,
@@ -10,6 +11,8 @@ and the function loads the files in transactions of its own.
 from __future__ import annotations
 
 import json
+import os
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -20,6 +23,7 @@ from dbt_common.events.functions import fire_event
 from dbt_common.events.types import Note
 from dbt_common.exceptions import DbtRuntimeError
 
+from .exporting import Export, write_snapshot
 from .listing import ListingError
 from .loading import Loader, LoadError, Settings
 from .locking import InUseError, open_when_free
@@ -30,12 +34,16 @@ LOCK_TIMEOUT = 300
 
 
 class Plugin(BasePlugin):  # type: ignore[misc]
-    """Registers `stage_flow_logs(settings)` on the DuckDB connection that dbt uses."""
+    """Registers two functions on the DuckDB connection that dbt uses.
+
+    `stage_flow_logs(settings)` loads files, `write_snapshot(export)` exports tables.
+    """
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
         """Take `lock_timeout`, in seconds, from the `config` in the profile."""
         self.lock_timeout = float(plugin_config.get("lock_timeout", LOCK_TIMEOUT))
         self.first: duckdb.DuckDBPyConnection | None = None
+        self.path = ""
 
     def update_connection_config(
         self, creds: DuckDBCredentials, config: dict[str, Any]
@@ -45,6 +53,7 @@ class Plugin(BasePlugin):  # type: ignore[misc]
         Raises:
             DbtRuntimeError: it cannot be opened; dbt prints that without a traceback.
         """
+        self.path = creds.path
         if creds.is_motherduck:
             return
         try:
@@ -57,16 +66,16 @@ class Plugin(BasePlugin):  # type: ignore[misc]
             ) from failure
 
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
-        """Register the function; from here on dbt's own connection has the file open.
+        """Register the functions; from here on dbt's own connection has the file open.
 
-        `stage_flow_logs` takes the settings as JSON and returns a summary. If that
+        They take settings as JSON and return a summary. If that of `stage_flow_logs`
         starts with `error: `, the plan fails with its text: dbt would print an
-        exception as a page of traceback.
+        exception as a page of traceback. That of `write_snapshot` is a warning then.
 
-        The function is declared free of side effects, so that DuckDB evaluates the
-        call, whose argument is a constant, while it plans the statement. During
-        execution a second thread would wait in a busy loop, which cost half as much
-        CPU again. A second call would find nothing new.
+        They are declared free of side effects, so that DuckDB evaluates the call, whose
+        argument is a constant, while it plans the statement. During execution a second
+        thread would wait in a busy loop, which cost half as much CPU again. A second
+        call would find nothing new.
         """
 
         if self.first:
@@ -81,13 +90,23 @@ class Plugin(BasePlugin):  # type: ignore[misc]
             except KeyboardInterrupt:
                 return "error: interrupted; what was loaded stays loaded"
 
-        conn.create_function(
-            "stage_flow_logs",
-            stage_flow_logs,
-            ["VARCHAR"],
-            "VARCHAR",
-            side_effects=False,
-        )
+        def export_tables(export: str) -> str:
+            folder = os.environ.get("VPC_FLOW_SNAPSHOT") or f"{self.path}.snapshot"
+            try:
+                written = write_snapshot(
+                    conn.cursor(), Path(folder), Export(**json.loads(export))
+                )
+            except (OSError, duckdb.Error) as failure:
+                return f"error: {failure}"
+            return f"{written} in {folder}"
+
+        for name, function in {
+            "stage_flow_logs": stage_flow_logs,
+            "write_snapshot": export_tables,
+        }.items():
+            conn.create_function(
+                name, function, ["VARCHAR"], "VARCHAR", side_effects=False
+            )
 
 
 def _say(message: str) -> None:

@@ -119,7 +119,7 @@ class Settings:
 
 
 class Known(NamedTuple):
-    """A file's entry in the load history; `tried` and `modified` in microseconds."""
+    """The history's entry of a file that is not loaded; times in microseconds."""
 
     name: str
     path: str
@@ -159,6 +159,9 @@ class Loader:
         self.connection = connection
         self.settings = settings
         self.say = say
+        # Of the files that were loaded before, size and time of change, by path.
+        self.before: dict[str, tuple[int, int]] = {}
+        # The other entries of the history, by path.
         self.history: dict[str, Known] = {}
         self.records = 0
         self.loaded: list[LogFile] = []
@@ -190,7 +193,7 @@ class Loader:
             if settings.full_refresh and not files:
                 self._explain_nothing(passed_over)
             self._create_tables()
-            self.history = self._read_history()
+            self._read_history()
             if not files:
                 self._explain_nothing(passed_over)
             elif passed_over:
@@ -200,11 +203,7 @@ class Loader:
         if found.new or found.again:
             self.deliveries = {
                 file.delivery: file.path
-                for file in (
-                    LogFile(known.name, known.path, 0, 0)
-                    for known in self.history.values()
-                    if known.status == "loaded"
-                )
+                for file in (LogFile("", path, 0, 0) for path in self.before)
                 if file.delivery
             }
         self._load_all(in_order_of_delivery(found.new))
@@ -301,7 +300,14 @@ class Loader:
             """
         )
 
-    def _read_history(self) -> dict[str, Known]:
+    def _read_history(self) -> None:
+        """Read what a run needs of every entry: little of those that are loaded."""
+        found = self._execute(
+            "select path, size_bytes, epoch_us(last_modified_at) as modified"
+            f" from {self.settings.history} where status = 'loaded'"
+        ).fetchnumpy()
+        paths, *values = (column.tolist() for column in found.values())
+        self.before = dict(zip(paths, zip(*values, strict=True), strict=True))
         rows = self._execute(
             f"""
             select
@@ -312,9 +318,10 @@ class Loader:
                 status,
                 epoch_us(loaded_at)
             from {self.settings.history}
+            where status != 'loaded'
             """
         ).fetchall()
-        return {row[1]: Known(*row) for row in rows}
+        self.history = {row[1]: Known(*row) for row in rows}
 
     def _refuse_another_location(self) -> None:
         """Stop before files of two places mix, unless that was asked for."""
@@ -342,7 +349,7 @@ class Loader:
     def _explain_nothing(self, passed_over: Counter[str]) -> None:
         """Stop if the location never had a file, and say what is there instead."""
         root = root_of(self.settings.location)
-        if any(is_within(path, root) for path in self.history):
+        if any(is_within(path, root) for path in (*self.before, *self.history)):
             return
         found = f"0 Parquet files and text logs under {self.settings.location}"
         if passed_over:
@@ -356,16 +363,18 @@ class Loader:
         again, waiting, changed = [], [], []
         loaded = copies = 0
         for file in files:
+            before = self.before.get(file.path)
+            if before is not None:
+                loaded += 1
+                if before != (file.size, file.modified) and not file.fault:
+                    changed.append(file)
+                continue
             known = self.history.get(file.path)
             if known is None:
                 (broken if file.fault else new).append(file)
                 continue
-            is_changed = known.size != file.size or known.modified != file.modified
-            if known.status == "loaded":
-                loaded += 1
-                if is_changed and not file.fault:
-                    changed.append(file._replace(name=known.name))
-            elif file.fault:
+            is_changed = (known.size, known.modified) != (file.size, file.modified)
+            if file.fault:
                 broken.append(file._replace(name=known.name))
             elif known.status == "copy":
                 copies += 1
@@ -380,18 +389,26 @@ class Loader:
         again.sort(key=lambda file: self.history[file.path].tried)
         tried = len(again) if self.settings.retry_quarantined else RETRIED
         again, later = again[:tried], again[tried:]
-        new, broken = self._with_own_names(new), self._with_own_names(broken)
+        new, broken, changed = map(self._with_own_names, (new, broken, changed))
         return Sorted(new, again, later, waiting, broken, changed, loaded, copies)
 
     def _with_own_names(self, files: list[LogFile]) -> list[LogFile]:
-        """Name a file by its whole path if another one has its name already."""
+        """Give each file its name in the history.
+
+        A new file whose name belongs to another one is named by its whole path.
+        """
         if not files:
             return files
-        owners = {known.name: known.path for known in self.history.values()}
+        rows = self._execute(
+            f"select metadata_filename, path from {self.settings.history}"
+        ).fetchall()
+        owners = dict(rows)
+        names = {path: name for name, path in rows}
         return [
-            file._replace(name=file.path)
-            if owners.get(file.name, file.path) != file.path
-            else file
+            file._replace(
+                name=names.get(file.path)
+                or (file.path if file.name in owners else file.name)
+            )
             for file in files
         ]
 
@@ -775,7 +792,7 @@ class Loader:
         Raises:
             LoadError: with the reason of the first file.
         """
-        ever = self.loaded or any(k.status == "loaded" for k in self.history.values())
+        ever = self.loaded or self.before
         if self.denied and self.denied == len(self.failed) and not ever:
             raise LoadError(
                 f"None of {self.denied:,} files under {self.settings.location} may be"

@@ -6,13 +6,14 @@
 {# `dbt --quiet run-operation describe_integration`: the storage integration, with the
    user and the external id that the role in AWS must trust. #}
 {% macro describe_integration() %}
-    {% do vpc_flow_logs.start_operation(
-        'describe_integration', 'setup_role or ' ~ vpc_flow_logs.loader_role()
+    {% set names = vpc_flow_logs.start_operation(
+        'describe_integration', 'setup_role or ' ~ var('loader_role')
     ) %}
-    {% set integration = vpc_flow_logs.storage_integration() %}
+    {% set integration = names.storage_integration %}
     {% set answer = {'name': integration | upper, 'exists': false} %}
     {% if vpc_flow_logs.find_object('storage integrations', integration) is not none %}
         {% set now = vpc_flow_logs.properties_of('desc integration ' ~ integration) %}
+        {% set locations = now.get('STORAGE_ALLOWED_LOCATIONS') or '' %}
         {% do answer.update({
             'exists': true,
             'enabled': now.get('ENABLED') | string | lower == 'true',
@@ -20,7 +21,7 @@
             'storage_aws_iam_user_arn': now.get('STORAGE_AWS_IAM_USER_ARN'),
             'storage_aws_external_id': now.get('STORAGE_AWS_EXTERNAL_ID'),
             'storage_allowed_locations':
-                vpc_flow_logs.split_locations(now.get('STORAGE_ALLOWED_LOCATIONS')),
+                locations.split(',') | map('trim') | select | list,
         }) %}
     {% endif %}
     {% do print(tojson(answer)) %}
@@ -30,17 +31,17 @@
 {# `dbt --quiet run-operation describe_pipe`: the pipe, with the queue to which S3 must
    send events. #}
 {% macro describe_pipe() %}
-    {% do vpc_flow_logs.start_operation(
-        'describe_pipe', 'setup_role or ' ~ vpc_flow_logs.loader_role()
+    {% set names = vpc_flow_logs.start_operation(
+        'describe_pipe', 'setup_role or ' ~ var('loader_role')
     ) %}
-    {% set pipe = vpc_flow_logs.flow_logs_pipe() %}
-    {% set answer = {'name': pipe | upper, 'exists': false} %}
-    {% set found = vpc_flow_logs.find_object('pipes', pipe, ' in account') %}
+    {% set answer = {'name': names.pipe | upper, 'exists': false} %}
+    {% set found = vpc_flow_logs.find_object('pipes', names.pipe, ' in account') %}
     {% if found is not none %}
         {% do answer.update({
             'exists': true,
             'notification_channel': found.notification_channel,
-            'execution_state': vpc_flow_logs.pipe_state(pipe).get('executionState'),
+            'execution_state':
+                vpc_flow_logs.pipe_state(names.pipe).get('executionState'),
             'definition': found.definition,
         }) %}
     {% endif %}
@@ -51,12 +52,11 @@
 {# `dbt --quiet run-operation describe_load`: the file that was loaded last, within the
    14 days of COPY_HISTORY. #}
 {% macro describe_load() %}
-    {% do vpc_flow_logs.start_operation(
-        'describe_load', 'setup_role or ' ~ vpc_flow_logs.loader_role()
+    {% set names = vpc_flow_logs.start_operation(
+        'describe_load', 'setup_role or ' ~ var('loader_role')
     ) %}
-    {% set table = vpc_flow_logs.landing_table() %}
-    {% set answer = {'name': table | upper, 'exists': false} %}
-    {% if vpc_flow_logs.find_object('tables', table, ' in account') is not none %}
+    {% set answer = {'name': names.table | upper, 'exists': false} %}
+    {% if vpc_flow_logs.find_object('tables', names.table, ' in account') is not none %}
         {% do answer.update(
             {'exists': true, 'newest_file': none, 'newest_loaded_at': none}
         ) %}
@@ -64,7 +64,7 @@
             select
                 stage_location || file_name as newest_file,
                 last_load_time as newest_loaded_at
-            from {{ vpc_flow_logs.copy_history(table, 14) | indent(12) }}
+            from {{ vpc_flow_logs.copy_history(names.table, 14) | indent(12) }}
             where status = 'Loaded'
             order by last_load_time desc
             limit 1

@@ -1,5 +1,42 @@
-{# The names of all objects on Snowflake. They are plain identifiers, which need no
-   quotes; Snowflake stores them in upper case. #}
+{# The names of objects on Snowflake. They are plain identifiers, which need no quotes;
+   Snowflake stores them in upper case. #}
+
+
+{# The names of all objects that set-up creates or that operations use, by the variable
+   that sets each; objects in a schema with database and schema. #}
+{% macro account_names() %}
+    {% set names = {
+        'database': target.database,
+        'warehouse': target.warehouse,
+        'landing_schema': var('landing_schema'),
+        'models_schema': graph.nodes['model.vpc_flow_logs.flow_records'].schema,
+        'storage_integration': var('storage_integration'),
+        'loader_role': var('loader_role'),
+        'transformer_role': var('transformer_role'),
+        'analyst_role': var('analyst_role'),
+        'service_user': var('service_user'),
+    } %}
+    {% for origin in names %}
+        {% do names.update(
+            {origin: vpc_flow_logs.plain_identifier(names[origin], origin)}
+        ) %}
+    {% endfor %}
+    {% set landing = names.database ~ '.' ~ names.landing_schema %}
+    {% set models = names.database ~ '.' ~ names.models_schema %}
+    {% do names.update({
+        'landing_schema': landing,
+        'models_schema': models,
+        'schemas': [landing, models] | unique | list,
+        'table': landing ~ '.flow_logs',
+        'pipe': landing ~ '.flow_logs',
+        'stage': landing ~ '.flow_logs_stage',
+        'function': models ~ '.ipv4_is_internal',
+        'monitor': names.warehouse ~ '_monitor',
+        'network_policy': names.service_user ~ '_network',
+        'roles': [names.loader_role, names.transformer_role, names.analyst_role],
+    }) %}
+    {% do return(names) %}
+{% endmacro %}
 
 
 {# Returns a name in lower case, or stops with a message if it needs quotes. `origin`
@@ -15,124 +52,16 @@
 {% endmacro %}
 
 
-{# The database that the profile names. #}
+{# The database of the profile. Models ask for it while dbt parses. #}
 {% macro flow_logs_database() %}
-    {% do return(vpc_flow_logs.plain_identifier(
-        target.database, 'the database of the profile'
-    )) %}
+    {% do return(vpc_flow_logs.plain_identifier(target.database, 'database')) %}
 {% endmacro %}
 
 
-{# The schema of landing table, stage and pipe, with its database. #}
-{% macro landing_schema() %}
+{# The landing table. Models ask for it while dbt parses. #}
+{% macro landing_table() %}
     {% set schema = vpc_flow_logs.plain_identifier(
         var('landing_schema'), 'landing_schema'
     ) %}
-    {% do return(vpc_flow_logs.flow_logs_database() ~ '.' ~ schema) %}
-{% endmacro %}
-
-
-{# The schema of the models, with its database. #}
-{% macro models_schema() %}
-    {% set node = graph.nodes['model.vpc_flow_logs.flow_records'] %}
-    {% set schema = vpc_flow_logs.plain_identifier(
-        node.schema, 'the schema of the models'
-    ) %}
-    {% do return(vpc_flow_logs.flow_logs_database() ~ '.' ~ schema) %}
-{% endmacro %}
-
-
-{# Both schemas, or the one that is both. #}
-{% macro own_schemas() %}
-    {% do return([
-        vpc_flow_logs.landing_schema(), vpc_flow_logs.models_schema()
-    ] | unique | list) %}
-{% endmacro %}
-
-
-{# The landing table, with its schema. #}
-{% macro landing_table() %}
-    {% do return(vpc_flow_logs.landing_schema() ~ '.flow_logs') %}
-{% endmacro %}
-
-
-{# The pipe, with its schema. It has the name of the landing table. #}
-{% macro flow_logs_pipe() %}
-    {% do return(vpc_flow_logs.landing_table()) %}
-{% endmacro %}
-
-
-{# The external stage over the bucket, with its schema. #}
-{% macro flow_logs_stage() %}
-    {% do return(vpc_flow_logs.landing_schema() ~ '.flow_logs_stage') %}
-{% endmacro %}
-
-
-{# The UDF for worksheets, with its schema. #}
-{% macro ipv4_is_internal_function() %}
-    {% do return(vpc_flow_logs.models_schema() ~ '.ipv4_is_internal') %}
-{% endmacro %}
-
-
-{# The warehouse that the profile names. #}
-{% macro flow_logs_warehouse() %}
-    {% do return(vpc_flow_logs.plain_identifier(
-        target.warehouse, 'the warehouse of the profile'
-    )) %}
-{% endmacro %}
-
-
-{# The resource monitor of the warehouse. #}
-{% macro resource_monitor() %}
-    {% do return(vpc_flow_logs.flow_logs_warehouse() ~ '_monitor') %}
-{% endmacro %}
-
-
-{# The storage integration. #}
-{% macro storage_integration() %}
-    {% do return(vpc_flow_logs.plain_identifier(
-        var('storage_integration'), 'storage_integration'
-    )) %}
-{% endmacro %}
-
-
-{# The role that stages files. #}
-{% macro loader_role() %}
-    {% do return(vpc_flow_logs.plain_identifier(var('loader_role'), 'loader_role')) %}
-{% endmacro %}
-
-
-{# The role that builds the models. #}
-{% macro transformer_role() %}
-    {% do return(vpc_flow_logs.plain_identifier(
-        var('transformer_role'), 'transformer_role'
-    )) %}
-{% endmacro %}
-
-
-{# The role that reads the models. #}
-{% macro analyst_role() %}
-    {% do return(vpc_flow_logs.plain_identifier(var('analyst_role'), 'analyst_role')) %}
-{% endmacro %}
-
-
-{# The three roles. #}
-{% macro own_roles() %}
-    {% do return([
-        vpc_flow_logs.loader_role(),
-        vpc_flow_logs.transformer_role(),
-        vpc_flow_logs.analyst_role(),
-    ]) %}
-{% endmacro %}
-
-
-{# The user of scheduled runs. #}
-{% macro service_user() %}
-    {% do return(vpc_flow_logs.plain_identifier(var('service_user'), 'service_user')) %}
-{% endmacro %}
-
-
-{# The network policy of the service user: the addresses from which it may log in. #}
-{% macro service_network_policy() %}
-    {% do return(vpc_flow_logs.service_user() ~ '_network') %}
+    {% do return(vpc_flow_logs.flow_logs_database() ~ '.' ~ schema ~ '.flow_logs') %}
 {% endmacro %}

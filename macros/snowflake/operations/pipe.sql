@@ -4,13 +4,12 @@
 {# `dbt run-operation pipe_status`: whether the pipe runs, how many files it has
    pending, and when it received its last event. #}
 {% macro pipe_status() %}
-    {% do vpc_flow_logs.start_operation(
+    {% set names = vpc_flow_logs.start_operation(
         'pipe_status',
-        vpc_flow_logs.loader_role() ~ ' or ' ~ vpc_flow_logs.transformer_role()
+        var('loader_role') ~ ' or ' ~ var('transformer_role')
     ) %}
-    {% set pipe = vpc_flow_logs.flow_logs_pipe() %}
-    {% do vpc_flow_logs.require_object('pipes', pipe, 'stage_external_sources') %}
-    {% for name, value in vpc_flow_logs.pipe_state(pipe).items() %}
+    {% do vpc_flow_logs.require_object('pipes', names.pipe, 'stage_external_sources') %}
+    {% for name, value in vpc_flow_logs.pipe_state(names.pipe).items() %}
         {% do print(name ~ ': ' ~ value) %}
     {% endfor %}
 {% endmacro %}
@@ -20,10 +19,9 @@
    event arrived. Use it for gaps: Snowflake advises against a schedule. `prefix` is a
    path below the stage, `modified_after` a time such as 2026-01-31T00:00:00Z. #}
 {% macro refresh_pipe(prefix=none, modified_after=none) %}
-    {% do vpc_flow_logs.start_operation('refresh_pipe', vpc_flow_logs.loader_role()) %}
-    {% set pipe = vpc_flow_logs.flow_logs_pipe() %}
-    {% do vpc_flow_logs.require_object('pipes', pipe, 'stage_external_sources') %}
-    {% set sql = 'alter pipe ' ~ pipe ~ ' refresh' %}
+    {% set names = vpc_flow_logs.start_operation('refresh_pipe', var('loader_role')) %}
+    {% do vpc_flow_logs.require_object('pipes', names.pipe, 'stage_external_sources') %}
+    {% set sql = 'alter pipe ' ~ names.pipe ~ ' refresh' %}
     {% if prefix %}
         {% set sql = sql ~ '\n    prefix = ' ~ vpc_flow_logs.text_literal(prefix) %}
     {% endif %}
@@ -40,12 +38,13 @@
    each the COPY that loads it once it is mended. Neither an event nor a refresh loads
    it again. #}
 {% macro load_errors(days=14) %}
-    {% do vpc_flow_logs.start_operation(
+    {% set names = vpc_flow_logs.start_operation(
         'load_errors',
-        vpc_flow_logs.loader_role() ~ ' or ' ~ vpc_flow_logs.transformer_role()
+        var('loader_role') ~ ' or ' ~ var('transformer_role')
     ) %}
-    {% set table = vpc_flow_logs.landing_table() %}
-    {% do vpc_flow_logs.require_object('tables', table, 'stage_external_sources') %}
+    {% do vpc_flow_logs.require_object(
+        'tables', names.table, 'stage_external_sources'
+    ) %}
     {% set node = vpc_flow_logs.landing_node() %}
     {% set sql %}
         select
@@ -55,7 +54,7 @@
             file_name,
             error_count,
             first_error_message
-        from {{ vpc_flow_logs.copy_history(table, days) | indent(8) }}
+        from {{ vpc_flow_logs.copy_history(names.table, days) | indent(8) }}
         qualify
             row_number() over (
                 partition by stage_location, file_name order by last_load_time desc
@@ -77,7 +76,7 @@
 {% endmacro %}
 
 
-{# `dbt run-operation pipe_usage`: files, bytes and credits of the pipe by day. No
+{# `dbt run-operation pipe_usage`: files, bytes and credits of the pipe by UTC day. No
    resource monitor caps these credits. #}
 {% macro pipe_usage(days=14) %}
     {% do vpc_flow_logs.start_operation(
@@ -85,14 +84,14 @@
     ) %}
     {% set sql %}
         select
-            to_date(start_time) as day,
+            to_date({{ vpc_flow_logs.load_time_in_utc('start_time') }}) as day,
             sum(files_inserted) as files,
             sum(bytes_inserted) as bytes,
             sum(bytes_billed) as bytes_billed,
             sum(credits_used) as credits
         from {{ vpc_flow_logs.pipe_usage_history(days) | indent(4) }}
-        group by to_date(start_time)
-        order by to_date(start_time)
+        group by day
+        order by day
     {% endset %}
     {% for usage in vpc_flow_logs.rows_of(sql) %}
         {% do print(
@@ -131,13 +130,19 @@
 {%- endmacro %}
 
 
-{# The loads and credits of the pipe, for a FROM clause. #}
+{# The loads and credits of the pipe, for a FROM clause: of a number of UTC days with
+   today. A row is for 5 minutes, an hour or 24 hours, as the length of the range has it,
+   so the range begins at midnight. #}
 {% macro pipe_usage_history(days) -%}
+    {%- set midnight = run_started_at.replace(
+        hour=0, minute=0, second=0, microsecond=0
+    ) -%}
+    {%- set earlier = modules.datetime.timedelta(days=[days | int, 14] | min - 1) -%}
     {%- set database = vpc_flow_logs.flow_logs_database() -%}
     table({{ database }}.information_schema.pipe_usage_history(
-        date_range_start => {{ vpc_flow_logs.days_ago(days) }},
+        date_range_start => {{ vpc_flow_logs.load_time_literal(midnight - earlier) }},
         date_range_end => current_timestamp(),
-        pipe_name => {{ vpc_flow_logs.text_literal(vpc_flow_logs.flow_logs_pipe()) }}
+        pipe_name => {{ vpc_flow_logs.text_literal(vpc_flow_logs.landing_table()) }}
     ))
 {%- endmacro %}
 

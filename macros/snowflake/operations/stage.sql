@@ -4,9 +4,8 @@
 {# `dbt run-operation list_stage`: the files below a path of the stage. A bucket has
    many files, so name a day: AWSLogs/123456789012/vpcflowlogs/eu-west-1/2026/01/31/. #}
 {% macro list_stage(path='', limit=100) %}
-    {% do vpc_flow_logs.start_operation('list_stage', vpc_flow_logs.loader_role()) %}
-    {% set stage = vpc_flow_logs.flow_logs_stage() %}
-    {% do vpc_flow_logs.require_object('stages', stage, 'setup_stage') %}
+    {% set names = vpc_flow_logs.start_operation('list_stage', var('loader_role')) %}
+    {% do vpc_flow_logs.require_object('stages', names.stage, 'setup_stage') %}
     {% set location = vpc_flow_logs.stage_location(path) %}
     {% set files = vpc_flow_logs.rows_of('list ' ~ location) %}
     {% for file in files[:limit] %}
@@ -19,9 +18,8 @@
 {# `dbt run-operation preview_stage`: the first records of the files below a path. It
    loads nothing. #}
 {% macro preview_stage(path='', limit=5) %}
-    {% do vpc_flow_logs.start_operation('preview_stage', vpc_flow_logs.loader_role()) %}
-    {% set stage = vpc_flow_logs.flow_logs_stage() %}
-    {% do vpc_flow_logs.require_object('stages', stage, 'setup_stage') %}
+    {% set names = vpc_flow_logs.start_operation('preview_stage', var('loader_role')) %}
+    {% do vpc_flow_logs.require_object('stages', names.stage, 'setup_stage') %}
     {% set sql %}
         select
             metadata$filename as file,
@@ -42,18 +40,17 @@
    and, with `file`, read that path below it. It does not try to write: the role may
    not. #}
 {% macro validate_integration(file=none) %}
-    {% do vpc_flow_logs.start_operation(
-        'validate_integration', 'setup_role or ' ~ vpc_flow_logs.loader_role()
+    {% set names = vpc_flow_logs.start_operation(
+        'validate_integration', 'setup_role or ' ~ var('loader_role')
     ) %}
-    {% set stage = vpc_flow_logs.flow_logs_stage() %}
-    {% do vpc_flow_logs.require_object('stages', stage, 'setup_stage') %}
-    {% set location = vpc_flow_logs.find_object('stages', stage, ' in account').url %}
+    {% do vpc_flow_logs.require_object('stages', names.stage, 'setup_stage') %}
+    {% set stage = vpc_flow_logs.find_object('stages', names.stage, ' in account') %}
     {% set failures = [] %}
     {% for action in ['list', 'read'] if action == 'list' or file %}
         {# This function needs the name in upper case, unlike a statement. #}
         {% set arguments = [
-            vpc_flow_logs.text_literal(vpc_flow_logs.storage_integration() | upper),
-            vpc_flow_logs.text_literal(location),
+            vpc_flow_logs.text_literal(names.storage_integration | upper),
+            vpc_flow_logs.text_literal(stage.url),
             vpc_flow_logs.text_literal(file or 'no-such-file'),
             vpc_flow_logs.text_literal(action),
         ] %}
@@ -61,7 +58,7 @@
             'select system$validate_storage_integration(\n    '
             ~ arguments | join(',\n    ') ~ '\n) as answer'
         )[0].answer) %}
-        {% do print(action ~ ' ' ~ location ~ (file if action == 'read' else '') ~ ': '
+        {% do print(action ~ ' ' ~ stage.url ~ (file if action == 'read' else '') ~ ': '
             ~ answer.status) %}
         {% if answer.status != 'success' %}
             {% do failures.append(tojson(answer)) %}
@@ -70,7 +67,7 @@
     {% if failures %}
         {% do exceptions.raise_compiler_error(
             'Snowflake cannot read the bucket through '
-            ~ vpc_flow_logs.storage_integration() ~ ': ' ~ failures | join(', ')
+            ~ names.storage_integration ~ ': ' ~ failures | join(', ')
             ~ ". Check the role's trust and policy; a change there can take an hour."
         ) %}
     {% endif %}
@@ -81,7 +78,7 @@
    as the pipe would, and prints the number of records of each. It drops the table again
    and adds nothing to the load history of landing. #}
 {% macro trial_copy(path) %}
-    {% do vpc_flow_logs.start_operation('trial_copy', vpc_flow_logs.loader_role()) %}
+    {% do vpc_flow_logs.start_operation('trial_copy', var('loader_role')) %}
     {% set node = vpc_flow_logs.landing_node() %}
     {% set trial = node.relation_name ~ '_trial' %}
     {% do run_query(
@@ -103,7 +100,7 @@
 {# A path of the stage. #}
 {% macro stage_location(path) %}
     {% do return(vpc_flow_logs.quoted_location(
-        '@' ~ vpc_flow_logs.flow_logs_stage() ~ '/' ~ (path or '').lstrip('/')
+        '@' ~ vpc_flow_logs.account_names().stage ~ '/' ~ (path or '').lstrip('/')
     )) %}
 {% endmacro %}
 
@@ -113,5 +110,5 @@
     {% if modules.re.fullmatch('[@A-Za-z0-9_$./-]+', location) %}
         {% do return(location) %}
     {% endif %}
-    {% do return(vpc_flow_logs.text_literal(location)) %}
+    {% do return(vpc_flow_logs.text_literal(stage.url)) %}
 {% endmacro %}

@@ -2,8 +2,8 @@
    changes. #}
 
 
-{# Starts an operation that changes the account. Without `setup_role` it stops. #}
-{% macro start_setup(operation) %}
+{# The role of an operation that changes the account. Without one it stops. #}
+{% macro setup_role(operation) %}
     {% do vpc_flow_logs.refuse_other_engines(operation) %}
     {% if not var('setup_role') %}
         {% do exceptions.raise_compiler_error(
@@ -12,14 +12,20 @@
             ~ ' docs/snowflake.md lists the privileges that it needs.'
         ) %}
     {% endif %}
-    {% set role = vpc_flow_logs.plain_identifier(var('setup_role'), 'setup_role') %}
+    {% do return(vpc_flow_logs.plain_identifier(var('setup_role'), 'setup_role')) %}
+{% endmacro %}
+
+
+{# Starts an operation that changes the account, as that role. #}
+{% macro start_setup(operation) %}
+    {% set role = vpc_flow_logs.setup_role(operation) %}
     {% do log(operation ~ ', as role ' ~ role | upper, info=true) %}
     {% do run_query('use role ' ~ role) %}
 {% endmacro %}
 
 
 {# Starts any other operation: as `setup_role` if that is set, else as the role of the
-   profile. `needed` names the role that it needs. #}
+   profile. `needed` names the role that it needs. Returns the names of all objects. #}
 {% macro start_operation(operation, needed) %}
     {% do vpc_flow_logs.refuse_other_engines(operation) %}
     {% set role = var('setup_role') or target.role or "the user's default" %}
@@ -31,6 +37,7 @@
         {% set plain = vpc_flow_logs.plain_identifier(role, 'setup_role') %}
         {% do run_query('use role ' ~ plain) %}
     {% endif %}
+    {% do return(vpc_flow_logs.account_names()) %}
 {% endmacro %}
 
 
@@ -74,10 +81,10 @@
 {% macro find_object(kind, name, where='') %}
     {% set parts = name.upper().split('.') %}
     {% set found = [] %}
-    {% set pattern = vpc_flow_logs.text_literal(parts[-1].lower()) %}
-    {% for row in vpc_flow_logs.rows_of(
-        'show ' ~ kind ~ ' like ' ~ pattern ~ where
-    ) %}
+    {# SHOW NETWORK POLICIES has no LIKE. #}
+    {% set like = '' if kind == 'network policies'
+        else ' like ' ~ vpc_flow_logs.text_literal(parts[-1].lower()) %}
+    {% for row in vpc_flow_logs.rows_of('show ' ~ kind ~ like ~ where) %}
         {% set place = [
             row.get('catalog_name') or row.get('database_name'), row.get('schema_name')
         ] | select | list %}
@@ -93,16 +100,68 @@
 {% endmacro %}
 
 
-{# Logs and runs changes; returns how many there were. A change is a dictionary of
-   `what` it does and its `sql`. #}
-{% macro apply_changes(changes) %}
-    {% for change in changes %}
-        {% do log('  change: ' ~ change.what, info=true) %}
-        {% do run_query(change.sql) %}
-    {% else %}
-        {% do log('  nothing to change', info=true) %}
+{# Runs those statements of a script that are needed, and logs them. #}
+{% macro run_script(script) %}
+    {% set done = [] %}
+    {% for sql in vpc_flow_logs.statements_of(script)
+        if vpc_flow_logs.is_needed(sql) %}
+        {% do log('  run: ' ~ ' '.join(sql.split()), info=true) %}
+        {% do run_query(sql) %}
+        {% do done.append(sql) %}
     {% endfor %}
-    {% do return(changes | length) %}
+    {% do log('  statements: ' ~ done | length, info=true) %}
+{% endmacro %}
+
+
+{# The statements of a script, without its comments. #}
+{% macro statements_of(script) %}
+    {% set bare = modules.re.sub('(?m)^ *--.*$', '', script) %}
+    {% do return(bare.split(';\n') | map('trim') | select | list) %}
+{% endmacro %}
+
+
+{# A script with an empty line before each comment and no others. #}
+{% macro tidy(script) %}
+    {% set lines = modules.re.sub('(?m)^\\s*\n', '', script) %}
+    {% do return(lines.replace(';\n--', ';\n\n--').strip()) %}
+{% endmacro %}
+
+
+{# Whether a statement of a script has something to do. It has not if it creates what
+   exists, drops what does not, replaces what has the same comment, or grants something
+   on what does not exist. Nor does it change or drop an object that this project did
+   not create. Pipes, tables and resource monitors don't say who created them. #}
+{% macro is_needed(sql) %}
+    {% set match = modules.re.match(
+        '(create or replace|create|alter|drop|grant monitor on) (warehouse|database'
+        ~ '|schema|storage integration|stage|function|role|user|network policy'
+        ~ '|resource monitor|pipe|table) (?:if (?:not )?exists )?([\\w.$]+)', sql
+    ) %}
+    {% if not match %}
+        {% do return(true) %}
+    {% endif %}
+    {% set verb, kind, name = match.groups() %}
+    {% set shown = {
+        'network policy': 'network policies', 'function': 'user functions'
+    }.get(kind, kind ~ 's') %}
+    {% set found = vpc_flow_logs.find_object(
+        shown, name, ' in account' if '.' in name else ''
+    ) %}
+    {% if found is none %}
+        {% do return(verb.startswith('create')) %}
+    {% elif verb == 'create' or verb.startswith('grant') %}
+        {% do return(verb != 'create') %}
+    {% endif %}
+    {% set comment = found.get('comment') or found.get('description') or '' %}
+    {% if kind not in ('pipe', 'table', 'resource monitor')
+        and not comment.startswith(vpc_flow_logs.creation_mark()) %}
+        {% do log(
+            '  left as it is: ' ~ kind ~ ' ' ~ name ~ ', which this project did not'
+            ~ ' create', info=true
+        ) %}
+        {% do return(false) %}
+    {% endif %}
+    {% do return(verb != 'create or replace' or comment not in sql) %}
 {% endmacro %}
 
 
@@ -116,20 +175,4 @@
 {# The comment on each object that set-up creates. #}
 {% macro creation_mark() %}
     {% do return('Created by the dbt project vpc_flow_logs') %}
-{% endmacro %}
-
-
-{# Whether set-up created an object, by its SHOW row. It neither alters nor drops any
-   other object. #}
-{% macro is_ours(row) %}
-    {% set comment = row.get('comment') or '' %}
-    {% do return(comment.startswith(vpc_flow_logs.creation_mark())) %}
-{% endmacro %}
-
-
-{# Logs that an object is somebody else's and stays unchanged. #}
-{% macro leave_alone(what) %}
-    {% do log(
-        '  left as it is: ' ~ what ~ ', which this project did not create', info=true
-    ) %}
 {% endmacro %}

@@ -2,24 +2,28 @@
    row without rule, so that a day whose findings vanish is replaced as well, and the
    next run sees up to which load the day was evaluated. #}
 
-{% set rollup = ref('vpc_flow_logs', 'int_traffic__daily_flows') %}
+{% set rollups = [
+    ref('vpc_flow_logs', 'int_traffic__daily_flows'),
+    ref('vpc_flow_logs', 'int_traffic__daily_interfaces'),
+    ref('vpc_flow_logs', 'int_traffic__hourly_logins'),
+] %}
+{% set own_addresses = ref('vpc_flow_logs', 'int_traffic__interface_addresses') %}
+{% set interfaces = ref('vpc_flow_logs', 'int_traffic__daily_interfaces') %}
 {% set rules = {} %}
 {% for rule_id in vpc_flow_logs.detection_rules() %}
     {% do rules.update({rule_id: ref('vpc_flow_logs', rule_id)}) %}
 {% endfor %}
 {% set version = vpc_flow_logs.rules_version() %}
-{% set is_evaluated = vpc_flow_logs.in_days_to_evaluate(rollup, this, version) %}
+{% set is_evaluated = vpc_flow_logs.in_days_to_evaluate(rollups, this, version) %}
 
 with
 
+{{ vpc_flow_logs.loaded_days(rollups) }},
+
 days as (
 
-    select
-        started_date,
-        max(loaded_through_at) as loaded_through_at
-    from {{ rollup }}
+    select * from loaded
     where {{ is_evaluated }}
-    group by started_date
 
 ),
 
@@ -37,7 +41,8 @@ found as (
         cast(null as bigint) as bytes,
         cast(null as datetime) as first_seen_at,
         cast(null as datetime) as last_seen_at,
-        cast(null as boolean) as has_tcp_flags
+        cast(null as boolean) as has_tcp_flags,
+        cast(null as boolean) as has_flow_direction
     from days
     {% for rule_id in vpc_flow_logs.enabled_detections() %}
         union all
@@ -53,7 +58,8 @@ found as (
             bytes,
             first_seen_at,
             last_seen_at,
-            has_tcp_flags
+            has_tcp_flags,
+            has_flow_direction
         from {{ rules[rule_id] }}
         where entity is not null and {{ is_evaluated }}
     {% endfor %}
@@ -66,6 +72,45 @@ identified as (
         *,
         {{ vpc_flow_logs.finding_id() }} as finding_id
     from found
+
+),
+
+logged as (
+
+    select
+        started_date,
+        {{ vpc_flow_logs.hours_in(vpc_flow_logs.bit_or_agg('active_hours')) }}
+            as logged_hours
+    from {{ own_addresses }}
+    where {{ is_evaluated }}
+    group by started_date
+
+),
+
+skipping as (
+
+    select
+        started_date,
+        interface_id,
+        sum(skipdata_records) as skipdata_records
+    from {{ interfaces }}
+    where skipdata_records > 0 and {{ is_evaluated }}
+    group by started_date, interface_id
+
+),
+
+skipped as (
+
+    select
+        own.started_date,
+        own.address,
+        cast(sum(skipping.skipdata_records) as bigint) as skipdata_records
+    from {{ own_addresses }} as own
+    inner join skipping
+        on
+            own.started_date = skipping.started_date
+            and own.interface_id = skipping.interface_id
+    group by own.started_date, own.address
 
 ),
 
@@ -86,6 +131,10 @@ dated as (
         identified.first_seen_at,
         identified.last_seen_at,
         identified.has_tcp_flags,
+        identified.has_flow_direction,
+        coalesce(entities.skipdata_records, 0) + coalesce(peers.skipdata_records, 0)
+            as skipdata_records,
+        logged.logged_hours,
         case
             when identified.finding_id is not null
                 then
@@ -100,6 +149,16 @@ dated as (
     from identified
     inner join days
         on identified.started_date = days.started_date
+    left join logged
+        on identified.started_date = logged.started_date
+    left join skipped as entities
+        on
+            identified.started_date = entities.started_date
+            and identified.entity = entities.address
+    left join skipped as peers
+        on
+            identified.started_date = peers.started_date
+            and identified.peer = peers.address
     {% if is_incremental() %}
         left join {{ this }} as known
             on

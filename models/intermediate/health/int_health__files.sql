@@ -1,83 +1,19 @@
-{# One row per file whose records count: how many records of each kind it holds, and
-   when it was created and loaded. The health marts read it instead of the records. #}
+{# One row per file whose records count. The health marts read it instead of the
+   records. #}
 
-{{ config(unique_key='metadata_filename', meta={'grows': 'records'}) }}
-
-{# int_formats__unknown_fields_by_file reads on from this model's watermark. This ref
-   makes dbt build it first, while the watermark is still that of the last run. #}
-{% if not execute %}
-    {% do ref('vpc_flow_logs', 'int_formats__unknown_fields_by_file') %}
-{% endif %}
-{% set since = none %}
-{% if is_incremental() %}
-    {% set since = vpc_flow_logs.watermark(this, 'loaded_at') %}
-{% endif %}
-{% set repeated = vpc_flow_logs.repeated_loads(since) %}
-
-with
-
-records as (
-
-    select
-        metadata_filename,
-        started_at,
-        ended_at,
-        log_status,
-        loaded_at,
-        {{ vpc_flow_logs.is_plausible_time('started_at', 'loaded_at') }}
-            as has_plausible_time,
-        {{ vpc_flow_logs.is_plausible_count('bytes') }}
-        and {{ vpc_flow_logs.is_plausible_count('packets') }} as has_plausible_counts
-    from {{ ref('vpc_flow_logs', 'stg_vpc_flow__flow_logs') }}
-    where
-        {{ vpc_flow_logs.is_loaded_after_or_repeated(since, repeated) }}
-        and {{ vpc_flow_logs.is_well_formed() }}
-    {{- vpc_flow_logs.qualify_first_load(repeated) }}
-
-),
-
-aggregated as (
-
-    select
-        metadata_filename,
-        cast(count(*) as bigint) as records,
-        cast(count(case when log_status = 'NODATA' then 1 end) as bigint)
-            as nodata_records,
-        cast(count(case when log_status = 'SKIPDATA' then 1 end) as bigint)
-            as skipdata_records,
-        cast(count(case when started_at is null then 1 end) as bigint)
-            as records_without_time,
-        cast(
-            count(
-                case when started_at is not null and not has_plausible_time then 1 end
-            ) as bigint
-        ) as records_with_implausible_time,
-        cast(count(case when not has_plausible_counts then 1 end) as bigint)
-            as records_with_implausible_counts,
-        max(case when has_plausible_time then ended_at end) as newest_record_ended_at,
-        min(loaded_at) as loaded_at
-    from records
-    group by metadata_filename
-
-),
-
-named as (
-
-    select
-        *,
-        {{ vpc_flow_logs.file_name_columns() }}
-    from aggregated
-    {% if since is not none and not var('row_timestamps') %}
-        {# A pipe may load a file again. The earlier row stays, because this run has
-           read only the new copy. #}
-        where
-            metadata_filename not in (
-                select earlier.metadata_filename
-                from {{ this }} as earlier
-                where earlier.loaded_at <= {{ vpc_flow_logs.load_time_literal(since) }}
-            )
-    {% endif %}
-
-)
-
-select * from named
+select
+    metadata_filename,
+    records,
+    nodata_records,
+    skipdata_records,
+    records_without_time,
+    records_with_implausible_time,
+    records_with_implausible_counts,
+    newest_record_ended_at,
+    loaded_at,
+    flow_log_id,
+    account_id,
+    region,
+    created_at
+from {{ ref('vpc_flow_logs', 'int_health__landed_files') }}
+where fault is null

@@ -9,12 +9,10 @@ with
 
 days as (
 
-    select distinct cast(started_at as date) as started_date
-    from {{ flow_records }}
-    where
-        has_plausible_time
-        and {{ vpc_flow_logs.in_days(changed.days) }}
-        and {{ vpc_flow_logs.in_part() }}
+    {{ vpc_flow_logs.days_to_write(
+        changed, flow_records,
+        vpc_flow_logs.in_part('started_date' if changed.days else 'started_at')
+    ) }}
 
 ),
 

@@ -60,13 +60,13 @@ records as (
 
 records_of_hops as (
 
-    {{ all_records }}
+    {{ vpc_flow_logs.again('all_records', all_records) }}
 
 ),
 
 records_of_openings as (
 
-    {{ all_records }}
+    {{ vpc_flow_logs.again('all_records', all_records) }}
 
 ),
 

@@ -4,6 +4,7 @@
 
 {% set flow_records = ref('vpc_flow_logs', 'flow_records') %}
 {% set changed = vpc_flow_logs.changed_days(flow_records, 'loaded_through_at') %}
+{% set adds = vpc_flow_logs.adds_up(changed, counts_once=false) %}
 
 with
 
@@ -32,10 +33,7 @@ files as (
         max(coalesce(ended_at, started_at)) as newest_record_ended_at,
         min(ended_at) as oldest_record_ended_at
     from {{ flow_records }}
-    where
-        has_plausible_time
-        and {{ vpc_flow_logs.in_days(changed.days) }}
-        and {{ vpc_flow_logs.in_part() }}
+    where {{ vpc_flow_logs.is_to_count(changed, adds) }}
     group by started_date, metadata_filename, interface_id, action
 
 ),
@@ -64,13 +62,41 @@ aggregated as (
                     'second'
                 ) }}
             ) as bigint
-        ) as longest_delivery_lag_seconds,
-        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
-            as loaded_through_at
+        ) as longest_delivery_lag_seconds
     from files
     group by started_date, flow_log_id, interface_id, action
 
+),
+
+counted as (
+
+    {{ vpc_flow_logs.with_counted(
+        'aggregated', changed, adds,
+        keys=['started_date', 'flow_log_id', 'interface_id', 'action'],
+        measures={
+            'account_id': 'max',
+            'bytes': 'sum',
+            'records': 'sum',
+            'nodata_records': 'sum',
+            'skipdata_records': 'sum',
+            'records_without_ports': 'sum',
+            'newest_record_ended_at': 'max',
+            'newest_file_created_at': 'max',
+            'longest_delivery_lag_seconds': 'max',
+        }
+    ) }}
+
+),
+
+marked as (
+
+    select
+        *,
+        {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
+            as loaded_through_at
+    from counted
+
 )
 
-select * from aggregated
+select * from marked
 order by started_date

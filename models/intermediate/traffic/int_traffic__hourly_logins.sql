@@ -4,6 +4,9 @@
 
 {% set flow_records = ref('vpc_flow_logs', 'flow_records') %}
 {% set changed = vpc_flow_logs.changed_days(flow_records, 'loaded_through_at') %}
+{# A run sums the changed hours anew. The rows of the other hours stay. A list of very
+   many hours is too long for a statement. #}
+{% set adds = vpc_flow_logs.adds_up(changed) and changed.hours | length <= 1000 %}
 
 with
 
@@ -34,7 +37,9 @@ by_interface as (
         and protocol = 6
         and action = 'ACCEPT'
         and has_plausible_time
-        and {{ vpc_flow_logs.in_days(changed.days) }}
+        and
+        {{ vpc_flow_logs.in_hours(changed.hours) if adds
+            else vpc_flow_logs.in_days(changed.days) }}
         and {{ vpc_flow_logs.is_primary_flow_log(changed.days) }}
     group by all
 
@@ -86,11 +91,37 @@ hours as (
 
 ),
 
+all_hours as (
+
+    select * from hours
+    {% if adds %}
+        union all
+        select
+            started_date,
+            started_hour,
+            client_addr,
+            server_addr,
+            port,
+            protocol,
+            connections,
+            login_attempts,
+            records,
+            bytes,
+            first_seen_at,
+            last_seen_at,
+            has_tcp_flags
+        from {{ this }}
+        where
+            started_hour is not null
+            and {{ vpc_flow_logs.on_days(changed.days) }}
+            and not {{ vpc_flow_logs.on_hours(changed.hours) }}
+    {% endif %}
+
+),
+
 days as (
 
-    select distinct cast(started_at as date) as started_date
-    from {{ flow_records }}
-    where has_plausible_time and {{ vpc_flow_logs.in_days(changed.days) }}
+    {{ vpc_flow_logs.days_to_write(changed, flow_records) }}
 
 ),
 
@@ -115,7 +146,7 @@ every_day as (
         {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
             as loaded_through_at
     from days
-    left join hours
+    left join all_hours as hours
         on days.started_date = hours.started_date
 
 )

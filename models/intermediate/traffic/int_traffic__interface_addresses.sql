@@ -12,14 +12,41 @@
 {% endset %}
 {% set accepted %}
     action = 'ACCEPT'
-    and interface_id is not null
-    and has_plausible_time
-    and {{ vpc_flow_logs.in_days(changed.days) }}
-    and {{ vpc_flow_logs.in_part() }}
     and {{ vpc_flow_logs.is_primary_flow_log(changed.days) }}
+{% endset %}
+{% set all_records %}
+    select
+        interface_id,
+        account_id,
+        srcaddr,
+        dstaddr,
+        pkt_srcaddr,
+        pkt_dstaddr,
+        flow_direction,
+        flow_log_id,
+        action,
+        started_at,
+        ended_at
+    from {{ flow_records }}
+    where
+        interface_id is not null
+        and has_plausible_time
+        and {{ vpc_flow_logs.in_days(changed.days) }}
+        and {{ vpc_flow_logs.in_part() }}
+{% endset %}
+{% set flow_records %}
+    (
+        {{ vpc_flow_logs.again('all_records', all_records) }}
+    ) as flow_records
 {% endset %}
 
 with
+
+all_records as (
+
+    {{ all_records }}
+
+),
 
 {# The hours in which the interface has records of any kind. A record lasts at most ten
    minutes, so it ends in the hour of its start or in the next one. #}
@@ -35,12 +62,7 @@ active_hours as (
             ~ ' and extract(hour from started_at) < extract(hour from ended_at)'
             ~ ' then 3 else 1 end'
         ) }} as active_hours
-    from {{ flow_records }}
-    where
-        interface_id is not null
-        and has_plausible_time
-        and {{ vpc_flow_logs.in_days(changed.days) }}
-        and {{ vpc_flow_logs.in_part() }}
+    from all_records
     group by all
 
 ),
@@ -136,7 +158,7 @@ ends as (
             candidates.candidate_address as address,
             0 as is_certain,
             count(*) as records
-        from {{ flow_records }} as flow_records
+        from {{ flow_records }}
         inner join candidates
             on
                 cast(flow_records.started_at as date) = candidates.candidate_date

@@ -10,6 +10,11 @@ files as (
         metadata_filename,
         {{ vpc_flow_logs.load_time_in_utc('first_loaded_at') }} as loaded_at
     from {{ ref('vpc_flow_logs', 'int_formats__unknown_fields_by_file') }}
+    where
+        metadata_filename not in (
+            select malformed_files.metadata_filename
+            from {{ ref('vpc_flow_logs', 'malformed_files') }} as malformed_files
+        )
 
 ),
 

@@ -18,6 +18,7 @@ registry as (
             {% endfor %}
             '{{ rule.entity_type }}' as entity_type,
             '{{ rule.unit }}' as unit,
+            {{ rule.get('reads_hours', false) | lower }} as reads_hours,
             {{ vpc_flow_logs.threshold(rule_id) }} as threshold
         {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -40,7 +41,12 @@ found as (
         max(observed) as observed,
         min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at,
-        max(case when has_tcp_flags then 1 else 0 end) = 1 as has_tcp_flags
+        max(case when has_tcp_flags then 1 else 0 end) = 1 as has_tcp_flags,
+        count(has_tcp_flags) > 0 as reads_tcp_flags,
+        max(case when has_flow_direction then 1 else 0 end) = 1 as has_flow_direction,
+        count(has_flow_direction) > 0 as reads_flow_direction,
+        max(skipdata_records) as skipdata_records,
+        min(logged_hours) as logged_hours
     from {{ daily }}
     where finding_id is not null and {{ vpc_flow_logs.in_window('started_date') }}
     group by finding_id, rule_id, entity, peer, port, protocol
@@ -99,12 +105,50 @@ described as (
                 {% endfor %}
             ) as {{ column }},
         {% endfor %}
-        case
-            when not parsed.has_tcp_flags
-                then
-                    'No TCP flags: which end opened the connections follows from'
-                    || ' their ports and times.'
-        end as coverage_note
+        nullif(
+            trim(
+                case
+                    when
+                        parsed.reads_tcp_flags
+                        and not parsed.has_tcp_flags
+                        and coalesce(parsed.protocol, 6) = 6
+                        then
+                            'No TCP flags: which end opened the connections follows'
+                            || ' from their ports and times. '
+                    else ''
+                end
+                || case
+                    when
+                        parsed.reads_flow_direction
+                        and not parsed.has_flow_direction
+                        and (
+                            coalesce(parsed.protocol, 17) = 17
+                            or parsed.entity like '%:%'
+                            or parsed.peer like '%:%'
+                        )
+                        then
+                            'No flow_direction: which end of UDP is the client, and'
+                            || ' which IPv6 addresses are yours, is inferred. '
+                    else ''
+                end
+                || case
+                    when parsed.skipdata_records > 0
+                        then
+                            'AWS skipped records of the same interfaces on the same'
+                            || ' days (SKIPDATA), so there may be more traffic. '
+                    else ''
+                end
+                || case
+                    when registry.reads_hours and parsed.logged_hours < 24
+                        then
+                            'The logs have records in '
+                            || cast(parsed.logged_hours as varchar)
+                            || ' hours of a day, and the rule counts by hours. '
+                    else ''
+                end
+            ),
+            ''
+        ) as coverage_note
     from parsed
     inner join registry
         on parsed.rule_id = registry.rule_id

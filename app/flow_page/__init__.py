@@ -1,0 +1,1 @@
+"""The page on VPC Flow Logs: panels over the marts, and what draws them."""

@@ -1,0 +1,541 @@
+"""The description as code: Terraform or CloudFormation, for a pipeline that applies it.
+
+What is ours is whole. For another owner's bucket, topic or key, a file has the parts
+that its owner pastes. Values of Snowflake's are variables, and no secret is written.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from bootstrap.description import Resource
+from bootstrap.policies import trust_policy
+
+OWNER = "for_the_owner.json"
+USER = "snowflake_user_arn"
+EXTERNAL_ID = "snowflake_external_id"
+QUEUE = "snowpipe_queue_arn"
+VARIABLES = {
+    USER: "STORAGE_AWS_IAM_USER_ARN of the storage integration",
+    EXTERNAL_ID: "STORAGE_AWS_EXTERNAL_ID of the storage integration",
+    QUEUE: "notification_channel of the pipe",
+}
+
+
+@dataclass(frozen=True)
+class Variable:
+    """A value of Snowflake's, which the pipeline gives.
+
+    Args:
+        name: Its name in Terraform.
+    """
+
+    name: str
+
+
+def export(resources: Sequence[Resource], form: str) -> dict[str, str]:
+    """Return the text of each file.
+
+    Args:
+        resources: The description.
+        form: ``terraform`` or ``cloudformation``.
+    """
+    whole = [_with_variables(resource) for resource in resources if resource.ours]
+    files = terraform(whole) if form == "terraform" else cloudformation(whole)
+    theirs = [resource for resource in resources if not resource.ours]
+    if theirs:
+        found = [{"kind": r.kind, "of": r.name, "content": r.content} for r in theirs]
+        files[OWNER] = json.dumps(found, indent=2) + "\n"
+    return files
+
+
+def _with_variables(resource: Resource) -> Resource:
+    content = resource.content
+    if resource.kind == "notification":
+        content = {**content, "QueueArn": Variable(QUEUE)}
+    elif resource.kind == "topic policy":
+        content = [
+            {**s, "Principal": {"AWS": Variable(USER)}}
+            if s["Action"] == "sns:Subscribe"
+            else s
+            for s in content
+        ]
+    return Resource(**{**vars(resource), "content": content})
+
+
+def _trust() -> Any:
+    """Return the role's trust, with variables in place of Snowflake's values."""
+
+    def put(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: put(below) for key, below in value.items()}
+        if isinstance(value, list):
+            return [put(item) for item in value]
+        return Variable(value) if value in VARIABLES else value
+
+    return put(trust_policy(USER, EXTERNAL_ID))
+
+
+def _document(statements: Sequence[Any]) -> dict[str, Any]:
+    return {"Version": "2012-10-17", "Statement": list(statements)}
+
+
+def _tags(content: Mapping[str, Any]) -> dict[str, str]:
+    return {tag["Key"]: tag["Value"] for tag in content["Tags"]}
+
+
+def _contents(resources: Iterable[Resource]) -> dict[str, Any]:
+    """Return the content of each kind that is there once."""
+    return {r.kind: r.content for r in resources if r.kind != "flow log"}
+
+
+# ----- Terraform
+
+
+@dataclass(frozen=True)
+class Raw:
+    """An expression of Terraform's, such as a reference.
+
+    Args:
+        text: The expression.
+    """
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Json:
+    """A document that Terraform takes as text.
+
+    Args:
+        value: The document.
+    """
+
+    value: Any
+
+
+Body = dict[str, Any]
+"""Attributes, and lists of bodies for nested blocks."""
+
+
+def terraform(resources: Sequence[Resource]) -> dict[str, str]:
+    """Return ``main.tf`` for resources that are wholly ours."""
+    home = resources[0]
+    places = sorted({(r.account, r.region) for r in resources})
+    used = json.dumps([r.content for r in resources], default=lambda v: v.name)
+    variables = [name for name in VARIABLES if name in used or name != QUEUE]
+    blocks = [_block("terraform", [], {"required_providers": [{"aws": _PROVIDER}]})]
+    blocks += [
+        _block(
+            "variable",
+            [name],
+            {
+                "type": Raw("string"),
+                "description": VARIABLES[name],
+                "sensitive": name == EXTERNAL_ID,
+            },
+        )
+        for name in variables
+    ]
+    blocks += [
+        _block(
+            "provider",
+            ["aws"],
+            {
+                "alias": _alias(account, region),
+                "region": region,
+                "allowed_account_ids": [account],
+            },
+        )
+        for account, region in places
+    ]
+    for kind, label, body in _terraform_resources(resources):
+        place = body.pop("place", (home.account, home.region))
+        provider = Raw(f"aws.{_alias(*place)}")
+        blocks.append(_block("resource", [kind, label], {"provider": provider, **body}))
+    return {"main.tf": "\n".join(blocks)}
+
+
+_PROVIDER = {"source": "hashicorp/aws", "version": ">= 5.40"}
+
+
+def _alias(account: str, region: str) -> str:
+    return f"a{account}_{region.replace('-', '_')}"
+
+
+def _terraform_resources(
+    resources: Sequence[Resource],
+) -> Iterable[tuple[str, str, Body]]:
+    found = _contents(resources)
+    names = {r.kind: r.name for r in resources}
+    bucket, depends = Raw("aws_s3_bucket.logs.id"), []
+    body: Body
+    if "bucket" in found:
+        body = {"bucket": names["bucket"], "tags": _tags(found["bucket"])}
+        yield "aws_s3_bucket", "logs", body
+        block = found["public access block"]
+        yield (
+            "aws_s3_bucket_public_access_block",
+            "logs",
+            {"bucket": bucket, **{_snake(key): value for key, value in block.items()}},
+        )
+        (rule,) = found["object ownership"]["Rules"]
+        owner = {"object_ownership": rule["ObjectOwnership"]}
+        yield (
+            "aws_s3_bucket_ownership_controls",
+            "logs",
+            {"bucket": bucket, "rule": [owner]},
+        )
+        (rule,) = found["encryption"]["Rules"]
+        default = rule["ApplyServerSideEncryptionByDefault"]
+        by_default = {"sse_algorithm": default["SSEAlgorithm"]}
+        if "KMSMasterKeyID" in default:
+            by_default["kms_master_key_id"] = default["KMSMasterKeyID"]
+        yield (
+            "aws_s3_bucket_server_side_encryption_configuration",
+            "logs",
+            {
+                "bucket": bucket,
+                "rule": [
+                    {
+                        "bucket_key_enabled": rule["BucketKeyEnabled"],
+                        "apply_server_side_encryption_by_default": [by_default],
+                    }
+                ],
+            },
+        )
+        if "versioning" in found:
+            status = [{"status": found["versioning"]["Status"]}]
+            body = {"bucket": bucket, "versioning_configuration": status}
+            yield "aws_s3_bucket_versioning", "logs", body
+    if "bucket policy" in found:
+        policy = Json(_document(found["bucket policy"]))
+        yield "aws_s3_bucket_policy", "logs", {"bucket": bucket, "policy": policy}
+        depends = [Raw("aws_s3_bucket_policy.logs")]
+    if "lifecycle rules" in found:
+        rules = [
+            {
+                "id": rule["ID"],
+                "status": rule["Status"],
+                "filter": [{"prefix": rule["Filter"]["Prefix"]}],
+                "expiration": [{"days": rule["Expiration"]["Days"]}],
+                "noncurrent_version_expiration": [
+                    {
+                        "noncurrent_days": rule["NoncurrentVersionExpiration"][
+                            "NoncurrentDays"
+                        ]
+                    }
+                ],
+            }
+            for rule in found["lifecycle rules"]
+        ]
+        body = {"bucket": bucket, "rule": rules}
+        yield "aws_s3_bucket_lifecycle_configuration", "logs", body
+    role = found["role"]
+    body = {
+        "name": names["role"],
+        "path": role["Path"],
+        "tags": _tags(role),
+        "assume_role_policy": Json(_trust()),
+    }
+    if role["PermissionsBoundary"]:
+        body["permissions_boundary"] = role["PermissionsBoundary"]
+    yield "aws_iam_role", "snowflake", body
+    body = {
+        "name": names["role policy"].rpartition("/")[2],
+        "role": Raw("aws_iam_role.snowflake.id"),
+        "policy": Json(found["role policy"]),
+    }
+    yield "aws_iam_role_policy", "snowflake", body
+    yield from _terraform_events(found, names, bucket)
+    for resource in resources:
+        if resource.kind == "flow log":
+            yield _terraform_flow_log(resource, depends)
+
+
+def _terraform_events(
+    found: Mapping[str, Any], names: Mapping[str, str], bucket: Raw
+) -> Iterable[tuple[str, str, Body]]:
+    body: Body = {"bucket": bucket}
+    if "notification" in found:
+        item = found["notification"]
+        filters = {
+            f"filter_{rule['Name']}": rule["Value"]
+            for rule in item["Filter"]["Key"]["FilterRules"]
+        }
+        queue = Raw(f"var.{QUEUE}")
+        body["queue"] = [
+            {
+                "id": item["Id"],
+                "queue_arn": queue,
+                "events": item["Events"],
+                **filters,
+            }
+        ]
+    if "EventBridge of the bucket" in found:
+        body["eventbridge"] = True
+    if len(body) > 1:
+        yield "aws_s3_bucket_notification", "logs", body
+    if "topic" not in found:
+        return
+    topic = Raw("aws_sns_topic.snowpipe.arn")
+    tags = _tags(found["topic"])
+    yield "aws_sns_topic", "snowpipe", {"name": names["topic"], "tags": tags}
+    policy = Json(_document(found["topic policy"]))
+    yield "aws_sns_topic_policy", "snowpipe", {"arn": topic, "policy": policy}
+    name = names["event rule"]
+    body = {"name": name, "event_pattern": Json(found["event rule"]), "tags": tags}
+    yield "aws_cloudwatch_event_rule", "snowpipe", body
+    body = {
+        "rule": Raw("aws_cloudwatch_event_rule.snowpipe.name"),
+        "target_id": name,
+        "arn": topic,
+    }
+    yield "aws_cloudwatch_event_target", "snowpipe", body
+
+
+RESOURCE_ARGUMENTS = {
+    "VPC": "vpc_id",
+    "Subnet": "subnet_id",
+    "NetworkInterface": "eni_id",
+    "TransitGateway": "transit_gateway_id",
+    "TransitGatewayAttachment": "transit_gateway_attachment_id",
+    "RegionalNatGateway": "regional_nat_gateway_id",
+}
+
+
+def _terraform_flow_log(
+    resource: Resource, depends: list[Raw]
+) -> tuple[str, str, Body]:
+    content = resource.content
+    options = content["DestinationOptions"]
+    (tags,) = content["TagSpecifications"]
+    body: Body = {
+        "place": (resource.account, resource.region),
+        RESOURCE_ARGUMENTS[content["ResourceType"]]: resource.name,
+        "log_destination_type": content["LogDestinationType"],
+        "log_destination": content["LogDestination"],
+        "log_format": content["LogFormat"],
+        "max_aggregation_interval": content["MaxAggregationInterval"],
+        "destination_options": [
+            {
+                "file_format": options["FileFormat"],
+                "hive_compatible_partitions": options["HiveCompatiblePartitions"],
+                "per_hour_partition": options["PerHourPartition"],
+            }
+        ],
+        "tags": _tags(tags),
+    }
+    if "TrafficType" in content:
+        body["traffic_type"] = content["TrafficType"]
+    if depends:
+        body["depends_on"] = depends
+    return "aws_flow_log", re.sub(r"\W", "_", resource.name), body
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+
+
+def _block(kind: str, labels: Sequence[str], body: Body, indent: str = "") -> str:
+    heads = "".join(f' "{label}"' for label in labels)
+    lines = [f"{indent}{kind}{heads} {{"]
+    inner = indent + "  "
+    for key, value in body.items():
+        is_block = isinstance(value, list) and value and isinstance(value[0], dict)
+        if is_block:
+            lines += [_block(key, [], below, inner).rstrip("\n") for below in value]
+        else:
+            lines.append(f"{inner}{key} = {_expression(value, inner)}")
+    return "\n".join([*lines, f"{indent}}}", ""])
+
+
+def _expression(value: Any, indent: str) -> str:
+    inner = indent + "  "
+    if isinstance(value, Raw):
+        return value.text
+    if isinstance(value, Variable):
+        return f"var.{value.name}"
+    if isinstance(value, Json):
+        return f"jsonencode({_expression(value.value, indent)})"
+    if isinstance(value, dict):
+        pairs = [
+            f"{inner}{_text(key)} = {_expression(below, inner)}\n"
+            for key, below in value.items()
+        ]
+        return "{\n" + "".join(pairs) + indent + "}"
+    if isinstance(value, list | tuple):
+        items = "".join(f"{inner}{_expression(item, inner)},\n" for item in value)
+        return "[\n" + items + indent + "]"
+    return _text(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _text(value: str) -> str:
+    # `${` and `%{` start a template.
+    return json.dumps(value).replace("${", "$${").replace("%{", "%%{")
+
+
+# ----- CloudFormation
+
+PARAMETERS = {
+    USER: "SnowflakeUserArn",
+    EXTERNAL_ID: "SnowflakeExternalId",
+    QUEUE: "SnowpipeQueueArn",
+}
+
+
+def cloudformation(resources: Sequence[Resource]) -> dict[str, str]:
+    """Return a template for each account and region, of what is wholly ours."""
+    files = {}
+    home = resources[0].account, resources[0].region
+    for place in sorted({(r.account, r.region) for r in resources}):
+        here = [r for r in resources if (r.account, r.region) == place]
+        found: dict[str, Any] = {}
+        if place == home:
+            found |= _cloudformation_home(here)
+        depends = "LogsPolicy" if "LogsPolicy" in found else None
+        for resource in here:
+            if resource.kind == "flow log":
+                name = "FlowLog" + re.sub(r"\W", "", resource.name.title())
+                found[name] = _cloudformation_flow_log(resource, depends)
+        found = _refs(found)
+        text = json.dumps(found)
+        template = {
+            "AWSTemplateFormatVersion": "2010-09-09",
+            "Description": f"VPC Flow Logs, {resources[0].mark}",
+            "Parameters": {
+                parameter: {
+                    "Type": "String",
+                    "Description": VARIABLES[name],
+                    "NoEcho": name == EXTERNAL_ID,
+                }
+                for name, parameter in PARAMETERS.items()
+                if f'"{parameter}"' in text
+            },
+            "Resources": found,
+        }
+        if not template["Parameters"]:
+            del template["Parameters"]
+        files["-".join(place) + ".json"] = json.dumps(template, indent=2) + "\n"
+    return files
+
+
+def _refs(value: Any) -> Any:
+    if isinstance(value, Variable):
+        return {"Ref": PARAMETERS[value.name]}
+    if isinstance(value, dict):
+        return {key: _refs(below) for key, below in value.items()}
+    if isinstance(value, list | tuple):
+        return [_refs(item) for item in value]
+    return value
+
+
+def _cloudformation_home(resources: Sequence[Resource]) -> dict[str, Any]:
+    found = _contents(resources)
+    names = {r.kind: r.name for r in resources}
+    made: dict[str, Any] = {}
+
+    def add(name: str, kind: str, properties: Mapping[str, Any], **more: Any) -> None:
+        made[name] = {"Type": kind, "Properties": dict(properties), **more}
+
+    if "bucket" in found:
+        (rule,) = found["encryption"]["Rules"]
+        default = rule["ApplyServerSideEncryptionByDefault"]
+        properties: dict[str, Any] = {
+            "BucketName": names["bucket"],
+            "Tags": found["bucket"]["Tags"],
+            "PublicAccessBlockConfiguration": found["public access block"],
+            "OwnershipControls": found["object ownership"],
+            "BucketEncryption": {
+                "ServerSideEncryptionConfiguration": [
+                    {
+                        "BucketKeyEnabled": rule["BucketKeyEnabled"],
+                        "ServerSideEncryptionByDefault": default,
+                    }
+                ]
+            },
+        }
+        if "versioning" in found:
+            properties["VersioningConfiguration"] = found["versioning"]
+        if "lifecycle rules" in found:
+            rules = [
+                {
+                    "Id": rule["ID"],
+                    "Status": rule["Status"],
+                    "Prefix": rule["Filter"]["Prefix"],
+                    "ExpirationInDays": rule["Expiration"]["Days"],
+                    "NoncurrentVersionExpiration": rule["NoncurrentVersionExpiration"],
+                }
+                for rule in found["lifecycle rules"]
+            ]
+            properties["LifecycleConfiguration"] = {"Rules": rules}
+        notifications = _cloudformation_notifications(found)
+        if notifications:
+            properties["NotificationConfiguration"] = notifications
+        # A stack that is deleted keeps the logs.
+        keep = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
+        add("Logs", "AWS::S3::Bucket", properties, **keep)
+        policy = _document(found["bucket policy"])
+        properties = {"Bucket": {"Ref": "Logs"}, "PolicyDocument": policy}
+        add("LogsPolicy", "AWS::S3::BucketPolicy", properties)
+    role = found["role"]
+    policy_name = names["role policy"].rpartition("/")[2]
+    properties = {
+        "RoleName": names["role"],
+        "Path": role["Path"],
+        "Tags": role["Tags"],
+        "AssumeRolePolicyDocument": _trust(),
+        "Policies": [
+            {"PolicyName": policy_name, "PolicyDocument": found["role policy"]}
+        ],
+    }
+    if role["PermissionsBoundary"]:
+        properties["PermissionsBoundary"] = role["PermissionsBoundary"]
+    add("SnowflakeRole", "AWS::IAM::Role", properties)
+    if "topic" in found:
+        topic = {"TopicName": names["topic"], "Tags": found["topic"]["Tags"]}
+        add("Topic", "AWS::SNS::Topic", topic)
+        policy = _document(found["topic policy"])
+        properties = {"Topics": [{"Ref": "Topic"}], "PolicyDocument": policy}
+        add("TopicPolicy", "AWS::SNS::TopicPolicy", properties)
+        name = names["event rule"]
+        properties = {
+            "Name": name,
+            "EventPattern": found["event rule"],
+            "State": "ENABLED",
+            "Targets": [{"Id": name, "Arn": {"Ref": "Topic"}}],
+        }
+        add("Rule", "AWS::Events::Rule", properties)
+    return made
+
+
+def _cloudformation_notifications(found: Mapping[str, Any]) -> dict[str, Any]:
+    notifications: dict[str, Any] = {}
+    if "notification" in found:
+        item = found["notification"]
+        rules = item["Filter"]["Key"]["FilterRules"]
+        notifications["QueueConfigurations"] = [
+            {
+                "Event": event,
+                "Queue": item["QueueArn"],
+                "Filter": {"S3Key": {"Rules": rules}},
+            }
+            for event in item["Events"]
+        ]
+    if "EventBridge of the bucket" in found:
+        on = {"EventBridgeEnabled": True}
+        notifications["EventBridgeConfiguration"] = on
+    return notifications
+
+
+def _cloudformation_flow_log(resource: Resource, depends: str | None) -> dict[str, Any]:
+    content = dict(resource.content)
+    (tags,) = content.pop("TagSpecifications")
+    content.pop("ResourceIds")
+    properties = {**content, "ResourceId": resource.name, "Tags": tags["Tags"]}
+    made: dict[str, Any] = {"Type": "AWS::EC2::FlowLog", "Properties": properties}
+    return {**made, "DependsOn": depends} if depends else made
