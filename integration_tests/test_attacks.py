@@ -15,6 +15,7 @@ import sample_logs
 from sample_logs.attacks import FEWEST_RECORDS, LANES
 from sample_logs.campaigns import CAMPAIGNS, LOOK_ALIKES
 from vpcflow.detections import read_registry
+from vpcflow.questions import read_questions
 
 from .conftest import END_DATE, Project
 from .snowflake_project import Bucket, SnowflakeProject
@@ -22,11 +23,13 @@ from .test_snowflake import assert_same_rows
 
 KEY = ("rule_id", "entity", "peer", "port", "protocol")
 FORMATS = [lane.format for lane in LANES]
-MODELS = ("run", "--select", "+findings")
-VARIABLES: dict[str, Any] = {
-    "as_of": END_DATE.isoformat(),
-    "internal_cidrs": ["2600:1f14:7a0::/56"],
+#: Rules on ports that users list, and on missing logs, have labelled cases alone.
+WITHOUT_CAMPAIGN = {
+    *("inbound_port_not_allowed", "outbound_port_not_allowed"),
+    *("interface_silent", "logs_interrupted"),
 }
+MODELS = ("run", "--select", "+findings")
+VARIABLES: dict[str, Any] = {"as_of": END_DATE.isoformat()}
 
 
 @pytest.fixture(scope="module")
@@ -87,7 +90,7 @@ def test_there_are_enough_stories_and_each_rule_has_a_campaign() -> None:
         (*CAMPAIGNS, *LOOK_ALIKES)
     )
     rules = {finding.rule for story in CAMPAIGNS for finding in story.finds}
-    assert rules == read_registry().keys()
+    assert read_registry().keys() - rules == WITHOUT_CAMPAIGN
     assert {story.looks_like for story in LOOK_ALIKES} <= rules
 
 
@@ -102,6 +105,17 @@ def test_each_campaign_is_found(
     assert campaigns >= (25 if name in FORMATS else 1)
     missed = [row for row in expected if found.get(key(row), "missed") is not None]
     assert missed == []
+
+
+def test_each_finding_has_its_records(project: Project) -> None:
+    """The cookbook's question shows at least those that the rule has counted."""
+    records = read_questions()["finding_records"].rows
+    short = project.query(
+        "select rule_id, entity, findings.records, count(shown.finding_id)"
+        f" from findings left join ({records}) as shown using (rule_id, finding_id)"
+        " group by all having count(shown.finding_id) < findings.records"
+    )
+    assert short == []
 
 
 def test_no_look_alike_is_found(
@@ -146,7 +160,7 @@ def test_the_findings_are_the_same_on_snowflake(
     stories = [
         story
         for story in CAMPAIGNS
-        if sum(talk.count * len(talk.days) for talk in story.talks) <= 60
+        if sum(talk.count * len(talk.days) for talk in story.talks) <= 50
     ]
     assert len(stories) > 25
     monkeypatch.setattr("sample_logs.attacks.STORIES", stories)

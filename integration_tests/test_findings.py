@@ -16,6 +16,7 @@ import duckdb
 import pytest
 
 from vpcflow.detections import PAGE, page, read_registry
+from vpcflow.questions import read_questions
 
 from .cases import VARIABLES, cases
 from .conftest import ROOT, Project
@@ -107,8 +108,8 @@ def test_a_late_file_changes_a_finding_and_variables_remove_it(
     assert (rule, observed) == ("port_scan_vertical", 60)
     write_scan(tmp_path / "3.parquet", 1061, 1070)
     assert build() == [(rule, 70, identity, detected)]
-    (sql,) = re.findall("```sql\n(.*?)```", PAGE.read_text(), re.DOTALL)
-    assert len(project.query(sql.replace("<finding_id>", identity))) == 70
+    records = read_questions()["finding_records"].rows
+    assert len(project.query(f"select * from ({records})")) == 70
 
     assert build(detection_thresholds={rule: 71}) == []
     assert build(disabled_detections=[rule]) == []

@@ -615,7 +615,7 @@ def test_foreign_parquet_is_never_touched(tmp_path: Path) -> None:
         ("--admin-ports", "ssh"),
         ("--records", "1999", "--incidents"),
         ("--records", "59999", "--attacks"),
-        ("--days", "8", "--records", "60000", "--attacks"),
+        ("--days", "9", "--records", "60000", "--attacks"),
     ],
 )
 def test_bad_arguments_are_named(

@@ -21,6 +21,8 @@ from dbt.cli.flags import args_to_context
 from dbt_jobs_as_code.main import cli
 
 from .conftest import ROOT
+from .snowflake_stand_in import StandIn
+from .test_vpcflow_alert import FINDINGS
 
 SCHEDULES = ROOT / "schedules"
 #: Needs another version of click than dbt-core, so it is in no requirements file.
@@ -53,6 +55,46 @@ def test_the_snowflake_task_parses() -> None:
     sqlfluff.parse(task, dialect="snowflake")
     with pytest.raises(sqlfluff.api.APIParsingError):
         sqlfluff.parse(task.replace("args =", "arguments ="), dialect="snowflake")
+
+
+def test_the_snowflake_alert_parses() -> None:
+    alert = (SCHEDULES / "snowflake_alert.sql").read_text()
+    sqlfluff.parse(alert, dialect="snowflake")
+    with pytest.raises(sqlfluff.api.APIParsingError):
+        sqlfluff.parse(alert.replace("end for;", ""), dialect="snowflake")
+
+
+def test_the_snowflake_alert_sends_each_new_finding_once(stand_in: StandIn) -> None:
+    """Its statements, one after the other, in place of the block around them."""
+    alert = (SCHEDULES / "snowflake_alert.sql").read_text()
+    (create,) = re.findall(r"^create table .*?;", alert, re.M | re.S)
+    (condition,) = re.findall(r"if \(exists \((.*?)\n    \)\)", alert, re.S)
+    (query,) = re.findall(r"resultset := \((.*?)\n    \);", alert, re.S)
+    (insert,) = re.findall(r"insert into .*?;", alert, re.S)
+    findings = re.sub(
+        "timestamp ('.*?')", r"to_timestamp_ntz(\1, 'YYYY-MM-DD HH24:MI')", FINDINGS
+    )
+    stand_in.rows(
+        "drop database if exists flow; create database flow;"
+        f" create schema flow.analytics; use schema flow.analytics; {findings};"
+        f" {create}"
+    )
+    sent = []
+    # The first run fails after it has sent a finding, before it remembers it.
+    for run in range(4):
+        new = len(stand_in.rows(condition))
+        rows = stand_in.rows(query)
+        assert len(rows) == new
+        for number, row in enumerate(rows):
+            sent.append(row["MESSAGE"])
+            if run == 0 and number == 1:
+                break
+            stand_in.rows(insert.replace(":id", f"'{row['FINDING_ID']}'"))
+    high, medium, low = (
+        f"{severity}: A title. 10.0.0.1 did 'it'."
+        for severity in ("HIGH", "MEDIUM", "LOW")
+    )
+    assert sent == [high, medium, medium, low]
 
 
 @pytest.fixture(scope="module")

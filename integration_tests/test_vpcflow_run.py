@@ -13,11 +13,13 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import duckdb
 import pytest
 
 import sample_logs
 
 from .conftest import AS_OF, END_DATE, ROOT, Project, move_in_history
+from .test_vpcflow_alert import FINDINGS, Receiver, receiver  # noqa: F401
 from .vpcflow_process import Ended, Vpcflow, copy_project
 
 DAY = timedelta(days=1)
@@ -207,6 +209,45 @@ def test_dbt_refuses_an_option_that_it_does_not_know(scheduled: Scheduled) -> No
     assert code == 2
     assert line["failed"] == ["parse"]
     assert "No such option '--taget'" in line["reason"]
+
+
+def test_a_run_sends_new_findings_and_reports_a_receiver_that_fails(
+    scheduled: Scheduled,
+    receiver: Receiver,  # noqa: F811
+    tmp_path: Path,
+) -> None:
+    """A later run sends what a receiver refuses, to this receiver alone."""
+    job = Scheduled(scheduled.project.copy(tmp_path), tmp_path)
+    with duckdb.connect(str(job.project.database)) as connection:
+        connection.sql("drop table findings")
+        connection.sql(FINDINGS)
+    to = {
+        "VPC_FLOW_ALERT_WEBHOOK": receiver.url,
+        "VPC_FLOW_ALERT_FILE": str(tmp_path / "sent"),
+        "VPC_FLOW_ALERT_SEVERITY": "medium",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }
+    receiver.statuses = [403]
+    code, line = job.run(*LITTLE, **to)
+    assert (code, line["outcome"]) == (1, "failed")
+    assert (line["steps"]["build"], line["steps"]["alert"]) == (0, 1)
+    assert line["failed"] == ["alert"]
+    assert line["reason"] == "alert: The webhook did not take the finding: HTTP 403"
+    assert line["alerts"] == 2
+    assert job.hook_calls() == [line]
+
+    code, line = job.run(*LITTLE, **to)
+    assert (code, line["alerts"], line["steps"]["alert"]) == (0, 2, 0)
+    lines = (tmp_path / "sent").read_text().splitlines()
+    sent = [json.loads(text)["rule_id"] for text in lines]
+    assert sent == ["a_high_one", "a_medium_one"]
+    assert [body["rule_id"] for body in receiver.bodies] == sent
+
+    # The run does not begin with a receiver that cannot be one.
+    ended = job.start(*LITTLE, **to, VPC_FLOW_ALERT_SYSLOG="nowhere").end()
+    assert (ended.code, ended.out) == (1, "")
+    assert "takes a host and a port" in ended.err
 
 
 def test_a_killed_run_is_reported_by_the_next(scheduled: Scheduled) -> None:

@@ -21,7 +21,7 @@ LANES = (
     Lane("rich, IPv6", "retail", "2a0d:5600:17::1", is_ipv6=True),
 )
 #: The stories take as many days, and have about 45,000 records.
-FEWEST_DAYS, FEWEST_RECORDS = 9, 60_000
+FEWEST_DAYS, FEWEST_RECORDS = 10, 60_000
 #: Days that rules with a history need before a day.
 _DAYS_OF_HISTORY = 7
 
@@ -38,7 +38,7 @@ class Attacks:
         """The interfaces of the hosts in a flow log."""
         return [
             Interface(
-                interface_id=identifier("eni", flow_log.name, "host", address),
+                interface_id=_interface_id(lane, address),
                 role="host",
                 address="" if lane.is_ipv6 else address,
                 address_v6=address if lane.is_ipv6 else "",
@@ -85,6 +85,18 @@ class Attacks:
         return {
             day: where(group, group["start"] < end) for day, group in planted.items()
         }
+
+    def skipped(self) -> list[dict[str, str]]:
+        """The interfaces with SKIPDATA records, as the incidents list them."""
+        return [
+            {
+                "flow_log_id": lane.described.flow_log_id,
+                "interface_id": _interface_id(lane, lane.own(number, 0)),
+            }
+            for lane in LANES
+            for story, number in _stories(lane)
+            if story.skipped
+        ]
 
     def truth(
         self, exposures: list[dict[str, Any]], first_day: date
@@ -141,13 +153,14 @@ def _lanes_of(flow_log: FlowLog) -> list[Lane]:
 def _stories(lane: Lane) -> Iterator[tuple[Story, int]]:
     """The stories of a lane and their numbers."""
     for number, story in enumerate(STORIES):
-        if story.only in ("", lane.format):
+        if not story.formats or lane.format in story.formats:
             yield story, number
 
 
 def _begins(day: date, number: int) -> int:
-    """The epoch second at which a story begins: at 6 to 12 o'clock, in half an hour."""
-    return midnight(day) + 3600 * (6 + number % 7) + 60 * (number % 30)
+    """The epoch second at which a story begins, by its number."""
+    hours = max(1, 17 - STORIES[number].hours)
+    return midnight(day) + 3600 * (1 + number % hours) + 60 * (number % 30)
 
 
 def _ends(story: Story) -> Iterator[End]:
@@ -171,6 +184,10 @@ def _addresses(lane: Lane, story: Story, number: int) -> Iterator[str]:
             yield from end.addresses(lane, number)
 
 
+def _interface_id(lane: Lane, address: str) -> str:
+    return identifier("eni", lane.flow_log, "host", address)
+
+
 def _without_traffic(
     site: Site, interface: int | np.ndarray, start: np.ndarray, status: int
 ) -> Columns:
@@ -188,8 +205,7 @@ def _row(lane: Lane, story: Story, number: int, found: Found) -> dict[str, Any]:
     if found.entity:
         (entity,) = found.entity.addresses(lane, number)
     else:
-        address = lane.own(number, 0)
-        entity = identifier("eni", lane.flow_log, "host", address)
+        entity = _interface_id(lane, lane.own(number, 0))
     if found.peer:
         (peer,) = found.peer.addresses(lane, number)
     if peer and found.protocol not in (TCP, UDP):

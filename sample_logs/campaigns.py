@@ -25,9 +25,10 @@ from .stories import (
 
 GRE, ESP = 47, 50
 _HOUR = 3_600
-_EARLIER = range(2, 9)
+_EARLIER = range(2, 10)
 _EVERY_DAY = range(9)
 _KNOWN = (1, 4)
+_ELSEWHERE = End(False, known=("91.198.174.7", "2a0b:4d07:2::7"))
 _QUAD9 = End(False, known=("9.9.9.9", "2620:fe::fe"))
 
 CAMPAIGNS = (
@@ -54,7 +55,10 @@ CAMPAIGNS = (
     ),
     Story(
         "a host of ours guesses hosts and ports",
-        (Talk(HOST, hosts(220), range(8100, 8320), REFUSED),),
+        (
+            Talk(HOST, hosts(220), range(8100, 8320), REFUSED),
+            Talk(HOST, hosts(1), 443),
+        ),
         (Found("contacts_that_fail", HOST),),
     ),
     Story(
@@ -225,7 +229,7 @@ CAMPAIGNS = (
     ),
     Story(
         "malware tries its servers one by one",
-        (Talk(HOST, peers(510), 443, REFUSED),),
+        (Talk(HOST, peers(510), 443, REFUSED), Talk(HOST, PEER, 443)),
         (Found("blocked_egress", HOST),),
     ),
     # Impact and lateral movement
@@ -241,9 +245,9 @@ CAMPAIGNS = (
     ),
     Story(
         "connections without data fill a server",
-        (Talk(PEER, HOST, 443, UNANSWERED, times=10_100, every=0.2),),
+        (Talk(PEER, HOST, 443, UNANSWERED, times=10_100, every=3),),
         (Found("syn_flood", HOST, PEER, 443),),
-        only="rich",
+        formats=("rich",),
     ),
     Story(
         "an intruder goes on to file shares of other hosts",
@@ -254,6 +258,66 @@ CAMPAIGNS = (
         "an intruder goes on to screens of other hosts",
         (Talk(HOST, hosts(8), 3389),),
         (Found("east_west_admin", HOST, port=3389),),
+    ),
+    # What a host did not do before
+    Story(
+        "a program calls home every ten minutes",
+        (Talk(HOST, PEER, 443, CHECK, times=48, every=600),),
+        (Found("beacon", HOST, PEER, 443),),
+    ),
+    Story(
+        "a shell stays open for ten hours",
+        (Talk(HOST, PEER, 9001, CHECK, times=31, every=1_200, is_one_connection=True),),
+        (Found("long_connection", HOST, PEER, 9001),),
+    ),
+    Story(
+        "a host of ours looks for others over four days",
+        (
+            Talk(HOST, hosts(1), 443, days=range(1, 5)),
+            *(
+                Talk(HOST, End(True, 7 * day, 7), 22, REFUSED, every=1_800, days=(day,))
+                for day in range(1, 5)
+            ),
+        ),
+        (Found("slow_scan", HOST),),
+    ),
+    Story(
+        "a worm goes on to many file shares",
+        (
+            Talk(HOST, hosts(2), 445, days=_EARLIER),
+            Talk(HOST, hosts(15), 445),
+        ),
+        (
+            Found("smb_spike", HOST, protocol=None),
+            Found("east_west_admin", HOST, port=445),
+        ),
+    ),
+    Story(
+        "a host reaches a network that it never did",
+        (
+            Talk(HOST, PEER, 443, days=_EARLIER),
+            Talk(HOST, PEER, 443),
+            Talk(HOST, _ELSEWHERE, 443, after=900),
+        ),
+        (Found("new_destination", HOST, _ELSEWHERE),),
+    ),
+    Story(
+        "a host uses a port of the internet that it never did",
+        (
+            Talk(HOST, PEER, 443, days=_EARLIER),
+            Talk(HOST, PEER, 8022, after=900),
+        ),
+        (Found("new_outbound_port", HOST, port=8022),),
+        formats=("default", "rich, IPv6"),
+    ),
+    Story(
+        "a host serves a port that it never did",
+        (
+            Talk(hosts(1), HOST, 5432, days=_EARLIER),
+            Talk(hosts(1), HOST, 8081, after=900),
+        ),
+        (Found("new_service", HOST, port=8081),),
+        formats=("default", "rich, IPv6"),
     ),
     Story(
         "records are skipped while an interface is flooded",
@@ -287,7 +351,7 @@ LOOK_ALIKES = (
                 HOST,
                 PEER,
                 443,
-                Carried((1_500_000, 2_000_000_000), (900, 90_000)),
+                Carried((900_000, 1_200_000_000), (900, 90_000)),
                 days=_EVERY_DAY,
             ),
         ),
@@ -300,7 +364,7 @@ LOOK_ALIKES = (
                 HOST,
                 PEER,
                 443,
-                Carried((60_000, 80_000_000), (9_000, 90_000)),
+                Carried((60_000, 75_000_000), (9_000, 90_000)),
                 times=14,
                 every=1_500,
                 days=_EVERY_DAY,
@@ -451,7 +515,15 @@ LOOK_ALIKES = (
         "a VPN behind NAT",
         (
             Talk(HOST, PEER, 500, protocol=UDP),
-            Talk(HOST, PEER, 4500, protocol=UDP, times=30, every=600),
+            Talk(
+                HOST,
+                PEER,
+                4500,
+                protocol=UDP,
+                times=30,
+                every=600,
+                is_one_connection=True,
+            ),
         ),
         looks_like="uncommon_protocol",
     ),

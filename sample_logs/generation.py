@@ -97,7 +97,8 @@ def generate(
         records: Records in all files together. From `planted.SMALLEST_SAMPLE` on,
             the planted records are among them.
         records_per_file: Rows in a file; the last file of a flow log holds the
-            rest. None means about 200 files, of 500 to 100,000 rows each.
+            rest. None means about 200 files, of 500 to 100,000 rows each; with
+            attacks, half as many.
         seed: Decides all that chance decides; at least 0.
         lookback_days: Days before `end_date` that the marts look at.
         top_n: Rows of each top-talkers mart.
@@ -172,6 +173,9 @@ def generate(
         all_days,
         end,
     )
+    if records_per_file is None:
+        # Many records are of one day. In larger files they are no burst of files.
+        records_per_file = min(max(records // (100 if attacks else 200), 500), 100_000)
     formatter = Formatter(vocabulary)
     truth = TruthCounter(vocabulary.texts, end_date, lookback_days, top_n, admin_ports)
     texts = vocabulary.arrow()
@@ -181,7 +185,7 @@ def generate(
             out,
             site.flow_log,
             texts,
-            records_per_file or min(max(records // 200, 500), 100_000),
+            records_per_file,
             MINUTES_PER_FILE if trouble else None,
             until,
         )
@@ -209,6 +213,8 @@ def generate(
         )
     if trouble:
         result["incidents"] = trouble.truth(trouble.write_malformed(out))
+        if campaigns:
+            result["incidents"]["skipdata_records"] += campaigns.skipped()
     text = json.dumps(result, indent=2) + "\n"
     (out / TRUTH_FILE).write_text(text, encoding="utf-8")
     return result

@@ -272,7 +272,8 @@ class Story:
         looks_like: The rule that must not fire; empty for a campaign.
         suppressed: The reason of the entry that covers all findings of `HOST`.
         skipped: SKIPDATA records of the interface of `HOST`.
-        only: The only lane of a story that has many records or needs tcp_flags.
+        formats: The only lanes of the story; none means all. Many records or hosts may
+            be too many, and a rule may need tcp_flags.
     """
 
     title: str
@@ -281,7 +282,13 @@ class Story:
     looks_like: str = ""
     suppressed: str = ""
     skipped: int = 0
-    only: str = ""
+    formats: tuple[str, ...] = ()
+
+    @property
+    def hours(self) -> int:
+        """How many hours the story lasts, at least."""
+        seconds = [talk.after + talk.count * talk.every for talk in self.talks]
+        return int(max(seconds, default=0) // 3_600)
 
 
 def _later(first: str, count: int) -> str:

@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from typing import NamedTuple
 
 from .alert_channels import Channel, NotSentError
 from .alert_forms import Finding, Message
 from .built_tables import QueryError, Tables, Where, open_tables
+from .severities import SEVERITIES, rank
 
-SEVERITIES = ("low", "medium", "high", "critical")
 CREATE = (
     "create table if not exists sent_alerts"
     " (finding_id varchar, receiver varchar, sent_at varchar)"
@@ -48,49 +49,44 @@ class Alert:
         return hashlib.sha256(target.encode()).hexdigest()[:16]
 
 
-def send_new_findings(alert: Alert, where: Where) -> int:
+class Sent(NamedTuple):
+    """How many findings were sent, whether there are more, and why it stopped."""
+
+    findings: int
+    has_more: bool
+    failure: str | None
+
+
+def send_new_findings(alert: Alert, where: Where) -> Sent:
     """Send the findings that the receiver does not have and that are not suppressed.
 
     The database is open only while it is read or written, not while a receiver answers.
-
-    Returns:
-        The exit code: 1 if a finding could not be sent.
 
     Raises:
         QueryError: the tables can't be reached.
     """
     findings = _new_findings(alert, where)
-    more = len(findings) > alert.limit
-    sent: list[Finding] = []
-    failure = None
+    has_more = len(findings) > alert.limit
+    count = 0
     for finding in findings[: alert.limit]:
         message = alert.form(finding)
         if alert.is_dry_run:
             print(json.dumps(message))
             continue
-        if sent:
+        if count:
             time.sleep(1 / alert.rate)
         try:
             alert.channel.send(finding, message)
         except NotSentError as reason:
-            failure = reason
-            break
-        sent.append(finding)
+            return Sent(count, has_more, reason.format_message())
+        count += 1
         _remember(alert, where, finding)
-    if not alert.is_dry_run:
-        print(f"{len(sent)} findings sent", file=sys.stderr)
-    if more:
-        print(f"There are more; --limit is {alert.limit}", file=sys.stderr)
-    if failure:
-        print(failure.format_message(), file=sys.stderr)
-    return 1 if failure else 0
+    return Sent(count, has_more, None)
 
 
 def _new_findings(alert: Alert, where: Where) -> list[Finding]:
     """Return one more than the limit at most, the worst first."""
-    ranks = " ".join(f"when '{name}' then {n}" for n, name in enumerate(SEVERITIES))
-    rank = f"case severity {ranks} end"
-    lowest = SEVERITIES.index(alert.severity)
+    order, lowest = rank("severity"), SEVERITIES.index(alert.severity)
     if not alert.is_dry_run:
         with open_tables(where, _say, is_writing=True) as tables:
             tables.query(CREATE)
@@ -102,8 +98,8 @@ def _new_findings(alert: Alert, where: Where) -> list[Finding]:
         if alert.is_dry_run and not _has_sent_alerts(tables):
             known = ""
         rows = tables.query(
-            f"select * from findings where not is_suppressed and {rank} >= {lowest}"
-            f"{known} order by {rank} desc, first_seen_at, finding_id",
+            f"select * from findings where not is_suppressed and {order} <= {lowest}"
+            f"{known} order by {order}, first_seen_at, finding_id",
             alert.limit + 1,
         )
     return [dict(zip(rows.columns, row, strict=True)) for row in rows.rows]

@@ -12,13 +12,18 @@ import click
 from . import tables as show
 from .built_tables import Tables, Where, open_tables
 from .questions import near, read_questions, read_tables
+from .severities import rank
 from .tables import Rows
 
 #: What a statement that only reads begins with.
 READING = ("select", "with", "from", "values", "show", "describe", "desc", "explain")
 #: A mart is ordered by the first of these columns that it has; without one, by its
 #: first columns.
-ORDERS = {"rank": "rank", "last_seen_at": "last_seen_at desc nulls last, 1, 2, 3, 4"}
+ORDERS = {
+    "rank": "rank",
+    "severity": f"{rank('severity')}, last_seen_at desc, 1",
+    "last_seen_at": "last_seen_at desc nulls last, 1, 2, 3, 4",
+}
 
 
 class NoSuchError(click.ClickException):
@@ -28,7 +33,10 @@ class NoSuchError(click.ClickException):
 
 
 class Ask(NamedTuple):
-    """What to ask and how to show it; 0 as the limit is none."""
+    """What to ask and how to show it; 0 as the limit is none.
+
+    `has_title` is whether the title of a question is printed.
+    """
 
     name: str | None = None
     sql: str | None = None
@@ -36,6 +44,7 @@ class Ask(NamedTuple):
     columns: Sequence[str] = ()
     limit: int = 0
     form: str = "table"
+    has_title: bool = True
 
 
 def list_what_can_be_asked() -> None:
@@ -89,7 +98,7 @@ def answer(ask: Ask, where: Where) -> None:
         show.print_json(rows)
     else:
         console = show.console()
-        if question:
+        if question and ask.has_title:
             console.print(question.title)
         if not rows.rows:
             console.print("No rows.")
@@ -127,7 +136,7 @@ def _order_of(tables: Tables, name: str) -> str:
     if not read_tables()[name].is_mart:
         return ""
     columns = tables.query(f"select * from {name} limit 0").columns
-    return next((ORDERS[column] for column in columns if column in ORDERS), "1")
+    return next((ORDERS[name] for name in ORDERS if name in columns), "1")
 
 
 def _only_columns(rows: Rows, names: Sequence[str]) -> Rows:

@@ -6,11 +6,15 @@ import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from .questions import PROJECT
+from .severities import SEVERITIES
+
+if TYPE_CHECKING:
+    from .alert import Alert
 
 
 def target_options(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -99,12 +103,15 @@ def run(
 
     Further options, such as --vars or --threads, go to dbt. Unit tests and the tests
     tagged audit do not run. A step that fails does not keep the next from running.
-    Prints one JSON object to stdout.
+    Prints one JSON object to stdout. If VPC_FLOW_ALERT_WEBHOOK, _FILE or _SYSLOG is
+    set, it sends new findings there, with the other VPC_FLOW_ALERT_ variables of the
+    command alert.
 
     \b
     Exit codes:
       0    all is well; there may be warnings
-      1    something failed, the report too, or the location has no file
+      1    something failed, a receiver of alerts or the report too, or the location
+           has no file
       2    dbt could not run a command
       75   another run is at work; nothing was done
       130  interrupted (143: by SIGTERM)
@@ -113,8 +120,9 @@ def run(
     from .scheduled_run import Job, run_once
 
     folder = logs or Path(os.environ.get("DBT_LOG_PATH") or "logs") / "job"
-    where = Where(target, profile, profiles_dir)
-    exit_code = run_once(Job(where=where, folder=folder, **job), verbose)
+    where = Where(target, profile, profiles_dir, os.environ.get("VPC_FLOW_SCHEMA"))
+    of_options = Job(where=where, folder=folder, alerts=_configured_alerts(), **job)
+    exit_code = run_once(of_options, verbose)
     if report and exit_code in (0, 1):
         from .report import write_report
 
@@ -198,15 +206,31 @@ def ask(
     type=click.Choice(["json", "slack", "teams", "asff"]),
     default="json",
     show_default=True,
+    envvar="VPC_FLOW_ALERT_FORM",
+    show_envvar=True,
     help="form of a finding; asff is that of AWS Security Hub",
 )
-@click.option("--aws-account", default="", help="for asff: account that imports them")
-@click.option("--aws-region", default="", help="for asff: its region")
+@click.option(
+    "--aws-account",
+    default="",
+    envvar="VPC_FLOW_ALERT_AWS_ACCOUNT",
+    show_envvar=True,
+    help="for asff: account that imports them",
+)
+@click.option(
+    "--aws-region",
+    default="",
+    envvar="VPC_FLOW_ALERT_AWS_REGION",
+    show_envvar=True,
+    help="for asff: its region",
+)
 @click.option(
     "--severity",
-    type=click.Choice(["low", "medium", "high", "critical"]),
+    type=click.Choice(SEVERITIES),
     default="low",
     show_default=True,
+    envvar="VPC_FLOW_ALERT_SEVERITY",
+    show_envvar=True,
     help="lowest severity to send",
 )
 @click.option("--limit", type=click.IntRange(1), default=100, show_default=True)
@@ -223,17 +247,11 @@ def ask(
 @schema_option
 @target_options
 def alert(
-    webhook: str | None,
-    file: Path | None,
-    syslog: str | None,
-    form: str,
-    aws_account: str,
-    aws_region: str,
-    dry_run: bool,
-    severity: str,
-    limit: int,
-    rate: float,
-    **target: Any,
+    schema: str | None,
+    target: str | None,
+    profile: str | None,
+    profiles_dir: str | None,
+    **options: Any,
 ) -> None:
     """Send findings that are new and not suppressed, once each.
 
@@ -247,10 +265,41 @@ def alert(
       2   no or several receivers, or an option is wrong
       75  the DuckDB file was in use for too long
     """
-    from . import alert_forms as forms
-    from .alert import Alert, send_new_findings
-    from .alert_channels import Channel, File, Syslog, Webhook
+    from .alert import send_new_findings
     from .built_tables import Where
+
+    chosen = _alert_of(**options)
+    sent = send_new_findings(chosen, Where(target, profile, profiles_dir, schema))
+    if not chosen.is_dry_run:
+        click.echo(f"{sent.findings} findings sent", err=True)
+    if sent.has_more:
+        click.echo(f"There are more; --limit is {chosen.limit}", err=True)
+    if sent.failure:
+        click.echo(sent.failure, err=True)
+        sys.exit(1)
+
+
+def _alert_of(
+    webhook: str | None,
+    file: Path | None,
+    syslog: str | None,
+    form: str,
+    aws_account: str,
+    aws_region: str,
+    dry_run: bool,
+    severity: str,
+    limit: int,
+    rate: float,
+) -> Alert:
+    """Return what the options of `alert` say.
+
+    Raises:
+        UsageError: there is no or more than one receiver, or an option is wrong.
+        NotSentError: a receiver's address has another form.
+    """
+    from . import alert_forms as forms
+    from .alert import Alert
+    from .alert_channels import Channel, File, Syslog, Webhook
 
     channels: list[Channel] = []
     if webhook and not (file or syslog):
@@ -272,8 +321,19 @@ def alert(
             "slack": forms.as_slack,
             "teams": forms.as_teams,
         }[form]
-    chosen = Alert(channels[0], shape, severity, limit, rate, dry_run)
-    sys.exit(send_new_findings(chosen, Where(**target)))
+    return Alert(channels[0], shape, severity, limit, rate, dry_run)
+
+
+def _configured_alerts() -> list[Alert]:
+    """Return an alert for each receiver that the environment names."""
+    alerts = []
+    for name in ("webhook", "file", "syslog"):
+        if receiver := os.environ.get(f"VPC_FLOW_ALERT_{name.upper()}"):
+            options = alert.make_context("alert", [f"--{name}", receiver]).params
+            for other in ("schema", "target", "profile", "profiles_dir"):
+                del options[other]
+            alerts.append(_alert_of(**options))
+    return alerts
 
 
 @cli.command()

@@ -25,27 +25,33 @@ class DemoError(Exception):
     """The demo can't go on; the message says why."""
 
 
-#: A mart, the columns of it that fit a screen, and how many rows, by the question.
+#: A table or a question of the cookbook, the columns of it that fit a screen, and how
+#: many rows, by the heading.
 ANSWERS = {
+    "What looks like an attack?": (
+        "findings_by_rule",
+        "severity rule_id findings example",
+        8,
+    ),
     "Who is exposed on administrative ports?": (
         "admin_exposure",
-        "internal_addr external_addr port evidence records first_seen_at last_seen_at",
-        10,
+        "internal_addr external_addr port evidence records last_seen_at",
+        5,
     ),
     "Which destinations receive most?": (
         "top_talkers_by_destination",
         "rank dstaddr total_bytes total_packets records total_bytes_deduplicated",
-        5,
+        3,
     ),
     "Which sources send most?": (
         "top_talkers_by_source",
         "rank srcaddr total_bytes total_packets records total_bytes_deduplicated",
-        5,
+        3,
     ),
     "Which network interfaces carry most?": (
         "top_talkers_by_interface",
         "rank interface_id total_bytes total_packets records",
-        5,
+        3,
     ),
 }
 
@@ -68,14 +74,18 @@ def show_demo(verbose: bool) -> int:
         is_of_a_sample = _holds_a_sample(database)
         now = datetime.now(UTC)
         sample = generate(
-            Path(LOCATION), end_date=now.date(), until=now, overwrite=True
+            Path(LOCATION),
+            end_date=now.date(),
+            until=now,
+            attacks=True,
+            overwrite=True,
         )
     except (DemoError, OSError) as failure:
         print(failure, file=sys.stderr)
         return 1
     print(
-        f"Sample: {sample['records']:,} records of a week in {sample['files']} files,"
-        f" in {LOCATION}"
+        f"Sample: {sample['records']:,} records of {len(sample['days'])} days in"
+        f" {sample['files']} files, in {LOCATION}"
     )
     if is_of_a_sample:
         # Its files are gone: the new sample has others.
@@ -156,7 +166,8 @@ def _load_and_build(progress: Progress) -> None:
 def _show_answers() -> None:
     for question, (mart, columns, limit) in ANSWERS.items():
         print(f"\n{question}  ({mart})")
-        answer(Ask(mart, columns=columns.split(), limit=limit), TARGET)
+        ask = Ask(mart, columns=columns.split(), limit=limit, has_title=False)
+        answer(ask, TARGET)
 
 
 def _show_what_comes_next(database: Path) -> None:
@@ -166,6 +177,6 @@ def _show_what_comes_next(database: Path) -> None:
     ask = f"  {python} -m vpcflow ask"
     print(f"\nThe answers are tables in {database}. Ask more:")
     print(f"{ask}                 # lists the questions")
-    print(f"{ask} new_exposure")
+    print(f"{ask} findings --where \"severity = 'high'\"")
     print(f'{ask} admin_exposure --where "port = 3389"')
     print("\nLook at them in a browser:\n  make app")

@@ -12,14 +12,12 @@ from typing import Any
 import yaml
 
 from .questions import MODELS, PROJECT
+from .severities import SEVERITIES
 
 REGISTRY = MODELS / "detections" / "_detections__models.yml"
 PAGE = PROJECT / "docs" / "detections.md"
 #: For the app, which in Snowflake has its own folder alone.
 TEXTS = PROJECT / "app" / "flow_page" / "detections.json"
-
-#: The worst first.
-SEVERITIES = ("critical", "high", "medium", "low")
 
 
 def read_registry() -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-"""`vpcflow run`: load, check freshness, build and test, in one process."""
+"""`vpcflow run`: load, check freshness, build, test and alert, in one process."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
+from .alert import Alert, send_new_findings
 from .built_tables import QueryError, Tables, Where, open_tables
 from .dbt_commands import FAILED, Dbt, Line, Result
 from .progress import Progress
@@ -75,7 +76,8 @@ def read_loaded(line: str) -> Loaded | None:
 class Job:
     """What to run; the command's help describes each option.
 
-    `log_days` is in days. `dbt_options` go to every command of dbt.
+    `log_days` is in days. `dbt_options` go to every command of dbt. `alerts` has one
+    for each receiver of findings.
     """
 
     where: Where
@@ -86,6 +88,7 @@ class Job:
     dbt_options: Sequence[str] = ()
     loader_role: str | None = None
     on_failure: str | None = None
+    alerts: Sequence[Alert] = ()
 
     def build_options(self) -> list[str]:
         """Return the options of `dbt build`."""
@@ -186,6 +189,7 @@ class Run:
         self._results: dict[str, Result] = {}
         self._loaded = Loaded()
         self._signal = 0
+        self._sent = 0
 
     def all(self) -> None:
         """Run the steps; one that fails does not keep the next from running."""
@@ -203,6 +207,9 @@ class Run:
                 self._dbt.close_file()
                 self._step("freshness", *FRESHNESS)
                 self._step("build", *BUILD, *self._job.build_options())
+            if self._job.alerts:
+                self._dbt.close_file()
+                self._send_alerts()
 
     @property
     def _is_idle(self) -> bool:
@@ -287,6 +294,7 @@ class Run:
                 status: build.count("test", status)
                 for status in ("pass", "warn", "fail", "error", "skipped")
             },
+            "alerts": self._sent if self._job.alerts else None,
             "failed": failed,
             "warned": [
                 name
@@ -309,6 +317,25 @@ class Run:
             self._signal = self._signal or signal.SIGINT
             raise KeyboardInterrupt
         return result
+
+    def _send_alerts(self) -> None:
+        """Send what each receiver does not have; one that fails stops no other."""
+        self._progress.begin("alert")
+        failures = []
+        for alert in self._job.alerts:
+            try:
+                sent = send_new_findings(alert, self._job.where)
+            except QueryError as failure:
+                failures.append(failure.format_message())
+                continue
+            self._sent += sent.findings
+            if sent.has_more:
+                # The next run is not idle, so that it sends them.
+                self._built_from = {}
+            if sent.failure:
+                failures.append(sent.failure)
+        message = "; ".join(failures)
+        self._results["alert"] = Result(1 if failures else 0, message)
 
     def _hear(self, line: Line) -> None:
         self._progress.hear(line)

@@ -20,7 +20,7 @@ from rich.text import Text
 
 #: Columns of a terminal where there is none, such as in a pipe.
 DEFAULT_WIDTH = 100
-#: The widest that a text may make its column before it is folded.
+#: A longer text is folded, unless there is room.
 WIDEST_CELL = 40
 GAP = 2
 #: Numbers that are no quantities: their digits are not grouped.
@@ -71,7 +71,6 @@ def print_table(rows: Rows, to: Console, first: Sequence[str] = ()) -> None:
             name,
             justify="right" if is_number else "left",
             overflow="fold",
-            max_width=WIDEST_CELL,
         )
     for row in rows.rows:
         by_name = dict(zip(rows.columns, row, strict=True))
