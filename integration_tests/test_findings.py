@@ -11,7 +11,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from vpcflow.detections import PAGE, page, read_registry
+from vpcflow.detections import PAGE, TEXTS, page, read_registry, texts
 
 from .cases import AS_OF, cases
 from .conftest import Project
@@ -178,7 +178,8 @@ def test_suppressions_mark_findings_and_unused_ones_are_reported(
     assert "WARN=0 ERROR=0" in printed
 
 
-def test_the_page_of_the_rules_is_that_of_the_registry() -> None:
-    """`python -m vpcflow.detections` writes it."""
+def test_the_documents_of_the_rules_are_those_of_the_registry() -> None:
+    """`python -m vpcflow.detections` writes them."""
     assert PAGE.read_text() == page()
+    assert TEXTS.read_text() == texts()
     assert len(read_registry()) > 5
