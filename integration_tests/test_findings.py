@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import shutil
 import subprocess
 import sys
@@ -15,7 +14,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from vpcflow.detections import PAGE, page, read_registry
+from vpcflow.detections import PAGE, TEXTS, page, read_registry, texts
 from vpcflow.questions import read_questions
 
 from .cases import VARIABLES, cases
@@ -220,7 +219,8 @@ def test_the_version_of_the_rules_covers_the_macros_that_they_use(
     assert len(set(versions)) == 3
 
 
-def test_the_page_of_the_rules_is_that_of_the_registry() -> None:
-    """`python -m vpcflow.detections` writes it."""
+def test_the_documents_of_the_rules_are_those_of_the_registry() -> None:
+    """`python -m vpcflow.detections` writes them."""
     assert PAGE.read_text() == page()
+    assert TEXTS.read_text() == texts()
     assert len(read_registry()) > 5

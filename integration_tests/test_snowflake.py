@@ -7,7 +7,8 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pyarrow as pa
 import pytest
 import sqlfluff
 import sqlglot
+from flow_page import exposure, findings, host, traffic, trust
+from flow_page.filters import Filters, condition
 from sqlglot import exp
 
 from .cases import VARIABLES, cases, readable
@@ -180,6 +183,37 @@ def test_every_model_has_the_same_rows_on_both_engines(
             rows = [tuple(map(plain, row)) for row in snowflake.query(query)]
             asked = [tuple(map(plain, row)) for row in project.query(query)]
             assert rows == asked, question
+    assert_the_page_has_the_same_numbers(snowflake, project)
+
+
+def assert_the_page_has_the_same_numbers(
+    snowflake: SnowflakeProject, project: Project
+) -> None:
+    """For each panel of app/; of panels with times of the load, the number of rows."""
+    filters = Filters(date(2026, 1, 1), date(2026, 12, 31), address="10.1*", port=22)
+    of_the_load = "|".join(OF_THE_LOAD).lower()
+    asked = 0
+    for panel in (
+        *(*findings.PANELS, *exposure.PANELS, *traffic.PANELS),
+        *(*host.PANELS, *trust.PANELS),
+    ):
+        for shown in (replace(filters, address="", port=None), filters):
+            where = condition(panel.table, shown)
+            values = [*where.parameters, *(["10.1"] * len(panel.parameters))]
+            if "new" in panel.parameters:
+                values[-1] = "2026-01-01"
+            sql = panel.sql.replace("{filters}", where.sql)
+            for value in values:
+                sql = sql.replace("?", repr(value), 1)
+            if re.search(of_the_load, sql):
+                sql = f"select count(*) from ({sql}) as found"
+            theirs, ours = (
+                [tuple(map(plain, row)) for row in engine.query(f"{sql} limit 1000")]
+                for engine in (snowflake, project)
+            )
+            assert theirs == ours, panel.question
+            asked += bool(ours)
+    assert asked > 30
 
 
 def test_the_published_logs_are_among_what_is_compared(
