@@ -316,10 +316,8 @@ def test_a_bucket_that_its_owner_manages_is_only_checked(
 
     assert snapshot(world)["buckets"] == before
     waiting = [c.resource for c in done if "its owner must change it" in c.reason]
-    assert waiting == [
-        f"policy of bucket {BUCKET}",
-        f"lifecycle rules of bucket {BUCKET}",
-    ]
+    parts = ("policy", "lifecycle rules", "event notifications")
+    assert waiting == [f"{part} of bucket {BUCKET}" for part in parts]
     # Without the policy, AWS would write its own.
     assert world.aws.ec2.describe_flow_logs()["FlowLogs"] == []
     links = {link.name: link.state for link in verify.check(world.deployment(document))}

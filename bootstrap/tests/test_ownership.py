@@ -254,8 +254,11 @@ def test_a_move_is_planned_and_the_old_place_stays_until_it_is_empty(
     if "prefix" in to:
         bucket["create"] = False
     document = base_settings(expire_days=9, **bucket)
+    planned = steps.plan(world.deployment(document))
+    shown = {item for change in planned for item in change.removed}
 
-    apply(world.deployment(document))
+    # The plan shows that the old flow logs go.
+    list(steps.apply(world.deployment(document), shown=shown))
 
     (log,) = world.aws.ec2.describe_flow_logs()["FlowLogs"]
     place = world.deployment(document).place
