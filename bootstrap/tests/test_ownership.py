@@ -265,6 +265,7 @@ def test_a_move_is_planned_and_the_old_place_stays_until_it_is_empty(
     assert log["LogDestination"] == place.destination
     assert list(snapshot(world)["roles"]) == roles
     ((_, policies),) = snapshot(world)["roles"].values()
+    assert any("keeps its name" in change.reason for change in planned)
     text = json.dumps(policies)
     # Snowflake still reads what came before.
     assert f"{BUCKET}/vpc/AWSLogs/" in text
@@ -272,6 +273,8 @@ def test_a_move_is_planned_and_the_old_place_stays_until_it_is_empty(
     sid = NAMES.sid("DeliveryWrite")
     policy = world.aws.s3.get_bucket_policy(Bucket=BUCKET)["Policy"]
     assert sid in policy
+    (name,) = roles
+    document["snowflake"] = {"role_name": name}
     (note,) = steps.plan(world.deployment(document))
     assert "until its files have expired" in note.reason
 
@@ -286,6 +289,12 @@ def test_a_move_is_planned_and_the_old_place_stays_until_it_is_empty(
     assert steps.plan(world.deployment(document)) == []
     found = json.dumps(snapshot(world)["buckets"][BUCKET], default=str)
     assert not any(name in found for name in (*NAMES.sids, NAMES.key))
+    # Nobody needs to say for ever where the logs were.
+    del document["bucket"]["moved_from"]
+    changes = steps.plan(world.deployment(document))
+    assert [c.resource for c in changes] == [
+        f"policy {NAMES.role_policy} of role {name}"
+    ]
 
 
 def test_without_the_earlier_place_the_other_deployment_is_another_owners(
