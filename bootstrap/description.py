@@ -1,7 +1,7 @@
 """What a deployment consists of, as a list: nothing is written, nothing compared.
 
-`plan` and `apply` take their wanted values from the same functions; `export`,
-`inventory` and `permissions` read the list.
+`export` reads the list. `plan`, `apply`, `verify` and `destroy` take what they want
+from the functions that it calls.
 """
 
 from __future__ import annotations
