@@ -14,6 +14,7 @@ import yaml
 from click.testing import CliRunner
 
 from vpcflow.cli import cli
+from vpcflow.prove import proofs
 
 from .conftest import AS_OF, ROOT
 from .snowflake_project import Bucket, KeyPair, SnowflakeProject, records_of
@@ -136,6 +137,42 @@ def test_a_question_is_answered_from_the_built_tables(
     assert "The query failed" in refused.stderr
     gone = {"SNOWFLAKE_PRIVATE_KEY_PATH": "/none.p8"}
     assert ask("scanners", *words, exit_code=1, **gone).stderr.startswith("Error: ")
+
+
+def test_an_account_is_asked_what_only_it_proves(
+    account: Account, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The stand-in answers what it knows; an error is a no, with its reason."""
+    for name, value in account.environment.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.chdir(ROOT)
+    account.stand_in.rows(
+        "use schema flow.analytics; create or replace table"
+        " int_health__files as select count(*) as records from flow_records"
+    )
+
+    def asked() -> dict[str, list[str]]:
+        result = CliRunner().invoke(cli, ["prove", "--target", "snowflake"])
+        assert result.exit_code == 1, result.output
+        answers: dict[str, list[str]] = {"yes": [], "no": []}
+        for line in result.stdout.splitlines():
+            answer, _, claim = line.partition(" ")
+            answers[answer].append(claim.strip())
+        return answers
+
+    answers = asked()
+    assert len(answers["yes"]) + len(answers["no"]) == len(proofs())
+    # It has neither the function nor tasks.
+    function, task = answers["no"]
+    assert function.startswith("SHOW USER FUNCTIONS")
+    assert "Unknown function SYSTEM$SUPPORTED_DBT_VERSIONS" in task
+    document = (ROOT / "docs/not_verified_here.md").read_text()
+    for proof in proofs():
+        assert f"- {proof.claim}\n" in document
+    account.stand_in.rows("insert into flow.analytics.int_health__files values (1)")
+    assert "each record counts once: the query answers no" in asked()["no"]
+    on_duckdb = CliRunner().invoke(cli, ["prove", "--target", "local"])
+    assert on_duckdb.exit_code == 1
 
 
 def test_alerts_are_sent_once(

@@ -63,10 +63,12 @@ class Tables:
 
     Args:
         cursor: A cursor of Python's DB-API.
+        engine: Whose it is, as dbt names it.
     """
 
-    def __init__(self, cursor: Any) -> None:
+    def __init__(self, cursor: Any, engine: str) -> None:
         self._cursor = cursor
+        self.engine = engine
 
     def query(
         self, sql: str, limit: int | None = None, parameters: Sequence[Any] = ()
@@ -197,7 +199,7 @@ def _open_duckdb(
                     f"{path} has no schema {credentials.schema} yet."
                     " Load and build first: python -m vpcflow run"
                 ) from failure
-            yield Tables(connection)
+            yield Tables(connection, "duckdb")
 
 
 def _connect(
@@ -259,7 +261,7 @@ def _open_snowflake(credentials: Any, timeout: float) -> Iterator[Tables]:
         cursor.execute(
             f"alter session set statement_timeout_in_seconds = {timeout:.0f}"
         )
-        yield Tables(cursor)
+        yield Tables(cursor, "snowflake")
 
 
 def _is_of_the_database(failure: Exception) -> bool:

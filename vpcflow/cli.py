@@ -365,6 +365,37 @@ def report(out: Path, **target: Any) -> None:
 
 
 @cli.command()
+@click.option(
+    "--landing-schema",
+    default="landing",
+    show_default=True,
+    help="as the variable landing_schema has it",
+)
+@schema_option
+@target_options
+def prove(landing_schema: str, **target: Any) -> None:
+    """Ask a Snowflake account what tests without one can't prove: yes or no.
+
+    Stage and build first. It changes nothing but a temporary table.
+
+    \b
+    Exit codes:
+      0  all answers are yes
+      1  an answer is no, or the account can't be reached
+    """
+    from .built_tables import Where
+    from .prove import answers
+
+    are_all_yes = True
+    for proof, is_yes, reason in answers(
+        Where(**target), landing_schema, lambda line: click.echo(line, err=True)
+    ):
+        click.echo(f"yes  {proof.claim}" if is_yes else f"no   {proof.claim}: {reason}")
+        are_all_yes &= is_yes
+    sys.exit(0 if are_all_yes else 1)
+
+
+@cli.command()
 @click.option("--verbose", is_flag=True, help="print dbt's lines as well, to stderr")
 def demo(verbose: bool) -> None:
     """Load sample logs, build, and show the answers.

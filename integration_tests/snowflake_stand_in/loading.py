@@ -668,7 +668,7 @@ _COPY_HISTORY = (
     " FIRST_ERROR_MESSAGE ERROR_COUNT:int STATUS PIPE_NAME BYTES_BILLED:int"
 )
 _PIPE_USAGE = (
-    "START_TIME:time PIPE_NAME CREDITS_USED:float BYTES_INSERTED:int"
+    "START_TIME:time END_TIME:time PIPE_NAME CREDITS_USED:float BYTES_INSERTED:int"
     " FILES_INSERTED:int BYTES_BILLED:int"
 )
 
@@ -733,6 +733,7 @@ def _usage(
     rows = [
         {
             "START_TIME": load.at - (load.at - DATE_RANGE_START) % day,
+            "END_TIME": load.at - (load.at - DATE_RANGE_START) % day + day,
             "PIPE_NAME": ".".join(pipe.name),
             "CREDITS_USED": load.size / 1e9 * 0.0037,
             "BYTES_INSERTED": load.size,
