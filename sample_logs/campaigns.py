@@ -60,7 +60,7 @@ CAMPAIGNS = (
             Talk(HOST, hosts(1), 443),
         ),
         (Found("contacts_that_fail", HOST),),
-        # Over IPv6 the rule takes hosts of ours for public ones, whose ports don't count.
+        # Over IPv6 the rule takes hosts of ours for public ones.
         formats=("default", "rich"),
     ),
     Story(
