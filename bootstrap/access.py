@@ -148,6 +148,9 @@ def plan_role(d: Deployment) -> list[Change]:
                 lambda: d.home.iam.tag_role(RoleName=name, Tags=tags),
             )
         )
+    if d.earlier() and name not in (d.names.role, d.names.earlier_role):
+        reason = f"it keeps its name: set snowflake.role_name: {name}, and keep it"
+        changes.append(Change("note", f"role {name}", reason))
     current = found.policy if found else None
     if not documents.same(current, wanted):
         changes.append(

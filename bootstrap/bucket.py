@@ -813,6 +813,10 @@ def plan_removal(d: Deployment, delete_data: bool, uses: Uses) -> list[Change]:
     if read(d).owner is not Bucket.OURS:
         return []
     name = d.settings.bucket.name
+    is_empty = next(_versions(d, ""), None) is None
+    if not is_empty and not delete_data:
+        reason = "it has files, so it stays; --delete-data deletes both"
+        return [Change("note", f"bucket {name}", reason)]
     found = _used_by_others(d, uses)
     if found:
         raise Blocked(
@@ -820,10 +824,6 @@ def plan_removal(d: Deployment, delete_data: bool, uses: Uses) -> list[Change]:
             f"{'; '.join(found)}. Its tag says that this deployment made it: give the "
             "bucket to its users, or remove what is theirs and run `destroy` again"
         )
-    is_empty = next(_versions(d, ""), None) is None
-    if not is_empty and not delete_data:
-        reason = "it has files, so it stays; --delete-data deletes both"
-        return [Change("note", f"bucket {name}", reason)]
     changes = []
     if not is_empty:
         changes.append(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -128,6 +129,16 @@ class Deployment:
                 f"in {self.home.partition}: write one bootstrap.yml for each partition"
             )
         return self.accounts.account(source.account_id, region, source.role_arn)
+
+    @contextmanager
+    def visiting(self, source: Source, region: str) -> Iterator[Account]:
+        """Give the clients for a source in a region, and free them afterwards."""
+        account = self.account_of(source, region)
+        try:
+            yield account
+        finally:
+            if account is not self.home:
+                self.accounts.forget(account)
 
     def source_regions(self) -> Iterator[tuple[str, str, list[Source]]]:
         """Yield each account and region once, with all its sources."""

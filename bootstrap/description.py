@@ -1,7 +1,7 @@
 """What a deployment consists of, as a list: nothing is written, nothing compared.
 
-`plan` and `apply` take their wanted values from the same functions; `export`,
-`inventory` and `permissions` read the list.
+`export` reads the list. `plan`, `apply`, `verify` and `destroy` take what they want
+from the functions that it calls.
 """
 
 from __future__ import annotations
@@ -110,8 +110,9 @@ def _events(d: Deployment) -> Parts:
 
 def _flow_logs(d: Deployment) -> Iterable[Resource]:
     for account_id, region, sources in d.source_regions():
-        account = d.account_of(sources[0], region)
-        for source, ids in flow_logs.chosen(account, sources):
+        with d.visiting(sources[0], region) as account:
+            chosen = flow_logs.chosen(account, sources)
+        for source, ids in chosen:
             for identity in ids:
                 content = flow_logs.request(d, source, [identity])
                 mark = d.names.mark

@@ -204,12 +204,12 @@ def is_ours(d: Deployment, log: FlowLog) -> bool:
 
 def our_ids(d: Deployment) -> list[str]:
     """Return the ids of our flow logs, in every account and region."""
-    return [
-        log.id
-        for account_id, region, sources in d.source_regions()
-        for log in delivering(d, d.account_of(sources[0], region))
-        if is_ours(d, log)
-    ]
+    found = []
+    for _, region, sources in d.source_regions():
+        with d.visiting(sources[0], region) as account:
+            logs = delivering(d, account)
+            found += [log.id for log in logs if is_ours(d, log)]
+    return found
 
 
 def uses_of_others(d: Deployment) -> list[str]:
@@ -218,13 +218,16 @@ def uses_of_others(d: Deployment) -> list[str]:
     Only those of the accounts and regions in ``sources`` can be seen.
     """
     bucket = d.place.arn
-    return [
-        f"flow log {log.id} of {log.resource_id} in {account_id} {region}"
-        for account_id, region, sources in d.source_regions()
-        for log in existing(d.account_of(sources[0], region))
-        if (log.destination == bucket or log.destination.startswith(f"{bucket}/"))
-        and not is_ours(d, log)
-    ]
+    found = []
+    for account_id, region, sources in d.source_regions():
+        with d.visiting(sources[0], region) as account:
+            found += [
+                f"flow log {log.id} of {log.resource_id} in {account_id} {region}"
+                for log in existing(account)
+                if f"{log.destination}/".startswith(f"{bucket}/")
+                and not is_ours(d, log)
+            ]
+    return found
 
 
 def _flow_log(item: Any) -> FlowLog:
@@ -281,17 +284,14 @@ def _everywhere(
         account_id, region, sources = place
 
         def read() -> list[Change]:
-            account = d.account_of(sources[0], region)
-            changes = plan(d, account, sources)
-            if account is not home:
-                d.accounts.forget(account)
-            return changes
+            with d.visiting(sources[0], region) as account:
+                return plan(d, account, sources)
 
         what = f"flow logs in {account_id} {region}"
         return d.attempt(what, read, account_id, region)
 
     # Before the threads, which share it.
-    home = d.home
+    assert d.home.partition
     places = list(d.source_regions())
     if len(places) < 2:
         return [change for place in places for change in one(place)]
@@ -524,8 +524,9 @@ def plan_moved(d: Deployment) -> list[Change]:
                 Change(
                     "wait",
                     f"flow logs to {earlier.place.destination}",
-                    "they are deleted after new ones deliver to "
-                    f"{d.place.destination}: {', '.join(log.id for log in waiting)}",
+                    f"deleted after new ones deliver to {d.place.destination}",
+                    _listed(waiting),
+                    removes=tuple(_listed(waiting)),
                 )
             )
         return changes
@@ -536,7 +537,7 @@ def plan_moved(d: Deployment) -> list[Change]:
 def _deletions(account: Account, logs: list[FlowLog], reason: str) -> list[Change]:
     def deletion(chunk: list[FlowLog]) -> Change:
         ids = [log.id for log in chunk]
-        listed = [f"{log.id} of {log.resource_id}" for log in chunk]
+        listed = _listed(chunk)
         return Change(
             "delete",
             f"flow logs in {account.account_id} {account.region}",
@@ -548,3 +549,7 @@ def _deletions(account: Account, logs: list[FlowLog], reason: str) -> list[Chang
         )
 
     return [deletion(chunk) for chunk in chunks(logs, BATCH)]
+
+
+def _listed(logs: Iterable[FlowLog]) -> list[str]:
+    return [f"{log.id} of {log.resource_id}" for log in logs]

@@ -203,11 +203,18 @@ class Bucket(Section):
     role_arn: RoleArn | None = None
     prefix: Prefix = ""
     create: bool = True
+    manage: bool = True
     versioning: bool = True
     encryption: Encryption = Encryption()
     moved_from: EarlierPlace | None = None
     expire_days: Annotated[int, Field(ge=1)] | None = None
     noncurrent_expire_days: Annotated[int, Field(ge=1)] = 7
+
+    @model_validator(mode="after")
+    def _creates_what_it_manages(self) -> Self:
+        if self.create and not self.manage:
+            raise ValueError("manage: false needs create: false")
+        return self
 
 
 class FlowLogOptions(Section):

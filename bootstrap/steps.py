@@ -6,7 +6,7 @@ A step that fails stops only the steps that need it. The run ends with all failu
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from bootstrap import access, bucket, events, flow_logs, snowflake
 from bootstrap.changes import Change
@@ -183,16 +183,32 @@ def _walk(
         missing = next((title for title in step.needs if title in failed), None)
         if missing:
             failed[step.title] = failed[missing]
-            reason = f"not tried, since this failed: {failed[missing]}"
+            reason = f"not tried, since this comes first: {failed[missing]}"
             yield Change("wait", step.title, reason)
             continue
         for change in d.attempt(step.title, lambda step=step: step.read(d)):  # type: ignore[misc]
             if step.title in failed and not step.independent:
                 break
-            made = make(change)
+            if step.planned and _is_of_the_owner(d, change):
+                reason = "bucket.manage: false, so its owner must change it"
+                made = replace(change, verb="wait", reason=reason, apply=None)
+                if step.title == "bucket policy":
+                    failed[step.title] = f"{step.title}, which its owner must change"
+            else:
+                made = make(change)
             if made.verb == "failed":
                 failed[step.title] = step.title
             yield made
+
+
+def _is_of_the_owner(d: Deployment, change: Change) -> bool:
+    """Return whether only the bucket's owner makes this change.
+
+    What AWS changes for a flow log is still restored, in the step after it.
+    """
+    bucket = d.settings.bucket
+    is_its = change.resource.endswith(f"bucket {bucket.name}")
+    return change.pending and is_its and not bucket.manage
 
 
 def _make(d: Deployment, change: Change, shown: Collection[str] | None) -> Change:

@@ -120,10 +120,11 @@ def _bucket(d: Deployment) -> Link:
 
 def _flow_logs(d: Deployment, place: tuple[str, str, list[Source]]) -> Iterator[Link]:
     account_id, region, sources = place
-    account = d.account_of(sources[0], region)
     where = f"flow logs of {account_id} {region}"
-    ids = {i for source in sources for i in flow_logs.chosen_ids(account, source)}
-    logs = [log for log in flow_logs.delivering(d, account) if log.resource_id in ids]
+    with d.visiting(sources[0], region) as account:
+        chosen = flow_logs.chosen(account, sources)
+        ids = {i for _, found in chosen for i in found}
+        logs = [g for g in flow_logs.delivering(d, account) if g.resource_id in ids]
     missing = sorted(ids - {log.resource_id for log in logs})
     if missing:
         text = f"no flow log on {', '.join(missing)}"

@@ -162,7 +162,7 @@ class Bucket:
         self.name = name = f"flow-logs-{next(self._numbers)}"
         self.folder = folder
         self.url = f"s3://{name}/"
-        self.files = sorted(folder.rglob("*.parquet"))
+        self.files = sorted(path for path in folder.rglob("*") if is_log(path))
         project.s3.create_bucket(Bucket=name)
         project.stand_in.forget_failures()
         project.stand_in.account(**any_account())
@@ -181,8 +181,15 @@ class Bucket:
 
     def announce(self, *files: Path) -> None:
         """Upload files and send the pipe an event for each."""
-        for url in self.put(*files):
-            assert self.project.stand_in.event(url) == ["FLOW.LANDING.FLOW_LOGS"]
+        for file, url in zip(files, self.put(*files), strict=True):
+            pipe = "FLOW_LOGS" if file.suffix == ".parquet" else "TEXT_LOGS"
+            assert self.project.stand_in.event(url) == [f"FLOW.LANDING.{pipe}"]
+
+
+def is_log(file: Path) -> bool:
+    """Whether a file is a flow log by its name, Parquet or text."""
+    name = file.name.lower()
+    return file.is_file() and name.endswith((".parquet", ".log", ".log.gz"))
 
 
 def records_of(*files: Path) -> int:

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,11 +14,11 @@ from typing import Any
 import duckdb
 import pytest
 
-from vpcflow.detections import PAGE, page, read_registry
+from vpcflow.detections import PAGE, TEXTS, page, read_registry, texts
 from vpcflow.questions import read_questions
 
 from .cases import VARIABLES, cases
-from .conftest import Project
+from .conftest import ROOT, Project
 from .snowflake_project import Bucket, SnowflakeProject
 
 MODELS = ("run", "--select", "+findings")
@@ -177,7 +181,46 @@ def test_suppressions_mark_findings_and_unused_ones_are_reported(
     assert "WARN=0 ERROR=0" in printed
 
 
-def test_the_page_of_the_rules_is_that_of_the_registry() -> None:
-    """`python -m vpcflow.detections` writes it."""
+def test_the_version_of_the_rules_covers_the_macros_that_they_use(
+    new_project: Callable[..., Project], tmp_path: Path
+) -> None:
+    """A change of one of them evaluates the days again; a change of others does not."""
+    copied = tmp_path / "project"
+    folders = "models macros seeds tests analyses assets plugins dbt_packages"
+    for name in folders.split():
+        shutil.copytree(ROOT / name, copied / name)
+    shutil.copy(ROOT / "dbt_project.yml", copied)
+    shutil.copy(ROOT / "packages.yml", copied)
+    variables = new_project(tmp_path).variables()
+
+    def version() -> str:
+        words = ("--quiet", "compile", "--inline", "{{ rules_version() }}")
+        printed = subprocess.run(
+            [Path(sys.executable).parent / "dbt", *words],
+            cwd=copied,
+            env=os.environ | variables,
+            capture_output=True,
+            text=True,
+            check=True,
+        )
+        return printed.stdout.split()[-1]
+
+    versions = [version()]
+    for file, old, new in (
+        ("names.sql", "{%- endmacro %}", " {%- endmacro %}"),
+        ("detections.sql", "<= 3 * records", "<= 4 * records"),
+        ("cross_database.sql", "list_contains(", "list_has("),
+    ):
+        path = copied / "macros" / file
+        assert old in path.read_text()
+        path.write_text(path.read_text().replace(old, new))
+        versions.append(version())
+    assert versions[0] == versions[1]
+    assert len(set(versions)) == 3
+
+
+def test_the_documents_of_the_rules_are_those_of_the_registry() -> None:
+    """`python -m vpcflow.detections` writes them."""
     assert PAGE.read_text() == page()
+    assert TEXTS.read_text() == texts()
     assert len(read_registry()) > 5

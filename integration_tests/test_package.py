@@ -171,6 +171,7 @@ def test_both_projects_build_side_by_side(host: Host, truth: dict[str, Any]) -> 
     assert_marts_equal(
         Installed(host.folder / "my_project.duckdb", host.location, host.folder), truth
     )
+    assert (host.folder / "my_project.duckdb.snapshot/findings.parquet").exists()
     asked = json.loads(host.vpcflow("ask", "top_talkers_by_source", "--json"))
     assert [row["rank"] for row in asked] == list(range(1, truth["top_n"] + 1))
     host.dbt("run", "--full-refresh", "--select", "my_project")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import io
 import os
@@ -16,22 +17,29 @@ import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import date
+from html.parser import HTMLParser
 from pathlib import Path
 from threading import Thread
 from typing import Any
+from xml.etree import ElementTree
 
 import duckdb
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from flow_page import exposure, findings, host, page, panels, traffic, trust
 from flow_page.data import Snapshot
 from flow_page.filters import TABLES, Filters, condition
 from streamlit.testing.v1 import AppTest
 from streamlit.util import calc_md5
 
+from vpcflow import report, scheduled_run
+from vpcflow.cli import cli
+
 from .conftest import AS_OF, END_DATE, ROOT, Project
 from .test_docs_site import browser as browser  # a fixture
 from .test_docs_site import errors_of_scripts
+from .vpcflow_process import Vpcflow
 
 APP = ROOT / "app" / "streamlit_app.py"
 PAGES = {
@@ -426,6 +434,89 @@ def test_texts_of_logs_are_never_markdown(opened: Callable[..., AppTest]) -> Non
     code = "\n".join(path.read_text() for path in (ROOT / "app").rglob("*.py"))
     assert "unsafe_allow_html" not in code
     assert "st.html" not in code
+
+
+class Read(HTMLParser):
+    """What an HTML file holds: its tags, their attributes, its text."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.attributes: list[tuple[str, str | None]] = []
+        self.text = ""
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.attributes += attrs
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def test_the_report_has_the_same_rows_and_no_script(
+    built: Project, snapshot: Path, tmp_path: Path
+) -> None:
+    out = tmp_path / "report.html"
+    environment = os.environ | built.variables() | {"VPC_FLOW_SNAPSHOT": str(snapshot)}
+    words = ["report", "--out", str(out)]
+    ended = Vpcflow(words, environment, tmp_path).end()
+    assert (ended.code, ended.out) == (0, f"Report: {out}\n"), ended.err
+    read = Read(out.read_text())
+    assert not {"script", "link", "iframe", "object"} & {*read.tags}
+    names = {name for name, _ in read.attributes}
+    assert names <= {"lang", "charset", "name", "content", "http-equiv", "width"} | {
+        *("alt", "src", "class")
+    }
+    sources = [value or "" for name, value in read.attributes if name == "src"]
+    charts = [p for name in PAGES if name != "host" for p in PAGES[name] if p.chart]
+    assert len(charts) - 3 <= len(sources) <= len(charts)
+    for source in sources:
+        kind, _, content = source.partition(";base64,")
+        assert kind == "data:image/svg+xml"
+        picture = ElementTree.fromstring(base64.b64decode(content))
+        kinds = {element.tag.split("}")[1] for element in picture.iter()}
+        assert not {"script", "image", "foreignObject", "a"} & kinds
+    # What harms a page or a spreadsheet is in it as text.
+    assert SCRIPT in read.text
+    assert f"'{FORMULA}" in read.text
+    store = Snapshot(snapshot)
+    filters = panels.default_filters(store, store.query)
+    for name, group in PAGES.items():
+        for panel in group if name != "host" else ():
+            assert panel.question in read.text
+            rows = panels.answer(panel, filters, store, store.query).rows
+            if rows is None or rows.empty:
+                assert panel.empty in read.text
+                continue
+            for value in panels.defused(rows).iloc[0]:
+                assert panels.as_text(value) in read.text
+
+
+def test_a_report_without_a_snapshot_names_the_command(
+    built: Project, tmp_path: Path
+) -> None:
+    environment = os.environ | built.variables()
+    environment["VPC_FLOW_SNAPSHOT"] = str(tmp_path / "nothing")
+    words = ["report", "--out", str(tmp_path / "report.html")]
+    ended = Vpcflow(words, environment, tmp_path).end()
+    assert ended.code == 1
+    assert "python -m vpcflow run" in ended.err
+
+
+@pytest.mark.parametrize(
+    ("exit_code", "is_written"), [(0, True), (1, True), (75, False)]
+)
+def test_a_run_writes_the_report(
+    exit_code: int, is_written: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Path] = []
+    monkeypatch.setattr(report, "write_report", lambda _, out: written.append(out))
+    monkeypatch.setattr(scheduled_run, "run_once", lambda *_: exit_code)
+    monkeypatch.chdir(tmp_path)
+    ended = CliRunner().invoke(cli, ["run", "--report", "r.html"])
+    assert ended.exit_code == exit_code
+    assert written == [Path("r.html")] * is_written
 
 
 # In a browser

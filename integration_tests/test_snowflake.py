@@ -7,7 +7,8 @@ import re
 import shutil
 from collections import Counter
 from collections.abc import Callable
-from datetime import UTC, datetime
+from dataclasses import replace
+from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,8 @@ import pyarrow as pa
 import pytest
 import sqlfluff
 import sqlglot
+from flow_page import exposure, findings, host, traffic, trust
+from flow_page.filters import Filters, condition
 from sqlglot import exp
 
 from .cases import VARIABLES, cases, readable
@@ -24,6 +27,8 @@ from .test_addresses import OWN, QUERY, all_addresses, assert_python_agrees
 from .test_cookbook import QUESTIONS
 from .test_main_job import assert_rollups_lie_day_after_day
 from .test_staging import spoil, write
+from .test_text_logs import BAD_TEXT, HEADER, LINE, write_text
+from .text_files import write_as_text
 
 
 def plain(value: Any) -> Any:
@@ -89,7 +94,7 @@ def compared(
 ) -> Path:
     """Sample logs, malformed files, odd types, a copy, labelled cases, published logs.
 
-    All of it is built, tested and documented on the stand-in.
+    Some of them are text. All is built, tested and documented on the stand-in.
     """
     folder = tmp_path_factory.mktemp("compared") / "logs"
     shutil.copytree(small / "AWSLogs", folder / "AWSLogs")
@@ -97,6 +102,7 @@ def compared(
         *("digits in text", "a fraction", "a truth", "no field", "findings"),
         *("a list", "a number as text", "an account id as a fraction"),
         *("an account id of 13 digits", "a firewall"),
+        *("too large", "a time", "a field twice"),
     ):
         spoil(fault, folder / f"{fault.replace(' ', '_')}.parquet")
     account_ids = pa.array([12345678901, None], pa.int64())
@@ -107,6 +113,10 @@ def compared(
     write(folder / "_temporary/0.parquet", srcaddr=["10.0.0.1"])
     odd = {"start": [None, 0, 2**62], "bytes": [1, 2, 3]}
     write(folder / "odd.parquet", srcaddr=["10.0.0.1"] * 3, **odd)
+    names = {"Account-Id": ["012345678901"], "SRCADDR": ["10.0.0.1"]}
+    write(folder / "names.parquet", **names, **{"Log-Status": ["OK"], "bytes": [7]})
+    write(folder / "two_names.parquet", srcaddr=["10.0.0.1"], SrcAddr=["10.0.0.2"])
+    write_text_logs(folder)
     for file in PUBLISHED_DATA.rglob("*.parquet"):
         shutil.copy(file, folder)
     for case in cases():
@@ -123,6 +133,21 @@ def compared(
     snowflake.dbt("test", "--select", "tag:audit", **VARIABLES)
     snowflake.dbt("docs", "generate", **VARIABLES)
     return folder
+
+
+def write_text_logs(folder: Path) -> None:
+    """Make every third file of the sample text, and add text logs, good and bad."""
+    for number, (lines, _) in enumerate(BAD_TEXT.values()):
+        write_text(folder / f"bad_{number}.log", *lines)
+    sampled = sorted(folder.glob("AWSLogs/**/*.parquet"))[1::3]
+    write_as_text(sampled, folder, folder)
+    for file in sampled:
+        file.unlink()
+    write_text(folder / "a.log", HEADER, LINE, LINE.replace(" 7 ", " - "))
+    write_text(folder / "in/b.LOG.GZ", "Bytes srcaddr new-part", "8 10.0.0.2 x")
+    write_text(folder / "c.log", "SRCADDR Bytes", "10.0.0.3 9\r", "", compressed=True)
+    write_text(folder / "d.log.gz", HEADER, compressed=True)
+    write_text(folder / "_e.log", HEADER, LINE)
 
 
 def test_every_model_has_the_same_rows_on_both_engines(
@@ -148,15 +173,47 @@ def test_every_model_has_the_same_rows_on_both_engines(
     )
     assert snowflake.query(padded) == project.query(padded) == [("012345678901",)]
     (landed,) = snowflake.query(
-        "select count(*) from stg_vpc_flow__flow_logs where not"
-        + OF_READABLE_FILES.removeprefix(" where")
+        "select count(*) from stg_vpc_flow__flow_logs where metadata_filename"
+        " like '%.parquet' and not" + OF_READABLE_FILES.removeprefix(" where")
     )
-    assert landed == (records_of(*(compared / name for (name,) in malformed)),)
+    files = [compared / name for (name,) in malformed if name.endswith(".parquet")]
+    assert landed == (records_of(*files),)
     for question, query in QUESTIONS.items():
         if "reason" not in query:
             rows = [tuple(map(plain, row)) for row in snowflake.query(query)]
             asked = [tuple(map(plain, row)) for row in project.query(query)]
             assert rows == asked, question
+    assert_the_page_has_the_same_numbers(snowflake, project)
+
+
+def assert_the_page_has_the_same_numbers(
+    snowflake: SnowflakeProject, project: Project
+) -> None:
+    """For each panel of app/; of panels with times of the load, the number of rows."""
+    filters = Filters(date(2026, 1, 1), date(2026, 12, 31), address="10.1*", port=22)
+    of_the_load = "|".join(OF_THE_LOAD).lower()
+    asked = 0
+    for panel in (
+        *(*findings.PANELS, *exposure.PANELS, *traffic.PANELS),
+        *(*host.PANELS, *trust.PANELS),
+    ):
+        for shown in (replace(filters, address="", port=None), filters):
+            where = condition(panel.table, shown)
+            values = [*where.parameters, *(["10.1"] * len(panel.parameters))]
+            if "new" in panel.parameters:
+                values[-1] = "2026-01-01"
+            sql = panel.sql.replace("{filters}", where.sql)
+            for value in values:
+                sql = sql.replace("?", repr(value), 1)
+            if re.search(of_the_load, sql):
+                sql = f"select count(*) from ({sql}) as found"
+            theirs, ours = (
+                [tuple(map(plain, row)) for row in engine.query(f"{sql} limit 1000")]
+                for engine in (snowflake, project)
+            )
+            assert theirs == ours, panel.question
+            asked += bool(ours)
+    assert asked > 30
 
 
 def test_the_published_logs_are_among_what_is_compared(

@@ -130,7 +130,8 @@ def test_late_and_repeated_loads_count_once(half_built: HalfBuilt) -> None:
     reading = [
         name for each in scheduled for name in large_relations_read(each["text"])
     ]
-    assert set(reading) == LARGE
+    # The typed view is what reads landing.
+    assert set(reading) == LARGE - {"flow_logs"}
 
 
 def large_relations_read(text: str) -> set[str]:
@@ -159,7 +160,9 @@ def large_relations_read(text: str) -> set[str]:
             assert bound and re.search(
                 r"(loaded_at|_dbt_copied_at|row_last_commit_time)"
                 r" > to_timestamp\(\d{19}"
-                r"|started_at >= to_timestamp(_ntz)?\('2",
+                r"|started_at >= to_timestamp(_ntz)?\('2"
+                # The earlier records of files that were loaded again.
+                r"|metadata_filename in \('",
                 bound.sql("snowflake"),
                 re.IGNORECASE,
             ), text

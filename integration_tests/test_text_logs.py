@@ -70,6 +70,17 @@ UNKNOWN = {
     "log-status": "OK",
 }
 
+#: What an editor or another tool has left in a file; each holds LINE twice.
+ODD_TEXT: dict[str, bytes] = {
+    "byte order mark": f"\ufeff{HEADER}\n{LINE}\n{LINE}\n".encode(),
+    "carriage returns": f"{HEADER}\r\n{LINE}\r\n{LINE}\r\n".encode(),
+    "blank lines": f"{HEADER}\n\n\n{LINE}\n\n{LINE}\n\n".encode(),
+    "no end of line": f"{HEADER}\n{LINE}\n{LINE}".encode(),
+    "two members": gzip.compress(f"{HEADER}\n{LINE}\n".encode())
+    + gzip.compress(f"{LINE}\n".encode()),
+    "capitals": f"{HEADER.upper()}\n{LINE}\n{LINE}\n".encode(),
+}
+
 BAD_TEXT: dict[str, tuple[tuple[str, ...], str]] = {
     "cloudwatch": ((f"2026-11-29T22:00:00.000Z {LINE}",), "an export of CloudWatch"),
     "json": (('{"messageType": "DATA_MESSAGE", "logEvents": []}',), "inside JSON"),
@@ -78,6 +89,7 @@ BAD_TEXT: dict[str, tuple[tuple[str, ...], str]] = {
     "a word": ((HEADER, LINE, LINE.replace(" 7 ", " seven ")), "seven"),
     "a fraction": ((HEADER, LINE.replace(" 7 ", " 7.5 ")), "7.5"),
     "too few": ((HEADER, LINE, LINE.removesuffix(" OK")), "Expected 9 columns, got 8"),
+    "a header inside": ((HEADER, LINE, HEADER, LINE), "version"),
     "twice": ((f"{HEADER} BYTES", f"{LINE} 1"), "two columns are named bytes"),
     "empty": ((), "names no fields"),
 }
@@ -102,6 +114,16 @@ def test_bad_text_is_quarantined_and_the_others_load(bench: Bench, case: str) ->
     assert bench.history()["b.log"] == ("quarantined", None)
     assert reason in bench.why("b.log")
     assert "/tmp" not in bench.why("b.log")
+
+
+@pytest.mark.parametrize("case", ODD_TEXT)
+def test_text_of_another_tool_loads_as_it_is(bench: Bench, case: str) -> None:
+    (bench.folder / "a.log").write_bytes(ODD_TEXT[case])
+    assert "1 loaded (2 records)" in bench.load()
+    columns = "metadata_file_row_number, account_id, srcaddr, srcport, bytes, start"
+    assert bench.query(f"select {columns} from landing.flow_logs order by 1") == [
+        (n, "012345678901", "10.0.0.1", 22, 7, NEW_YEAR) for n in (1, 2)
+    ]
 
 
 def test_a_delivery_as_text_and_as_parquet_is_one(bench: Bench) -> None:

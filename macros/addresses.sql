@@ -220,6 +220,13 @@
 {% endmacro %}
 
 
+{# The names of all scopes. #}
+{% macro address_scopes() %}
+    {% set scopes = vpc_flow_logs.scope_ranges() | map('first') | list %}
+    {% do return((scopes + ['none', 'invalid']) | unique | list) %}
+{% endmacro %}
+
+
 {# The scope of an address: internal, cgnat, loopback, link_local, multicast,
    documentation, reserved, public, none (null, empty or `-`) or invalid. `hex` and
    `ipv4` are columns with its ipv6_to_hex and address_to_ipv4_integer. The variable

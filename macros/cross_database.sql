@@ -120,3 +120,18 @@
 {% macro snowflake__is_one_of(number, numbers) -%}
     {{ number }} in ({{ numbers | join(', ') }})
 {%- endmacro %}
+
+
+{# Text that is one of a few values. DuckDB stores it as a number, because it takes long
+   to find out how to compress text. Queries compare it with text all the same. #}
+{% macro category(text, values) -%}
+    {{ return(adapter.dispatch('category', 'vpc_flow_logs')(text, values)) }}
+{%- endmacro %}
+
+{% macro duckdb__category(text, values) -%}
+    cast({{ text }} as enum ('{{ values | join("', '") }}'))
+{%- endmacro %}
+
+{% macro snowflake__category(text, values) -%}
+    {{ text }}
+{%- endmacro %}

@@ -90,8 +90,9 @@
     max(last_seen_at) as last_seen_at,
     max(case when orientation_method = 'tcp_flags' then 1 else 0 end) = 1
         as has_tcp_flags,
-    max(case when observed_records_without_side < observed_records then 1 else 0 end) = 1
-        as has_flow_direction
+    max(
+        case when observed_records_without_side < observed_records then 1 else 0 end
+    ) = 1 as has_flow_direction
 {%- endmacro %}
 
 
@@ -197,9 +198,9 @@ flows as (
 
 {# CTEs for rules on ports between an end that is outside and one of ours; the last one
    is `reached`, the accepted traffic for which `condition` holds. Without flags, a port
-   from 1024 on may be that of a client: NAT gateways and Windows take theirs from there.
-   An address of ours that exchanges data in the other direction, with many addresses
-   outside on ports of no known service, has so many such ports that they say nothing. #}
+   from 1024 on may be that of a client: NAT gateways take theirs from there. An address
+   of ours that exchanges data in the other direction, with many addresses outside on
+   ports of no known service, has so many such ports that they say nothing. #}
 {% macro reached_flows(outside, own, condition) -%}
 {%- set flows = ref('vpc_flow_logs', 'int_detections__flows') -%}
 ambiguous as (
@@ -629,8 +630,8 @@ loaded as (
 
 {# The view of a rule on what is new to a host of ours: `thing`, an expression, that the
    host did not have in the window before, although it had seven days of traffic there,
-   and nothing new on its last seven. If more than two hosts get the same thing on a day,
-   it is a change of the environment. `peer` and `port` show the thing if it is the only
+   and nothing new on its last seven. If more than two hosts get the same on a day, it is
+   a change of the environment. `peer` and `port` show the thing if it is the only
    one of the day. #}
 {% macro first_seen(rule_id, own, thing, condition, peer='null', port='null') -%}
     with
@@ -672,8 +673,10 @@ loaded as (
 
         select
             *,
-            case when {{ vpc_flow_logs.is_new_since('previous_date') }} then 1 else 0 end
-                as is_new
+            case
+                when {{ vpc_flow_logs.is_new_since('previous_date') }} then 1
+                else 0
+            end as is_new
         from dated
 
     ),
@@ -773,7 +776,8 @@ loaded as (
                 split_part({{ address }}, ':', 1)
                 || ':' || split_part({{ address }}, ':', 2)
         else
-            split_part({{ address }}, '.', 1) || '.' || split_part({{ address }}, '.', 2)
+            split_part({{ address }}, '.', 1)
+            || '.' || split_part({{ address }}, '.', 2)
     end
 {%- endmacro %}
 

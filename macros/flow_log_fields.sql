@@ -127,17 +127,17 @@
 
 
 {# The element of a record's VARIANT that holds a field, or its text. The documentation
-   of AWS has `account-id` for `account_id`; some tools write names in upper case. #}
+   of AWS has `account-id` for `account_id`, and letters may be of either case. #}
 {% macro landed_value(name, as_text=false) -%}
-    {%- set names = [name, name | replace('_', '-')] | unique | list -%}
     {%- set elements = [] -%}
-    {%- for spelling in names + names | map('upper') | list -%}
-        {%- set element = "value['" ~ spelling ~ "']" -%}
+    {%- for spelling in [name, name | replace('_', '-')] | unique -%}
+        {%- set element = "get_ignore_case(value, '" ~ spelling ~ "')" -%}
         {%- do elements.append(
             'cast(' ~ element ~ ' as varchar)' if as_text else element
         ) -%}
     {%- endfor -%}
-    coalesce({{ elements | join(', ') }})
+    {{ elements[0] if elements | length == 1
+        else 'coalesce(' ~ elements | join(', ') ~ ')' }}
 {%- endmacro %}
 
 

@@ -30,15 +30,16 @@
 {% endmacro %}
 
 
-{# Stops a build while there is no landing table. #}
+{# Stops a build while a table that staging creates is missing. #}
 {% macro refuse_before_staging() %}
-    {% set node = vpc_flow_logs.landing_node() %}
-    {% if not adapter.get_relation(node.database, node.schema, node.identifier) %}
+    {% for node in graph.sources.values()
+        if node.package_name == 'vpc_flow_logs' and node.external
+        and not adapter.get_relation(node.database, node.schema, node.identifier) %}
         {% do exceptions.raise_compiler_error(
             node.relation_name ~ ' does not exist yet. Run this first:'
             ~ ' dbt run-operation ' ~ vpc_flow_logs.staging_command()
         ) %}
-    {% endif %}
+    {% endfor %}
 {% endmacro %}
 
 

@@ -114,6 +114,28 @@
     {%- endif -%}
     with
 
+    loads as (
+
+        {%- for name in ('flow_logs', 'text_logs') %}
+        {{ 'union all' if not loop.first }}
+        select
+            stage_location,
+            file_name,
+            last_load_time,
+            status,
+            file_size,
+            {#- The first line of a text log is no record. #}
+            {{ 'row_count' if loop.first else 'greatest(row_count - 1, 0)' }}
+                as row_count,
+            bytes_billed,
+            first_error_message
+        from {{ vpc_flow_logs.copy_history(
+            vpc_flow_logs.landing_table(name), 14, since
+        ) }}
+        {%- endfor %}
+
+    ),
+
     attempts as (
 
         select
@@ -125,7 +147,7 @@
             row_count,
             bytes_billed,
             first_error_message
-        from {{ vpc_flow_logs.copy_history(vpc_flow_logs.landing_table(), 14, since) }}
+        from loads
         where status != 'Load in progress'
         qualify
             row_number() over (

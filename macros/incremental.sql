@@ -6,7 +6,7 @@
    - `days`: the UTC days, as text, of all records loaded after `since`, however old,
      without the days that trim_history has trimmed;
    - `hours`: the hours of these records, as text, without those of trimmed days.
-   `since`, `days` and `hours` are none on a first or full build, which reads everything.
+   `since`, `days` and `hours` are none on a first or full build, which reads all.
    `counted` is the rollup's column of load times. dbt reads all of these before the
    model runs and renders them as literals, because Snowflake prunes on literals, not on
    subqueries.
@@ -17,7 +17,8 @@
    and its watermark unchanged. Each rollup has its own watermark, so it does not matter
    which rollups a run has reached. On DuckDB only one process has the file open, so no
    record is loaded during a run. On Snowflake a record that is loaded during the run is
-   later than `loaded_through_at`, or within the overlap, and the next run reads it. #}
+   later than `loaded_through_at`, or within the overlap, and the next run reads it. A
+   rollup that adds (see adds_up) counts no record after `loaded_through_at`. #}
 {% macro changed_days(records, counted) %}
     {% set changed = {
         'since': none, 'loaded_through_at': none, 'days': none, 'hours': none
@@ -158,6 +159,29 @@
         ) as counted
         group by {{ keys | join(', ') }}
     {%- endif -%}
+{%- endmacro %}
+
+
+{# The condition on the records of a rollup by hours: those of the changed hours, or of
+   the changed days. #}
+{% macro in_changed(changed, by_hours) -%}
+    {{ vpc_flow_logs.in_hours(changed.hours) if by_hours
+        else vpc_flow_logs.in_days(changed.days) }}
+{%- endmacro %}
+
+
+{# A query of `sums`, the sums of the changed hours; if the rollup keeps the rows of the
+   other hours (`adds`), together with those. #}
+{% macro with_other_hours(sums, changed, adds, columns) -%}
+    select {{ columns | join(', ') }} from {{ sums }}
+    {%- if adds %}
+    union all
+    select {{ columns | join(', ') }} from {{ this }}
+    where
+        started_hour is not null
+        and {{ vpc_flow_logs.on_days(changed.days) }}
+        and not {{ vpc_flow_logs.on_hours(changed.hours) }}
+    {%- endif %}
 {%- endmacro %}
 
 

@@ -37,7 +37,21 @@
 {%- endmacro %}
 
 {% macro snowflake__record_fault() -%}
+    {%- set twice = vpc_flow_logs.two_of_one_name(vpc_flow_logs.field_names(
+        "array_to_string(object_keys(as_object(value)), ' ')"
+    )) -%}
     case
+        when as_varchar(value) is not null
+            then coalesce(
+                case
+                    when metadata_file_row_number = 0
+                        then {{ vpc_flow_logs.header_fault('as_varchar(value)') }}
+                end,
+                {#- Last in the alphabet: a file has another fault if it can. #}
+                'without a field for each name in the first line: '
+                    || left(as_varchar(value), 200)
+            )
+        when {{ twice }} is not null then {{ twice }}
         {%- for field in vpc_flow_logs.flow_log_fields() %}
         when not {{ vpc_flow_logs.has_right_type(field) }}
             then '{{ field.name }} holds '
@@ -109,8 +123,7 @@
             *,
             case
                 when record_fault is not null then record_fault
-                when records_of_flow_logs = 0
-                    then 'not a flow log: no column is one that only flow logs have'
+                when records_of_flow_logs = 0 then {{ vpc_flow_logs.no_flow_log() }}
             end as own_fault
         from {{ files }}
 
@@ -181,8 +194,8 @@
 {%- endmacro %}
 
 
-{# Whether the element of a record's VARIANT has the type of its field, or is
-   missing. #}
+{# Whether the element of a record's VARIANT has the type of its field, or is missing.
+   All values of a text log are text. #}
 {% macro has_right_type(field) -%}
     {%- set value = vpc_flow_logs.landed_value(field.name) -%}
     {%- set text = vpc_flow_logs.landed_value(field.name, as_text=true) -%}
@@ -196,14 +209,29 @@
         )
             {%- endif %},
         {%- else %}
-        typeof({{ value }}) in ('INTEGER', 'NULL_VALUE')
+        typeof({{ value }}) = 'NULL_VALUE'
         or (
             typeof({{ value }}) in ('DECIMAL', 'DOUBLE')
             and mod(try_cast({{ text }} as double), 1) = 0
+        )
+        or (
+            (
+                typeof({{ value }}) = 'INTEGER'
+                or {{ vpc_flow_logs.is_text_log('metadata_filename') }}
+            )
+            and ({{ text }} = '-' or {{ vpc_flow_logs.is_bigint(text) }})
         ),
         {%- endif %}
         true
     )
+{%- endmacro %}
+
+
+{# Whether a text is an integer of 64 bits. TRY_CAST would round a fraction. #}
+{% macro is_bigint(text) -%}
+    {{ vpc_flow_logs.regexp_matches_all_of(text, '-?[0-9]+') }}
+    and try_cast({{ text }} as bigint)
+        between -9223372036854775808 and 9223372036854775807
 {%- endmacro %}
 
 

@@ -1,5 +1,5 @@
-{# The command of dbt_external_tables. Afterwards it checks that the pipe runs: a plan
-   without a statement doesn't prove that. #}
+{# The command of dbt_external_tables. Afterwards it moves text logs, and checks that
+   the pipes run: a plan without a statement doesn't prove that. #}
 {% macro stage_external_sources(select=none) %}
     {% do vpc_flow_logs.require_dispatch() %}
     {% if target.type == 'snowflake' and var('setup_role') %}
@@ -8,7 +8,7 @@
     {% endif %}
     {% do dbt_external_tables.stage_external_sources(select) %}
     {% if not select or modules.re.search('(^| )vpc_flow([. ]|$)', select) %}
-        {% do vpc_flow_logs.verify_staging(vpc_flow_logs.landing_node()) %}
+        {% do vpc_flow_logs.finish_staging() %}
     {% endif %}
 {% endmacro %}
 
@@ -25,6 +25,12 @@
 {# The source table that all models read. #}
 {% macro landing_node() %}
     {% do return(graph.sources['source.vpc_flow_logs.vpc_flow.flow_logs']) %}
+{% endmacro %}
+
+
+{# The source table of the lines of text logs, on Snowflake. #}
+{% macro text_logs_node() %}
+    {% do return(graph.sources['source.vpc_flow_logs.vpc_flow.text_logs']) %}
 {% endmacro %}
 
 
@@ -58,16 +64,24 @@
 {% endmacro %}
 
 
-{# Stops or warns where staging leaves something that loads no files. #}
-{% macro verify_staging(source_node) %}
-    {{ return(adapter.dispatch('verify_staging', 'vpc_flow_logs')(source_node)) }}
+{# What staging does after the plans. #}
+{% macro finish_staging() %}
+    {{ return(adapter.dispatch('finish_staging', 'vpc_flow_logs')()) }}
 {% endmacro %}
 
-{# The loader has reported every error. #}
-{% macro duckdb__verify_staging(source_node) %}
+{# The loader has loaded all, and reported every error. #}
+{% macro duckdb__finish_staging() %}
 {% endmacro %}
 
-{% macro snowflake__verify_staging(source_node) %}
+{% macro snowflake__finish_staging() %}
+    {% do vpc_flow_logs.move_text_logs() %}
+    {% do vpc_flow_logs.verify_pipe(vpc_flow_logs.landing_node()) %}
+    {% do vpc_flow_logs.verify_pipe(vpc_flow_logs.text_logs_node()) %}
+{% endmacro %}
+
+
+{# Stops or warns if a source has no pipe that loads files. #}
+{% macro verify_pipe(source_node) %}
     {% set pipe = vpc_flow_logs.find_object(
         'pipes', source_node.relation_name, vpc_flow_logs.in_schema_of(source_node)
     ) %}

@@ -14,7 +14,8 @@ talkers as (
 
 ),
 
-totals as (
+{# Not ranked by a window: it would sort all talkers. #}
+leaders as (
 
     select
         talker as {{ key }},
@@ -23,6 +24,8 @@ totals as (
         cast(sum(records) as bigint) as records
     from talkers
     group by talker
+    order by total_bytes desc, talker asc
+    limit {{ var('top_n') }}
 
 ),
 
@@ -36,20 +39,13 @@ ranked as (
         total_bytes,
         total_packets,
         records
-    from totals
-
-),
-
-leaders as (
-
-    select * from ranked
-    where rank <= {{ var('top_n') }}
+    from leaders
 
 )
 
 {%- if talker_type == 'interface' %}
 
-select * from leaders
+select * from ranked
 {%- else %},
 
 {# What a client sends, its server receives. #}
@@ -86,11 +82,11 @@ deduplicated as (
 )
 
 select
-    leaders.*,
+    ranked.*,
     coalesce(deduplicated.total_bytes_deduplicated, 0) as total_bytes_deduplicated,
     coalesce(deduplicated.dedup_basis, 'addresses') as dedup_basis
-from leaders
-left join deduplicated on leaders.{{ key }} = deduplicated.{{ key }}
+from ranked
+left join deduplicated on ranked.{{ key }} = deduplicated.{{ key }}
 {%- endif %}
 {% endmacro %}
 

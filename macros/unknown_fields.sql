@@ -9,14 +9,15 @@
 {%- endmacro %}
 
 {# A record is a VARIANT with all fields of its file that are not null. The records of a
-   file have the same fields, so dbt looks at the first hundred. #}
+   file have the same fields, so dbt looks at the first hundred. A line that fits no
+   names is text. #}
 {% macro snowflake__unknown_fields() -%}
     {%- set known = vpc_flow_logs.flow_log_fields() | map(attribute='name') -%}
     case
         when metadata_file_row_number <= 100
             then
                 filter(
-                    object_keys(value),
+                    object_keys(as_object(value)),
                     name ->
                     lower(replace(name, '-', '_')) not in ('{{ known | join("', '") }}')
                 )

@@ -7,11 +7,21 @@ with
 
 recent as (
 
-    select
-        metadata_filename,
-        {{ vpc_flow_logs.record_identity() }} as record_identity
+    select *
     from {{ ref('vpc_flow_logs', 'flow_records') }}
     where {{ vpc_flow_logs.is_loaded_after(since) }}
+
+),
+
+{# Usually none: then dbt compares no records. #}
+suspects as (
+
+    select metadata_filename
+    from recent
+    group by metadata_filename
+    having
+        count(*)
+        > max(metadata_file_row_number) - min(metadata_file_row_number) + 1
 
 ),
 
@@ -19,8 +29,9 @@ doubled as (
 
     select metadata_filename
     from recent
+    where metadata_filename in (select suspects.metadata_filename from suspects)
     group by metadata_filename
-    having count(*) > count(distinct record_identity)
+    having count(*) > count(distinct {{ vpc_flow_logs.record_identity() }})
 
 )
 

@@ -43,7 +43,8 @@ body { font: 15px/1.5 sans-serif; color: #16202b; background: #fff;
 img { max-width: 100%; height: auto; background: #fff; }
 .table { overflow-x: auto; }
 table { border-collapse: collapse; font-size: 13px; }
-th, td { border: 1px solid #c3ccd5; padding: 2px 8px; text-align: left; }
+th, td { border: 1px solid #c3ccd5; padding: 2px 8px; text-align: left;
+  white-space: nowrap; }
 p { max-width: 45em; }
 </style>
 </head>

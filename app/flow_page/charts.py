@@ -82,10 +82,12 @@ def over_time(time: str, value: str, unit: str, step: str) -> Chart:
 
 
 def grid(column: str, row: str, value: str, order: list[str]) -> Chart:
-    """Return a table of numbers whose cells are the darker, the higher the number."""
+    """Return a table of numbers by day; the higher a number, the darker its cell."""
 
     def draw(rows: pd.DataFrame) -> Any:
-        shown = rows.assign(**{column: rows[column].astype(str)})
+        shown = rows.assign(
+            **{column: pd.to_datetime(rows[column]).dt.strftime("%Y-%m-%d")}
+        )
         base = alt.Chart(shown).encode(
             x=alt.X(f"{column}:O", title=None, axis=alt.Axis(labelAngle=-45)),
             y=alt.Y(f"{row}:N", sort=order, title=None, axis=LABELS),

@@ -48,8 +48,8 @@ PANELS = (
         " first_seen_at, last_seen_at, records, bytes, internal_network,"
         " internal_owner, account_id, vpc_id, interface_id, instance_id, hop_addr"
         " from admin_exposure where {filters} order by last_seen_at desc, 1, 2, 3, 4",
-        caption="`evidence` is `both` if the host answered a request. `is_refused`"
-        " means that it answered with a reset.",
+        caption="The evidence is both if the host answered a request. A host that is"
+        " marked as refused answered with a reset.",
         empty=NONE,
     ),
     Panel(

@@ -22,10 +22,10 @@ COLUMNS = (
 BY_DAY = Panel(
     question="How many findings began on each day, by severity?",
     table="findings",
-    sql="select cast(first_seen_at as date) as started, severity,"
+    sql="select cast(first_seen_at as date) as first_day, severity,"
     " cast(count(*) as bigint) as findings"
     f" from findings where {NOT_EXPECTED} group by 1, 2 order by 1, 2",
-    chart=charts.grid("started", "severity", "findings", SEVERITIES),
+    chart=charts.grid("first_day", "severity", "findings", SEVERITIES),
     drawn=None,
     caption="By the UTC day on which a finding was first seen. Without those that a"
     " suppression covers.",

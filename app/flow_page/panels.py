@@ -100,7 +100,7 @@ def as_text(value: Any) -> str:
         return ""
     if isinstance(value, pd.Timestamp):
         return f"{value:%Y-%m-%d %H:%M}"
-    if isinstance(value, bool):
+    if pd.api.types.is_bool(value):
         return "yes" if value else "no"
     if isinstance(value, float):
         return f"{value:,.0f}" if value == int(value) else f"{value:,.4g}"
@@ -108,7 +108,10 @@ def as_text(value: Any) -> str:
 
 
 def defused(rows: pd.DataFrame) -> pd.DataFrame:
-    """Return a table whose texts no spreadsheet takes for formulas; nulls are empty."""
+    """Return a table whose texts no spreadsheet takes for formulas.
+
+    Nulls among texts are empty, and the columns of days have no time.
+    """
 
     def safe(value: Any) -> Any:
         if isinstance(value, str):
@@ -116,8 +119,15 @@ def defused(rows: pd.DataFrame) -> pd.DataFrame:
             return f"'{value}" if is_formula else value
         return as_text(value)
 
-    texts = rows.select_dtypes("object").columns
-    return rows.assign(**{name: rows[name].map(safe) for name in texts})
+    shown = rows.assign(
+        **{
+            name: pd.to_datetime(rows[name]).dt.strftime("%Y-%m-%d")
+            for name in rows.columns
+            if name.endswith("_day")
+        }
+    )
+    texts = shown.select_dtypes("object").columns
+    return shown.assign(**{name: shown[name].map(safe) for name in texts})
 
 
 def as_csv(rows: pd.DataFrame) -> bytes:

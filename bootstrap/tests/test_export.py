@@ -11,6 +11,7 @@ import cfnlint
 import hcl2
 import pytest
 
+from bootstrap import steps, verify
 from bootstrap.description import describe
 from bootstrap.export import OWNER, export
 from bootstrap.tests.world import (
@@ -24,6 +25,7 @@ from bootstrap.tests.world import (
     World,
     apply,
     base_settings,
+    destroy,
     snapshot,
     their_bucket,
 )
@@ -295,3 +297,28 @@ def test_the_owner_of_a_bucket_gets_the_parts_to_paste(
 @pytest.mark.parametrize("form", ["terraform", "cloudformation"])
 def test_no_secret_is_exported(applied: Any, form: str) -> None:
     assert EXTERNAL_ID not in json.dumps(export(describe(applied), form))
+
+
+@pytest.mark.parametrize("name", ["existing bucket"])
+def test_a_bucket_that_its_owner_manages_is_only_checked(
+    world: World, applied: Any
+) -> None:
+    """What the owner pastes is what `plan` and `verify` look for."""
+    document = base_settings(create=False, manage=False, expire_days=9)
+    assert steps.plan(world.deployment(document)) == []
+    states = {link.name: link.state for link in verify.check(applied)}
+    assert states["bucket policy"] == states["lifecycle rules"] == "ok"
+
+    destroy(applied, delete_data=False)
+    world.snowflake.integration_ = world.snowflake.pipe_ = None
+    before = snapshot(world)["buckets"]
+    done = apply(world.deployment(document))
+
+    assert snapshot(world)["buckets"] == before
+    waiting = [c.resource for c in done if "its owner must change it" in c.reason]
+    parts = ("policy", "lifecycle rules", "event notifications")
+    assert waiting == [f"{part} of bucket {BUCKET}" for part in parts]
+    # Without the policy, AWS would write its own.
+    assert world.aws.ec2.describe_flow_logs()["FlowLogs"] == []
+    links = {link.name: link.state for link in verify.check(world.deployment(document))}
+    assert links["bucket policy"] == "broken"

@@ -254,14 +254,18 @@ def test_a_move_is_planned_and_the_old_place_stays_until_it_is_empty(
     if "prefix" in to:
         bucket["create"] = False
     document = base_settings(expire_days=9, **bucket)
+    planned = steps.plan(world.deployment(document))
+    shown = {item for change in planned for item in change.removed}
 
-    apply(world.deployment(document))
+    # The plan shows that the old flow logs go.
+    list(steps.apply(world.deployment(document), shown=shown))
 
     (log,) = world.aws.ec2.describe_flow_logs()["FlowLogs"]
     place = world.deployment(document).place
     assert log["LogDestination"] == place.destination
     assert list(snapshot(world)["roles"]) == roles
     ((_, policies),) = snapshot(world)["roles"].values()
+    assert any("keeps its name" in change.reason for change in planned)
     text = json.dumps(policies)
     # Snowflake still reads what came before.
     assert f"{BUCKET}/vpc/AWSLogs/" in text
@@ -269,6 +273,8 @@ def test_a_move_is_planned_and_the_old_place_stays_until_it_is_empty(
     sid = NAMES.sid("DeliveryWrite")
     policy = world.aws.s3.get_bucket_policy(Bucket=BUCKET)["Policy"]
     assert sid in policy
+    (name,) = roles
+    document["snowflake"] = {"role_name": name}
     (note,) = steps.plan(world.deployment(document))
     assert "until its files have expired" in note.reason
 
@@ -283,6 +289,12 @@ def test_a_move_is_planned_and_the_old_place_stays_until_it_is_empty(
     assert steps.plan(world.deployment(document)) == []
     found = json.dumps(snapshot(world)["buckets"][BUCKET], default=str)
     assert not any(name in found for name in (*NAMES.sids, NAMES.key))
+    # Nobody needs to say for ever where the logs were.
+    del document["bucket"]["moved_from"]
+    changes = steps.plan(world.deployment(document))
+    assert [c.resource for c in changes] == [
+        f"policy {NAMES.role_policy} of role {name}"
+    ]
 
 
 def test_without_the_earlier_place_the_other_deployment_is_another_owners(

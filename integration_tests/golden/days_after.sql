@@ -31,6 +31,8 @@ select
         and status != 'Loaded'
     order by last_load_time desc;
 
+show tables like 'text_logs' in account;
+
 select
         to_date(cast(convert_timezone('UTC', start_time) as timestamp_ntz)) as day,
         sum(files_inserted) as files,

@@ -1,8 +1,9 @@
 """Expressions that fakesnow's translation to DuckDB lacks, or is lax about.
 
 Followed: sf:sql-reference/functions/{parse_ip,to_timestamp,typeof,convert_timezone,
-try_cast}, sf:sql-reference/reserved-keywords,
-sf:sql-reference/{operators-arithmetic,data-types-datetime,date-time-input-output},
+try_cast,get_ignore_case,arrays_to_object,object_keys,array_except,array_intersection,
+as_char-varchar,as_object}, sf:sql-reference/reserved-keywords, sf:sql-reference/
+{operators-arithmetic,data-types-datetime,date-time-input-output},
 sf:user-guide/semistructured-considerations.
 
 Strict: a division of two NUMBERs is rounded, TIMESTAMP is the type that the account
@@ -38,13 +39,17 @@ Type = exp.DataType.Type
 _WALL = (Type.TIMESTAMP, Type.TIMESTAMPNTZ, Type.DATETIME)
 #: What sqlglot writes several times longer for, and nothing here needs.
 _CORNERS = words(
-    "binary empty_delimiter_returns_whole part_index_zero_as_one zero_start"
+    "binary empty_delimiter_returns_whole null_returns_null part_index_zero_as_one"
+    " zero_start"
 )
 #: Reserved words that sqlglot would take as names.
 RESERVED = words(
     "CHECK COLUMN CONNECT CURRENT FOLLOWING GRANT INCREMENT MINUS OF REGEXP"
     " RLIKE ROW ROWS SAMPLE SOME START TABLESAMPLE TO TRIGGER UNIQUE WHENEVER"
 )
+
+#: Functions that are macros below, of the same name.
+_OURS = words("AS_OBJECT AS_VARCHAR ARRAYS_TO_OBJECT")
 
 #: In the only format that dbt writes times in.
 _TIME_FORMAT = {"YYYY": "%Y", "MM": "%m", "DD": "%d", "HH24": "%H", "MI": "%M"}
@@ -88,6 +93,21 @@ create or replace temp macro _sf_cast_ntz(x) as case
         trim(x::varchar, '"'),
         '(\d:\d\d(?::\d\d(?:\.\d+)?)?)\s*(?:Z|[+-]\d\d(?::?\d\d)*)$', '\1'
         )::timestamp end;
+create or replace temp macro _sf_as_varchar(x) as case json_type(x)
+    when 'VARCHAR' then x ->> '$' end;
+create or replace temp macro _sf_as_object(x) as case json_type(x)
+    when 'OBJECT' then x end;
+create or replace temp macro _sf_get_ignore_case(x, name) as coalesce(
+    json_extract(x, '$."' || name || '"'),
+    case when contains(lower(x::varchar), '"' || lower(name) || '"')
+        then _sf_any_case(x, name) end);
+create or replace temp macro _sf_object_keys(x) as case json_type(x)
+    when 'OBJECT' then json_keys(x)
+    else case when x is not null then error('OBJECT_KEYS: no object') end end;
+create or replace temp macro _sf_arrays_to_object(x, y) as case
+    when json_array_length(x) <> json_array_length(y) then error(
+        'Key array and value array had unequal lengths in ARRAYS_TO_OBJECT')::json
+    else to_json(map(x::varchar[], y::varchar[])) end;
 create or replace temp macro _sf_typeof(x) as regexp_replace(
     regexp_replace(json_type(to_json(x)), '^(U?BIG|HUGE)INT$', 'INTEGER'),
     '^NULL$', 'NULL_VALUE');
@@ -120,12 +140,43 @@ def parse_ip(text: str | None, kind: str, permissive: int) -> str | None:
     return json.dumps({"family": 6, "hex_ipv6": f"{int(address):032X}"})
 
 
+def any_case(value: str, name: str) -> str | None:
+    """A key's value in a JSON object, as JSON text, whatever the key's case is."""
+    found = json.loads(value)
+    if isinstance(found, dict):
+        for key, element in found.items():
+            if key.lower() == name.lower():
+                return json.dumps(element)
+    return None
+
+
+def array_except(left: str, right: str) -> str:
+    """ARRAY_EXCEPT of JSON arrays: each element goes as often as it is in the other."""
+    rest = json.loads(left)
+    for each in json.loads(right):
+        if each in rest:
+            rest.remove(each)
+    return json.dumps(rest)
+
+
+def array_intersection(left: str, right: str) -> str:
+    """ARRAY_INTERSECTION of JSON arrays, which is of multisets too."""
+    rest = json.loads(right)
+    return json.dumps([e for e in json.loads(left) if e in rest and not rest.remove(e)])
+
+
 def install_functions(connection: duckdb.DuckDBPyConnection) -> None:
-    """Register the Python function; every connection of the instance sees it."""
+    """Register the Python functions; every connection of the instance sees them."""
     types = ["VARCHAR", "VARCHAR", "BIGINT"]
     connection.create_function(
         "_sf_parse_ip", parse_ip, types, "VARCHAR", null_handling="special"
     )
+    connection.create_function(
+        "_sf_any_case", any_case, ["JSON", "VARCHAR"], "JSON", null_handling="special"
+    )
+    for function in (array_except, array_intersection):
+        name = f"_sf_{function.__name__}"
+        connection.create_function(name, function, ["JSON", "JSON"], "JSON")
 
 
 def install_macros(connection: duckdb.DuckDBPyConnection) -> None:
@@ -239,7 +290,24 @@ def _rewrite(node: Expr, session: Session) -> Expr:
             return node
         case exp.Cast() if node.to.this in _WALL:
             return _call("_sf_cast_ntz", node.this)
-        case exp.SplitPart() | exp.Substring() | exp.Length():
+        case exp.GetIgnoreCase():
+            return _call("_sf_get_ignore_case", node.this, node.expression)
+        case exp.Cast() if _is_call(node.this, "_sf_get_ignore_case") and (
+            node.to.this == Type.VARCHAR
+        ):
+            return _call("json_extract_string", node.this, exp.Literal.string("$"))
+        case exp.JSONKeys():
+            return _call("_sf_object_keys", node.this)
+        case exp.ArrayExcept():
+            return _call("_sf_array_except", node.this, node.expression)
+        case exp.ArrayIntersect():
+            return _call("_sf_array_intersection", *node.expressions)
+        case exp.ArrayToString():
+            texts = exp.cast(node.this, "varchar[]", dialect="duckdb")
+            return _call("array_to_string", texts, node.expression)
+        case exp.Anonymous() if node.name.upper() in _OURS:
+            return _call(f"_sf_{node.name.lower()}", *node.expressions)
+        case exp.SplitPart() | exp.Split() | exp.Substring() | exp.Length():
             for case in _CORNERS & set(node.args):
                 node.set(case, None)
         case exp.ParseIp():
@@ -279,4 +347,8 @@ def _call(name: str, *arguments: Expr) -> exp.Anonymous:
 def _is_variant(node: Expr) -> bool:
     while isinstance(node, exp.Paren):
         node = node.this
-    return isinstance(node, exp.JSONExtract | exp.Bracket)
+    return isinstance(node, exp.JSONExtract | exp.Bracket | exp.GetIgnoreCase)
+
+
+def _is_call(node: Expr, name: str) -> bool:
+    return isinstance(node, exp.Anonymous) and node.name == name

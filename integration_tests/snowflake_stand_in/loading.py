@@ -10,18 +10,22 @@ system_last_change_commit_time}.
 A table remembers the files that COPY loaded, a pipe those it loaded or failed to load;
 the two histories are separate, and only ALTER PIPE ... REFRESH looks at both. PATTERN
 must match the whole URL in COPY and the path below the stage's URL and path in a pipe.
-METADATA$FILENAME is an object's key; a test says how rows are numbered. A Parquet row
-becomes one object in ``$1`` without its absent values; Hive-style folders add no keys.
-Not modelled: other formats than Parquet, COPY without a SELECT, internal stages,
-splitting a file over several transactions, the order and delay of events, the 64 days
-of COPY's history, and what IAM allows (a role is taken to be read-only).
+METADATA$FILENAME is an object's key; a test says how rows of Parquet are numbered, and
+those of text from 1. A Parquet row becomes one object in ``$1`` without its absent
+values; Hive-style folders add no keys. Of CSV, a line is the one field, compressed or
+not, and a file that is not UTF-8 fails. Not modelled: other formats, COPY without a
+SELECT, internal stages, splitting a file over several transactions, the order and delay
+of events, the 64 days of COPY's history, and what IAM allows (a role is taken to be
+read-only).
 """
 
 from __future__ import annotations
 
+import gzip
 import json
 import re
 import tempfile
+import zlib
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from functools import cache
@@ -62,6 +66,16 @@ _PIPE_OPTIONS = text.words("AUTO_INGEST AWS_SNS_TOPIC ERROR_INTEGRATION COMMENT"
 _COPY_OPTIONS = text.words("FILE_FORMAT PATTERN ON_ERROR FILES")
 _NOT_IN_PIPES = text.words("FORCE PURGE FILES SIZE_LIMIT RETURN_FAILED_ONLY")
 _NOT_TRANSFORMING = text.words("MATCH_BY_COLUMN_NAME INCLUDE_METADATA VALIDATION_MODE")
+#: By kind, with the options that read a line as it is.
+_FORMATS = {
+    "PARQUET": {},
+    "CSV": {
+        "FIELD_DELIMITER": "NONE",
+        "ESCAPE_UNENCLOSED_FIELD": "NONE",
+        "NULL_IF": "()",
+        "SKIP_BLANK_LINES": "TRUE",
+    },
+}
 _QUEUE = "sf-snowpipe-STANDIN-queue"
 #: The view of the file that COPY reads.
 _FILE = "STAND_IN_FILE"
@@ -178,25 +192,43 @@ def files(account: Account, prefix: str) -> list[File]:
     return listed
 
 
-def _records(account: Account, file: File) -> list[tuple[int, str]]:
-    """The rows of a Parquet file: their numbers, and the JSON text of their ``$1``."""
+def _records(account: Account, file: File, kind: str) -> list[tuple[int, str]]:
+    """The rows of a file: their numbers and their ``$1``, of Parquet as JSON text."""
     bucket = urlparse(file.url).netloc
-    body = aws(account, "s3").get_object(Bucket=bucket, Key=file.key)["Body"]
+    body = aws(account, "s3").get_object(Bucket=bucket, Key=file.key)["Body"].read()
+    if kind == "CSV":
+        return list(enumerate(_lines(file, body), start=1))
     with tempfile.NamedTemporaryFile() as local, account.duck.cursor() as reader:
-        local.write(body.read())
+        local.write(body)
         local.flush()
         try:
-            reader.execute(
-                "select json_merge_patch('{}', to_json(t)) from read_parquet($file,"
-                " binary_as_string=true, hive_partitioning=false) as t",
-                {"file": local.name},
+            found = reader.sql(
+                "from read_parquet($file, binary_as_string=true,"
+                " hive_partitioning=false)",
+                params={"file": local.name},
             )
-            values = [value for (value,) in reader.fetchall()]
+            # DuckDB renames the second of two columns that differ by case.
+            pairs = zip(pq.read_schema(local.name).names, found.columns, strict=True)
+            items = ", ".join(
+                f"""'{name.replace("'", "''")}', "{column.replace('"', '""')}\""""
+                for name, column in pairs
+            )
+            rows = found.project(f"json_merge_patch('{{}}', json_object({items}))")
+            values = [value for (value,) in rows.fetchall()]
             return list(zip(_row_numbers(account, local.name), values, strict=True))
-        except duckdb.Error as error:
+        except (duckdb.Error, pa.ArrowException) as error:
             cause = str(error).split("\n")[0].replace(local.name, file.key)
             message = f"Error parsing the parquet file: {cause} File '{file.key}'"
             raise SqlError(message, 100069, "22P02") from error
+
+
+def _lines(file: File, data: bytes) -> list[str]:
+    try:
+        plain = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
+        lines = plain.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+    except (EOFError, OSError, zlib.error, UnicodeDecodeError) as error:
+        raise SqlError(f"{error} File '{file.key}'", 100144, "22000") from error
+    return [line for line in lines if line]
 
 
 def _row_numbers(account: Account, path: str) -> list[int]:
@@ -210,12 +242,14 @@ def _row_numbers(account: Account, path: str) -> list[int]:
     return [first + row for rows in groups for row in range(rows)]
 
 
-def _register(session: Session, found: list[File], name: str | None = None) -> str:
+def _register(
+    session: Session, found: list[File], name: str | None = None, kind: str = "PARQUET"
+) -> str:
     """A view of staged files: ``$1`` and the metadata columns."""
     rows = [
         (value, file, number)
         for file in found
-        for number, value in _records(session.account, file)
+        for number, value in _records(session.account, file, kind)
     ]
     started = session.account.scan_time or now()
     utc = [f.last_modified.astimezone(UTC).replace(tzinfo=None) for _, f, _ in rows]
@@ -227,7 +261,7 @@ def _register(session: Session, found: list[File], name: str | None = None) -> s
         "METADATA$FILE_LAST_MODIFIED": pa.array(utc, pa.timestamp("us")),
         "METADATA$START_SCAN_TIME": pa.array([started] * len(rows), zoned),
     }
-    return session.register(columns, name)
+    return session.register(columns, name, {"$1"} if kind == "PARQUET" else set())
 
 
 @statement(rf"list {_AT}")
@@ -270,6 +304,7 @@ class Copy:
     table: Name
     expressions: str
     at: str
+    kind: str
     options: dict[str, str]
 
     @classmethod
@@ -298,14 +333,16 @@ class Copy:
                 raise compilation(message, 1423)
             if option not in _COPY_OPTIONS:
                 raise syntax(f"COPY option {option}")
-        kind = text.options(options.get("FILE_FORMAT", "()")[1:-1]).get("TYPE", "CSV")
-        if kind.upper() != "PARQUET":
-            raise syntax(f"file format {kind}")
+        file_format = text.options(options.get("FILE_FORMAT", "()")[1:-1])
+        kind = file_format.pop("TYPE", "CSV").upper()
+        written = {key: value.upper() for key, value in file_format.items()}
+        if written != _FORMATS.get(kind):
+            raise syntax(f"file format {kind} {file_format}")
         on_error = options.get("ON_ERROR", "ABORT_STATEMENT").upper()
         if on_error not in ("ABORT_STATEMENT", "SKIP_FILE"):
             raise syntax(f"ON_ERROR = {on_error}")
         name = session.resolve(head["name"])
-        return cls(name, simple["expressions"], simple["at"], options)
+        return cls(name, simple["expressions"], simple["at"], kind, options)
 
     def option(self, name: str) -> str | None:
         """The unquoted value of an option."""
@@ -374,7 +411,7 @@ def _load(
     for file in found:
         load = Load(file.url, location.prefix, file.size, pipe=pipe)
         try:
-            _register(reader, [file], _FILE)
+            _register(reader, [file], _FILE, copy.kind)
             reader.duckdb(query)
             parts.append(reader.duck.to_arrow_table())
             load.rows = parts[-1].num_rows
@@ -434,7 +471,7 @@ def _check_pipe(session: Session, copy: Copy, options: dict[str, str]) -> None:
         session.account.find("INTEGRATION", text.name_parts(integration))
     if copy.table not in session.account.relations:
         raise missing("table", ".".join(copy.table))
-    _register(session, [], _FILE)
+    _register(session, [], _FILE, copy.kind)
     session.select(copy.query(session))
 
 

@@ -5,8 +5,9 @@ comment,insert,update,delete,merge,drop-table,truncate-table}. OR REPLACE drops 
 grants, and with the table goes its load history. NOT NULL is enforced, as in Snowflake;
 keys are refused.
 Clustering and retention are recorded only. A table with row timestamps has them of the
-rows that COPY loads (sf:user-guide/data-engineering/row-timestamps). Not modelled: a
-MERGE that changes rows, Time Travel, clones, renaming, other kinds of table, policies.
+rows that COPY and INSERT add (sf:user-guide/data-engineering/row-timestamps). Not
+modelled: a MERGE that changes rows, Time Travel, clones, renaming, other kinds of
+table, policies.
 """
 
 from __future__ import annotations
@@ -223,8 +224,12 @@ def insert(session: Session, insert: exp.Insert, command: str) -> Result:
     target = insert.this.this if isinstance(insert.this, exp.Schema) else insert.this
     if insert.args.get("overwrite"):
         raise syntax(command)
-    session.relation(session.named(target))
-    return _counted(INSERT, "inserted", session.change(insert))
+    relation = session.relation(session.named(target))
+    with session.atomic():
+        rows = session.change(insert)
+        if relation.has_row_timestamps:
+            session.stamp(relation.name)
+    return _counted(INSERT, "inserted", rows)
 
 
 @tree(exp.Delete)

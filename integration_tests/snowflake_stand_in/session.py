@@ -18,7 +18,7 @@ from __future__ import annotations
 import re
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any
@@ -36,6 +36,7 @@ from integration_tests.snowflake_stand_in.account import (
     Account,
     Name,
     Relation,
+    now,
 )
 from integration_tests.snowflake_stand_in.errors import (
     SqlError,
@@ -107,6 +108,8 @@ class Session:
         self._at_commit: list[Callable[[], None]] = []
         #: What the transaction has done, to be done again after a failure in it.
         self._done: list[str] = []
+        #: The tables whose new rows get the time of the commit.
+        self._stamped: set[Name] = set()
         self._names = 0
         self.last_result = Result.status()
         self.duck = account.duck.cursor()
@@ -355,13 +358,18 @@ class Session:
             name = ("temp", "main", ".".join(name))
         return ".".join(f'"{part}"' for part in name)
 
-    def register(self, columns: dict[str, pa.Array], name: str | None = None) -> str:
+    def register(
+        self,
+        columns: dict[str, pa.Array],
+        name: str | None = None,
+        variants: Collection[str] = (),
+    ) -> str:
         """Register Arrow columns as a view of this session; return its name."""
         self._names += 1
         name = name or f"STAND_IN_{self._names}"
         self.duck.register(f"{name}_ARROW", pa.table(columns))
         shown = ", ".join(
-            f'"{c}"::json as "{c}"' if c == "$1" else f'"{c}"' for c in columns
+            f'"{c}"::json as "{c}"' if c in variants else f'"{c}"' for c in columns
         )
         self.duckdb(
             f"create or replace temp view {name} as select {shown} from {name}_ARROW"
@@ -379,6 +387,8 @@ class Session:
     def commit(self) -> None:
         """COMMIT, explicit or by DDL; outside a transaction it changes nothing."""
         if self.in_transaction:
+            for name in self._stamped:
+                self._stamp(name)
             work = self._end()
             try:
                 self.duckdb("commit")
@@ -397,7 +407,22 @@ class Session:
     def _end(self) -> list[Callable[[], None]]:
         work, self._at_commit, self.in_transaction = self._at_commit, [], False
         self._done.clear()
+        self._stamped.clear()
         return work
+
+    def stamp(self, name: Name) -> None:
+        """Give the new rows of a table the time of their commit."""
+        if self.in_transaction:
+            self._stamped.add(name)
+        else:
+            self._stamp(name)
+
+    def _stamp(self, name: Name) -> None:
+        self.duckdb(
+            f'update {self.physical(name)} set "{COMMIT_TIME}" = $1::timestamptz'
+            f' where "{COMMIT_TIME}" is null',
+            now(),
+        )
 
     def at_commit(self, work: Callable[[], None]) -> None:
         """Change the registry when the data change is committed."""

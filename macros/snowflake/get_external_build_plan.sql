@@ -21,7 +21,7 @@
     {% if var('ext_full_refresh') %}
         {% do vpc_flow_logs.pause_pipe_before_refresh(landing) if state.pipe %}
         {% do return(
-            [vpc_flow_logs.create_landing_sql(source_node, 'create or replace table')]
+            [vpc_flow_logs.create_landing_sql(source_node, replace=true)]
             + vpc_flow_logs.backfill(source_node)
             + [
                 vpc_flow_logs.create_pipe_sql(source_node, 'create or replace pipe'),
@@ -38,9 +38,7 @@
         ) %}
     {% endif %}
     {% if not state.table %}
-        {% do plan.append(
-            vpc_flow_logs.create_landing_sql(source_node, 'create table if not exists')
-        ) %}
+        {% do plan.append(vpc_flow_logs.create_landing_sql(source_node)) %}
     {% endif %}
     {% if not state.pipe %}
         {% if not state.backfilled %}
@@ -208,18 +206,21 @@
 
 
 {# The landing table. After S3's lifecycle has deleted the files it is the only copy, so
-   it is permanent and has Time Travel. Load times have a zone, because the time zone of
-   a pipe is not documented. #}
-{% macro create_landing_sql(source_node, create) -%}
-    {{ create }} {{ source_node.relation_name }} (
-        value variant,
+   it is permanent and has Time Travel. Lines of text logs are there until the next
+   staging run only. Load times have a zone, because the time zone of a pipe is not
+   documented. #}
+{% macro create_landing_sql(source_node, replace=false) -%}
+    {%- set waits = source_node.name == 'text_logs' -%}
+    create {{ 'or replace ' if replace }}{{ 'transient ' if waits }}table
+    {{- ' if not exists' if not replace }} {{ source_node.relation_name }} (
+        value {{ source_node.columns['value'].data_type }},
         metadata_filename varchar,
         metadata_file_row_number bigint,
         metadata_file_last_modified timestamp_ntz,
         _dbt_copied_at timestamp_ltz
     )
-    data_retention_time_in_days = {{ var('landing_time_travel_days') }}
-    {{- '\n    row_timestamp = true' if var('row_timestamps') }}
+    data_retention_time_in_days = {{ 0 if waits else var('landing_time_travel_days') }}
+    {{- '\n    row_timestamp = true' if waits or var('row_timestamps') }}
     comment = '{{ vpc_flow_logs.landing_comment('pending') }}'
 {%- endmacro %}
 
@@ -231,7 +232,7 @@
     {%- set external = source_node.external -%}
     copy into {{ table or source_node.relation_name }} from (
         select
-            $1::variant as value,
+            $1::{{ source_node.columns['value'].data_type }} as value,
             metadata$filename::varchar as metadata_filename,
             metadata$file_row_number::bigint as metadata_file_row_number,
             metadata$file_last_modified::timestamp_ntz as metadata_file_last_modified,

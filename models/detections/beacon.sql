@@ -127,7 +127,9 @@ scored as (
             ),
             0
         ) as hour_score,
-        {{ dbt.datediff('first_seen_at', 'last_seen_at', 'second') }} as seconds
+        {{ dbt.datediff(
+            'first_seen_at', 'last_seen_at', 'second'
+        ) }} as seconds
     from joined
 
 ),

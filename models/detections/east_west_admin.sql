@@ -1,6 +1,6 @@
 {# A host of ours exchanges data with several hosts of ours on an administrative port
-   that it did not reach there in the window before. They are more than it reached in all
-   on any day of that window: a bastion or a deployment host does what it always does. #}
+   that it did not reach there in the window before. They are more than it reached in
+   all on any day of that window: a bastion does what it always does. #}
 
 with
 

@@ -32,7 +32,9 @@ silent as (
         started_date as logged_date,
         interface_id,
         cast(
-            {{ dbt.dateadd('day', 1, 'started_date') }} as date
+            {{ dbt.dateadd(
+                'day', 1, 'started_date'
+            ) }} as date
         ) as started_date
     from interfaces
     where

@@ -93,13 +93,13 @@ select
     cast(null as varchar) as peer,
     cast(null as bigint) as port,
     cast(null as bigint) as protocol,
-    cast(max(gaps.missing_hours) as bigint) as observed,
     cast(0 as bigint) as records,
     cast(0 as bigint) as bytes,
-    min(gaps.previous_hour_started_at) as first_seen_at,
-    max(gaps.hour_started_at) as last_seen_at,
     cast(null as boolean) as has_tcp_flags,
-    cast(null as boolean) as has_flow_direction
+    cast(null as boolean) as has_flow_direction,
+    cast(max(gaps.missing_hours) as bigint) as observed,
+    min(gaps.previous_hour_started_at) as first_seen_at,
+    max(gaps.hour_started_at) as last_seen_at
 from gaps
 inner join full_days
     on

@@ -7,9 +7,9 @@ timed as (
 
     select
         *,
-        cast(
-            {{ dbt.datediff('started_at', 'ended_at', 'second') }} as bigint
-        ) as seconds
+        {{ dbt.datediff(
+            'started_at', 'ended_at', 'second'
+        ) }} as seconds
     from {{ ref('vpc_flow_logs', 'int_detections__contacts') }}
     where
         protocol = 6

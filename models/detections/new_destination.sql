@@ -5,6 +5,7 @@
     'new_destination',
     own='client',
     thing=vpc_flow_logs.wide_network('server_addr'),
-    condition=vpc_flow_logs.is_outside_end('server') ~ ' and server_port not in (53, 123)',
+    condition=vpc_flow_logs.is_outside_end('server')
+    ~ ' and server_port not in (53, 123)',
     peer='server_addr',
 ) }}

@@ -34,13 +34,13 @@ select
     cast(null as varchar) as peer,
     cast(null as bigint) as port,
     cast(null as bigint) as protocol,
+    cast(0 as bigint) as bytes,
+    cast(null as boolean) as has_tcp_flags,
+    cast(null as boolean) as has_flow_direction,
     cast(sum(minutes) as bigint) as observed,
     cast(count(*) as bigint) as records,
-    cast(0 as bigint) as bytes,
     min(started_at) as first_seen_at,
-    max(started_at) as last_seen_at,
-    cast(null as boolean) as has_tcp_flags,
-    cast(null as boolean) as has_flow_direction
+    max(started_at) as last_seen_at
 from timed
 group by started_date, interface_id
 having sum(minutes) >= {{ vpc_flow_logs.threshold('records_skipped') }}

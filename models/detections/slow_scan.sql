@@ -1,7 +1,7 @@
 {# A host of ours contacts hosts of ours for the first time, one after the other, and
-   most don't answer: a sequential test. Each failure is a step up and each answer a step
-   down, but not below the lowest point, as in the threshold random walk of Jung et al.
-   (2004). It needs three days; other rules find the scans of a day. #}
+   most don't answer: a sequential test. Each failure is a step up and each answer a
+   step down, but not below the lowest point, as in the threshold random walk of Jung et
+   al. (2004). It needs three days; other rules find the scans of a day. #}
 
 with
 

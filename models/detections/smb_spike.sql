@@ -16,7 +16,9 @@ busy_days as (
         and {{ vpc_flow_logs.is_own_end('client') }}
         and {{ vpc_flow_logs.in_history('flows.started_date') }}
     group by flows.started_date, flows.client_addr
-    having count(distinct flows.server_addr) >= {{ vpc_flow_logs.threshold('smb_spike') }}
+    having
+        count(distinct flows.server_addr)
+        >= {{ vpc_flow_logs.threshold('smb_spike') }}
 
 ),
 

@@ -35,7 +35,7 @@ def read_header(path: str) -> tuple[str, ...]:
     with _opened(path) as file:
         line = file.readline(1 << 16)
     try:
-        text = line.decode().strip()
+        text = line.decode("utf-8-sig").strip()
     except UnicodeDecodeError as failure:
         raise MalformedError("not a flow log: its first line is not text") from failure
     if re.match(r"\d{4}-\d\d-\d\dT\S+Z ", text):
@@ -80,8 +80,7 @@ def convert(
         with _opened(path) as file:
             file.readline()
             # A file without records is an error to pyarrow.
-            first = file.readline()
-            if not first.strip():
+            if not any(line.strip() for line in file):
                 pq.write_table(pa.schema(types.items()).empty_table(), target)
                 return
         with _opened(path) as file:

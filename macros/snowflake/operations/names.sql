@@ -29,6 +29,7 @@
         'schemas': [landing, models] | unique | list,
         'table': landing ~ '.flow_logs',
         'pipe': landing ~ '.flow_logs',
+        'text_logs': landing ~ '.text_logs',
         'stage': landing ~ '.flow_logs_stage',
         'function': models ~ '.ipv4_is_internal',
         'monitor': names.warehouse ~ '_monitor',
@@ -58,10 +59,11 @@
 {% endmacro %}
 
 
-{# The landing table. Models ask for it while dbt parses. #}
-{% macro landing_table() %}
+{# The landing table or, by its name, another one beside it. Models ask for them while
+   dbt parses. #}
+{% macro landing_table(name='flow_logs') %}
     {% set schema = vpc_flow_logs.plain_identifier(
         var('landing_schema'), 'landing_schema'
     ) %}
-    {% do return(vpc_flow_logs.flow_logs_database() ~ '.' ~ schema ~ '.flow_logs') %}
+    {% do return(vpc_flow_logs.flow_logs_database() ~ '.' ~ schema ~ '.' ~ name) %}
 {% endmacro %}

@@ -45,7 +45,22 @@
     {% do vpc_flow_logs.require_object(
         'tables', names.table, 'stage_external_sources'
     ) %}
-    {% set node = vpc_flow_logs.landing_node() %}
+    {% set failed = vpc_flow_logs.print_load_errors(
+        names.table, vpc_flow_logs.landing_node(), days
+    ) %}
+    {% if vpc_flow_logs.find_object('tables', names.text_logs, ' in account') %}
+        {% do failed.extend(vpc_flow_logs.print_load_errors(
+            names.text_logs, vpc_flow_logs.text_logs_node(), days
+        )) %}
+    {% endif %}
+    {% if not failed %}
+        {% do print('no file failed in the last ' ~ days ~ ' days') %}
+    {% endif %}
+{% endmacro %}
+
+
+{# Prints the files that did not load into a table, and returns them. #}
+{% macro print_load_errors(table, node, days) %}
     {% set sql %}
         select
             last_load_time,
@@ -54,7 +69,7 @@
             file_name,
             error_count,
             first_error_message
-        from {{ vpc_flow_logs.copy_history(names.table, days) | indent(8) }}
+        from {{ vpc_flow_logs.copy_history(table, days) | indent(8) }}
         qualify
             row_number() over (
                 partition by stage_location, file_name order by last_load_time desc
@@ -62,7 +77,8 @@
             and status != 'Loaded'
         order by last_load_time desc
     {% endset %}
-    {% for load in vpc_flow_logs.rows_of(sql) %}
+    {% set failed = vpc_flow_logs.rows_of(sql) %}
+    {% for load in failed %}
         {% do print(
             load.stage_location ~ load.file_name ~ ': ' ~ load.status ~ ' at '
             ~ load.last_load_time ~ ', ' ~ load.error_count ~ ' errors, first: '
@@ -70,9 +86,8 @@
         ) %}
         {% set copy = vpc_flow_logs.copy_into_landing_sql(node, file=load.file_name) %}
         {% do print(copy ~ ';') %}
-    {% else %}
-        {% do print('no file failed in the last ' ~ days ~ ' days') %}
     {% endfor %}
+    {% do return(failed) %}
 {% endmacro %}
 
 
@@ -131,8 +146,8 @@
 
 
 {# The loads and credits of the pipe, for a FROM clause: of a number of UTC days with
-   today. A row is for 5 minutes, an hour or 24 hours, as the length of the range has it,
-   so the range begins at midnight. #}
+   today. A row is for 5 minutes, an hour or 24 hours, by the length of the range, so
+   the range begins at midnight. #}
 {% macro pipe_usage_history(days) -%}
     {%- set midnight = run_started_at.replace(
         hour=0, minute=0, second=0, microsecond=0

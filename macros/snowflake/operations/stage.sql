@@ -110,5 +110,5 @@
     {% if modules.re.fullmatch('[@A-Za-z0-9_$./-]+', location) %}
         {% do return(location) %}
     {% endif %}
-    {% do return(vpc_flow_logs.text_literal(stage.url)) %}
+    {% do return(vpc_flow_logs.text_literal(location)) %}
 {% endmacro %}

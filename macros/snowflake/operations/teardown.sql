@@ -1,8 +1,9 @@
 {# Teardown: plain SQL. `run_script` leaves out what does not exist and what is somebody
-   else's. The pipe goes first. #}
+   else's. The pipes go first. #}
 {% macro teardown_sql(drop_landing_table) %}
 {% set names = vpc_flow_logs.account_names() %}
 drop pipe if exists {{ names.pipe }};
+drop pipe if exists {{ names.text_logs }};
 drop stage if exists {{ names.stage }};
 drop storage integration if exists {{ names.storage_integration }};
 drop function if exists {{ names.function }}(varchar);
@@ -10,6 +11,7 @@ drop user if exists {{ names.service_user }};
 drop network policy if exists {{ names.network_policy }};
 {% if drop_landing_table %}
 drop table if exists {{ names.table }};
+drop table if exists {{ names.text_logs }};
 {% for schema in names.schemas %}
 drop schema if exists {{ schema }};
 {% endfor %}

@@ -1,6 +1,6 @@
 {# One row per UTC day, client, server, protocol, server port and action, as the rules
-   about inside and outside read them: int_traffic__daily_flows, and which ends are ours.
-   An internal address is, and so is an IPv6 address that a logged interface has. #}
+   about inside and outside read them: int_traffic__daily_flows, and which ends are
+   ours. An internal address is, and so is an IPv6 address that a logged interface has. #}
 
 {% set rollup = ref('vpc_flow_logs', 'int_traffic__daily_flows') %}
 
@@ -27,10 +27,12 @@ flows as (
 
     select
         *,
-        case when client_scope = 'public' and client_addr like '%:%' then client_addr end
-            as client_ipv6,
-        case when server_scope = 'public' and server_addr like '%:%' then server_addr end
-            as server_ipv6
+        case
+            when client_scope = 'public' and client_addr like '%:%' then client_addr
+        end as client_ipv6,
+        case
+            when server_scope = 'public' and server_addr like '%:%' then server_addr
+        end as server_ipv6
     from {{ rollup }}
 
 )

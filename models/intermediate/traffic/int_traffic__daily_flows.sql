@@ -25,8 +25,10 @@
         {{ vpc_flow_logs.hour_bit('started_at') }} as hour_bit,
         coalesce(pkt_srcaddr, srcaddr) as real_srcaddr,
         coalesce(pkt_dstaddr, dstaddr) as real_dstaddr,
-        coalesce(pkt_srcaddr != srcaddr, false)
-        or coalesce(pkt_dstaddr != dstaddr, false) as is_at_hop,
+        {# Without packet addresses DuckDB need not look for hops. #}
+        (pkt_srcaddr is not null or pkt_dstaddr is not null)
+        and coalesce(pkt_srcaddr != srcaddr or pkt_dstaddr != dstaddr, false)
+            as is_at_hop,
         pkt_srcaddr is not null and pkt_dstaddr is not null as has_packet_addresses,
         {{ vpc_flow_logs.client_end_by_flags() }} as client_by_flags,
         {{ vpc_flow_logs.client_end_by_ports() }} as client_by_ports
@@ -356,16 +358,21 @@ flows as (
         started_date,
         client_addr,
         server_addr,
-        client_scope,
-        server_scope,
-        action,
-        {{ vpc_flow_logs.orientation_of_rank('orientation_rank') }}
-            as orientation_method,
-        case records_with_packet_addresses
-            when 0 then 'addresses'
-            when records then 'packet_addresses'
-            else 'mixed'
-        end as dedup_basis,
+        {% for end in ['client', 'server'] %}
+            {{ vpc_flow_logs.category(
+                end ~ '_scope', vpc_flow_logs.address_scopes()
+            ) }} as {{ end }}_scope,
+        {% endfor %}
+        {{ vpc_flow_logs.category('action', ['ACCEPT', 'REJECT']) }} as action,
+        {{ vpc_flow_logs.category(
+            vpc_flow_logs.orientation_of_rank('orientation_rank'),
+            vpc_flow_logs.orientation_methods()
+        ) }} as orientation_method,
+        {{ vpc_flow_logs.category(
+            "case records_with_packet_addresses when 0 then 'addresses'"
+            ~ " when records then 'packet_addresses' else 'mixed' end",
+            ['addresses', 'packet_addresses', 'mixed']
+        ) }} as dedup_basis,
         protocol,
         server_port,
         client_bytes,

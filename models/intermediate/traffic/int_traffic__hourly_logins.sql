@@ -37,9 +37,7 @@ by_interface as (
         and protocol = 6
         and action = 'ACCEPT'
         and has_plausible_time
-        and
-        {{ vpc_flow_logs.in_hours(changed.hours) if adds
-            else vpc_flow_logs.in_days(changed.days) }}
+        and {{ vpc_flow_logs.in_changed(changed, by_hours=adds) }}
         and {{ vpc_flow_logs.is_primary_flow_log(changed.days) }}
     group by all
 
@@ -93,29 +91,11 @@ hours as (
 
 all_hours as (
 
-    select * from hours
-    {% if adds %}
-        union all
-        select
-            started_date,
-            started_hour,
-            client_addr,
-            server_addr,
-            port,
-            protocol,
-            connections,
-            login_attempts,
-            records,
-            bytes,
-            first_seen_at,
-            last_seen_at,
-            has_tcp_flags
-        from {{ this }}
-        where
-            started_hour is not null
-            and {{ vpc_flow_logs.on_days(changed.days) }}
-            and not {{ vpc_flow_logs.on_hours(changed.hours) }}
-    {% endif %}
+    {{ vpc_flow_logs.with_other_hours('hours', changed, adds, columns=[
+        'started_date', 'started_hour', 'client_addr', 'server_addr', 'port',
+        'protocol', 'connections', 'login_attempts', 'records', 'bytes',
+        'first_seen_at', 'last_seen_at', 'has_tcp_flags',
+    ]) }}
 
 ),
 

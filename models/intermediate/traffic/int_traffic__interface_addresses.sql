@@ -79,24 +79,36 @@ sampled_pairs as (
         min(srcaddr || ' ' || dstaddr) as lowest_pair,
         max(srcaddr || ' ' || dstaddr) as highest_pair
     from {{ flow_records }}
-    where {{ shows_no_side }} and {{ accepted }}
+    where
+        srcaddr is not null
+        and dstaddr is not null
+        and {{ shows_no_side }}
+        and {{ accepted }}
     group by all
 
 ),
 
+{# Where an interface talks to itself, the two ends are one address of the pair. #}
 sampled_ends as (
 
     {% for pair in ['lowest_pair', 'highest_pair'] %}
-        {% set outer_loop = loop %}
-        {% for part in [1, 2] %}
-            select
-                started_date,
-                interface_id,
-                is_ipv6,
-                split_part({{ pair }}, ' ', {{ part }}) as address
-            from sampled_pairs
-            {{ 'union all' if not (loop.last and outer_loop.last) }}
-        {% endfor %}
+        select
+            started_date,
+            interface_id,
+            is_ipv6,
+            split_part({{ pair }}, ' ', 1) as address,
+            1 as is_first
+        from sampled_pairs
+        union all
+        select
+            started_date,
+            interface_id,
+            is_ipv6,
+            split_part({{ pair }}, ' ', 2) as address,
+            0 as is_first
+        from sampled_pairs
+        where split_part({{ pair }}, ' ', 1) != split_part({{ pair }}, ' ', 2)
+        {{ 'union all' if not loop.last }}
     {% endfor %}
 
 ),
@@ -109,9 +121,9 @@ sampled_addresses as (
         is_ipv6,
         address,
         count(*) as pairs,
-        sum(count(*)) over (
+        sum(sum(is_first)) over (
             partition by started_date, interface_id, is_ipv6
-        ) / 2 as all_pairs
+        ) as all_pairs
     from sampled_ends
     group by started_date, interface_id, is_ipv6, address
 
