@@ -62,30 +62,11 @@
         when {{ ip }} like '%:%.%' and {{ number }} is not null
             then
                 lower(left({{ ip }}, length({{ ip }}) - length({{ tail }})))
-                || {{ vpc_flow_logs.hex_digits(number, [28, 24, 20, 16]) }}
+                || {{ vpc_flow_logs.hex_digits(number, 4, 16) }}
                 || ':'
-                || {{ vpc_flow_logs.hex_digits(number, [12, 8, 4, 0]) }}
+                || {{ vpc_flow_logs.hex_digits(number, 4) }}
         else lower({{ ip }})
     end
-{%- endmacro %}
-
-
-{# An integer as that many hexadecimal digits. #}
-{% macro integer_to_hex(number, digits) -%}
-    {{ vpc_flow_logs.hex_digits(number, range(4 * digits - 4, -1, -4) | list) }}
-{%- endmacro %}
-
-
-{# Hexadecimal digits of an integer: those of the four bits from each shift on. #}
-{% macro hex_digits(number, shifts) -%}
-    {%- for shift in shifts -%}
-    {{ '|| ' if not loop.first -}}
-    substr(
-        '0123456789abcdef',
-        {{ vpc_flow_logs.hex_digit_value(number, shift) }} + 1,
-        1
-    )
-    {%- endfor -%}
 {%- endmacro %}
 
 
@@ -184,17 +165,6 @@
             then {{ vpc_flow_logs.hex_to_integer(hex, 25) }}
         when {{ hex }} like '2002%' then {{ vpc_flow_logs.hex_to_integer(hex, 5) }}
     end
-{%- endmacro %}
-
-
-{# Eight hexadecimal digits of `hex`, from `position` on, as an integer. The value of a
-   digit is its position among all digits. #}
-{% macro hex_to_integer(hex, position) -%}
-    {% for place in range(8) -%}
-    {{ '+ ' if not loop.first }}length(
-        split_part('0123456789abcdef', substr({{ hex }}, {{ position + place }}, 1), 1)
-    ) * {{ 16 ** (7 - place) }}
-    {% endfor -%}
 {%- endmacro %}
 
 

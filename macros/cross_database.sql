@@ -57,19 +57,47 @@
 {%- endmacro %}
 
 
-{# Four bits of an integer, from the bit `shift` on, as a number from 0 to 15. On
-   Snowflake a division of integers rounds to six decimal places, so it would be wrong
-   just below a power of two. #}
-{% macro hex_digit_value(number, shift) -%}
-    {{ return(adapter.dispatch('hex_digit_value', 'vpc_flow_logs')(number, shift)) }}
+{# Hexadecimal digits of an integer: so many, the lowest of them from the bit `shift`
+   on. On Snowflake a division of integers rounds to six decimal places, so it would be
+   wrong just below a power of two. #}
+{% macro hex_digits(number, digits, shift=0) -%}
+    {{ return(adapter.dispatch('hex_digits', 'vpc_flow_logs')(number, digits, shift)) }}
 {%- endmacro %}
 
-{% macro duckdb__hex_digit_value(number, shift) -%}
-    cast(({{ number }} >> {{ shift }}) & 15 as bigint)
+{% macro duckdb__hex_digits(number, digits, shift) -%}
+    printf('%0{{ digits }}x', ({{ number }} >> {{ shift }}) & {{ 16 ** digits - 1 }})
 {%- endmacro %}
 
-{% macro snowflake__hex_digit_value(number, shift) -%}
-    cast(bitand(bitshiftright({{ number }}, {{ shift }}), 15) as bigint)
+{% macro snowflake__hex_digits(number, digits, shift) -%}
+    {%- for digit in range(digits - 1, -1, -1) -%}
+    {{ '|| ' if not loop.first -}}
+    substr(
+        '0123456789abcdef',
+        cast(
+            bitand(bitshiftright({{ number }}, {{ shift + 4 * digit }}), 15) as bigint
+        ) + 1,
+        1
+    )
+    {%- endfor -%}
+{%- endmacro %}
+
+
+{# Eight hexadecimal digits of `hex`, from `position` on, as an integer. #}
+{% macro hex_to_integer(hex, position) -%}
+    {{ return(adapter.dispatch('hex_to_integer', 'vpc_flow_logs')(hex, position)) }}
+{%- endmacro %}
+
+{% macro duckdb__hex_to_integer(hex, position) -%}
+    try_cast('0x' || substr({{ hex }}, {{ position }}, 8) as bigint)
+{%- endmacro %}
+
+{# The value of a digit is its position among all digits. #}
+{% macro snowflake__hex_to_integer(hex, position) -%}
+    {% for place in range(8) -%}
+    {{ '+ ' if not loop.first }}length(
+        split_part('0123456789abcdef', substr({{ hex }}, {{ position + place }}, 1), 1)
+    ) * {{ 16 ** (7 - place) }}
+    {% endfor -%}
 {%- endmacro %}
 
 

@@ -68,12 +68,12 @@ hexadecimal_ends as (
     select
         *
         {%- for end in ['src', 'dst'] %},
-        coalesce({{ end }}_hex, {{ vpc_flow_logs.integer_to_hex(end ~ '_ipv4', 8) }})
+        coalesce({{ end }}_hex, {{ vpc_flow_logs.hex_digits(end ~ '_ipv4', 8) }})
             as {{ end }}_address,
         case
             when protocol in (1, 58) then null
             when protocol not in (6, 17, 132) then ''
-            else {{ vpc_flow_logs.integer_to_hex(end ~ 'port', 4) }}
+            else {{ vpc_flow_logs.hex_digits(end ~ 'port', 4) }}
         end as {{ end }}_port
         {%- endfor %}
     from parsed
@@ -85,7 +85,7 @@ ordered_ends as (
 
     select
         *,
-        {{ vpc_flow_logs.integer_to_hex('protocol', 2) }} as protocol_hex,
+        {{ vpc_flow_logs.hex_digits('protocol', 2) }} as protocol_hex,
         {%- for part in ['address', 'port'] %}
         case
             when src_address || src_port < dst_address || dst_port
