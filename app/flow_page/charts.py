@@ -98,7 +98,7 @@ def grid(column: str, row: str, value: str, order: list[str]) -> Chart:
                 f"{value}:Q", legend=None, scale=alt.Scale(range=SHADES, domainMin=0)
             )
         )
-        middle = float(rows[value].max()) / 2
+        middle = 0.4 * float(rows[value].max())
         text = base.mark_text().encode(
             text=f"{value}:Q",
             color=alt.condition(

@@ -24,23 +24,49 @@ SPREAD = (
 )
 
 
-def top(label: str, name: str) -> str:
+def top(columns: str, label: str, name: str) -> str:
     """Return the SQL of the largest by bytes, with the sum of the others.
 
+    Names are made for the largest alone: there may be millions of others.
+
     Args:
-        label: An expression over the rollup of flows.
+        columns: The columns of the rollup of flows to group by.
+        label: An expression over them.
         name: The name of its column.
     """
     return (
-        f"with totals as (select {label} as {name}, cast(sum({BYTES}) as bigint)"
-        f" as bytes, cast(sum(records) as bigint) as records from {FLOWS}"
-        " where {filters} and action = 'ACCEPT' group by 1),"
-        f" ranked as (select {name}, bytes, records, row_number() over (order by bytes"
-        f" desc, {name}) as place from totals)"
-        f" select case when place <= {TOP} then {name} else '{OTHERS}' end as {name},"
-        " cast(sum(bytes) as bigint) as bytes, cast(sum(records) as bigint) as records,"
-        " cast(count(*) as bigint) as summed"
-        " from ranked group by 1 order by min(place)"
+        f"with flows as (select {columns}, {BYTES} as bytes, records from {FLOWS}"
+        " where {filters} and action = 'ACCEPT'),"
+        f" largest as (select {columns}, sum(bytes) as bytes, sum(records) as records"
+        f" from flows group by {columns} order by bytes desc, {columns} limit {TOP}),"
+        " others as (select (select sum(bytes) from flows)"
+        " - (select sum(bytes) from largest) as bytes, (select sum(records) from flows)"
+        " - (select sum(records) from largest) as records),"
+        f" shown as (select 1 as place, {label} as {name}, bytes, records from largest"
+        f" union all select 2 as place, '{OTHERS}' as {name}, bytes, records"
+        " from others where records > 0)"
+        f" select {name}, cast(bytes as bigint) as bytes, cast(records as bigint)"
+        f" as records from shown order by place, bytes desc, {name}"
+    )
+
+
+def who_talks_to_whom() -> str:
+    """Return the SQL of the bytes between the largest clients and servers."""
+    return (
+        f"with flows as (select client_addr, server_addr, {BYTES} as bytes"
+        f" from {FLOWS} where {{filters}} and action = 'ACCEPT'),"
+        + "".join(
+            f" {end}s as (select {end}_addr from flows group by {end}_addr"
+            f" order by sum(bytes) desc, {end}_addr limit {TOP}),"
+            for end in ("client", "server")
+        )
+        + " linked as (select"
+        f" coalesce(clients.client_addr, '{OTHERS}') as client,"
+        f" coalesce(servers.server_addr, '{OTHERS}') as server, flows.bytes from flows"
+        " left join clients on flows.client_addr = clients.client_addr"
+        " left join servers on flows.server_addr = servers.server_addr)"
+        " select client, server, cast(sum(bytes) as bigint) as bytes"
+        " from linked group by client, server order by bytes desc, client, server"
     )
 
 
@@ -85,21 +111,7 @@ PANELS = (
     Panel(
         question="Who talks to whom?",
         table=FLOWS,
-        sql=f"with totals as (select client_addr, server_addr, cast(sum({BYTES})"
-        f" as bigint) as bytes from {FLOWS} where {{filters}} and action = 'ACCEPT'"
-        " group by 1, 2),"
-        " clients as (select client_addr, row_number() over (order by sum(bytes) desc,"
-        " client_addr) as client_place from totals group by client_addr),"
-        " servers as (select server_addr, row_number() over (order by sum(bytes) desc,"
-        " server_addr) as server_place from totals group by server_addr)"
-        f" select case when client_place <= {TOP} then totals.client_addr"
-        f" else '{OTHERS}' end as client,"
-        f" case when server_place <= {TOP} then totals.server_addr"
-        f" else '{OTHERS}' end as server, cast(sum(bytes) as bigint) as bytes"
-        " from totals"
-        " inner join clients on totals.client_addr = clients.client_addr"
-        " inner join servers on totals.server_addr = servers.server_addr"
-        " group by 1, 2 order by 3 desc, 1, 2",
+        sql=who_talks_to_whom(),
         chart=charts.sankey("client", "server", "bytes"),
         drawn=None,
         caption=f"Clients on the left, servers on the right, by bytes: the {TOP}"
@@ -109,7 +121,7 @@ PANELS = (
     Panel(
         question="Which clients exchange most?",
         table=FLOWS,
-        sql=top("client_addr", "client"),
+        sql=top("client_addr", "client_addr", "client"),
         chart=charts.bars("client", "bytes", "bytes"),
         caption=COUNTED,
         empty=NONE,
@@ -117,7 +129,7 @@ PANELS = (
     Panel(
         question="Which servers exchange most?",
         table=FLOWS,
-        sql=top("server_addr", "server"),
+        sql=top("server_addr", "server_addr", "server"),
         chart=charts.bars("server", "bytes", "bytes"),
         caption=COUNTED,
         empty=NONE,
@@ -126,7 +138,9 @@ PANELS = (
         question="Which conversations are the largest?",
         table=FLOWS,
         sql=top(
-            f"client_addr || ' > ' || server_addr || '  ' || {SERVICE}", "conversation"
+            "client_addr, server_addr, protocol, server_port",
+            f"client_addr || ' > ' || server_addr || '  ' || {SERVICE}",
+            "conversation",
         ),
         chart=charts.bars("conversation", "bytes", "bytes"),
         caption=f"Client > server, and the service. {COUNTED}",
@@ -135,7 +149,7 @@ PANELS = (
     Panel(
         question="Which services are used most?",
         table=FLOWS,
-        sql=top(SERVICE, "service"),
+        sql=top("protocol, server_port", SERVICE, "service"),
         chart=charts.bars("service", "bytes", "bytes"),
         caption=COUNTED,
         empty=NONE,
