@@ -630,9 +630,9 @@ loaded as (
 
 {# The view of a rule on what is new to a host of ours: `thing`, an expression, that the
    host did not have in the window before, although it had seven days of traffic there,
-   and nothing new on its last seven. If more than two hosts get the same on a day, it is
-   a change of the environment. `peer` and `port` show the thing if it is the only
-   one of the day. #}
+   and nothing new on its last seven. If more than two hosts get the same on a day, the
+   environment changed. `peer` and `port` show the thing if it is the only one of the
+   day. #}
 {% macro first_seen(rule_id, own, thing, condition, peer='null', port='null') -%}
     with
 

@@ -41,7 +41,9 @@ silent as (
         started_date < last_date
         and (
             next_date is null
-            or {{ dbt.datediff('started_date', 'next_date', 'day') }} > 1
+            or {{ dbt.datediff(
+                'started_date', 'next_date', 'day'
+            ) }} > 1
         )
 
 ),

@@ -78,7 +78,7 @@ sampled_pairs as (
         srcaddr like '%:%' as is_ipv6,
         min(srcaddr || ' ' || dstaddr) as lowest_pair,
         max(srcaddr || ' ' || dstaddr) as highest_pair
-    from {{ flow_records }}
+    from {{ flow_records }} -- noqa: ST05
     where
         srcaddr is not null
         and dstaddr is not null
@@ -155,7 +155,7 @@ ends as (
             {{ address }} as address,
             1 as is_certain,
             count(*) as records
-        from {{ flow_records }}
+        from {{ flow_records }} -- noqa: ST05
         where
             {{ address }} is not null
             and (
@@ -170,7 +170,7 @@ ends as (
             candidates.candidate_address as address,
             0 as is_certain,
             count(*) as records
-        from {{ flow_records }}
+        from {{ flow_records }} -- noqa: ST05
         inner join candidates
             on
                 cast(flow_records.started_at as date) = candidates.candidate_date
