@@ -168,4 +168,4 @@ def _show_what_comes_next(database: Path) -> None:
     print(f"{ask}                 # lists the questions")
     print(f"{ask} new_exposure")
     print(f'{ask} admin_exposure --where "port = 3389"')
-    print("\nLook at them in a browser:\n  make app")
+    print("Look at them in a browser: make app")
