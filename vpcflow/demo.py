@@ -179,4 +179,4 @@ def _show_what_comes_next(database: Path) -> None:
     print(f"{ask}                 # lists the questions")
     print(f"{ask} findings --where \"severity = 'high'\"")
     print(f'{ask} admin_exposure --where "port = 3389"')
-    print("\nLook at them in a browser:\n  make app")
+    print("Look at them in a browser: make app")
