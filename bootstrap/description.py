@@ -1,7 +1,7 @@
-"""What a deployment consists of, as a list: nothing is written, nothing compared.
+"""The resources of a deployment, as a list. Nothing is written or compared.
 
-`export` reads the list. `plan`, `apply`, `verify` and `destroy` take what they want
-from the functions that it calls.
+`export` reads the list. `plan`, `apply`, `verify` and `destroy` call the functions that
+make its entries.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from bootstrap.deployment import Deployment
 
 @dataclass(frozen=True)
 class Resource:
-    """One thing that a deployment wants.
+    """One resource of a deployment.
 
     Args:
         account: Its account.

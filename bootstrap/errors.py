@@ -37,7 +37,7 @@ DENIED = frozenset(
 EXPIRED = frozenset(
     {"ExpiredToken", "ExpiredTokenException", "RequestExpired", "TokenRefreshRequired"}
 )
-# What services answer to credentials that their region does not know.
+# The answers of services to credentials that are unknown in their region.
 UNKNOWN_THERE = frozenset(
     {
         "AuthFailure",

@@ -142,7 +142,7 @@ def test_a_question_is_answered_from_the_built_tables(
 def test_an_account_is_asked_what_only_it_proves(
     account: Account, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The stand-in answers what it knows; an error is a no, with its reason."""
+    """The stand-in answers what it supports; an error is a no, with its reason."""
     for name, value in account.environment.items():
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(ROOT)

@@ -562,7 +562,7 @@ LOOK_ALIKES = (
         looks_like="database_port_from_public",
     ),
     Story(
-        "an office that opens file shares that it knows",
+        "an office that opens its usual file shares",
         (Talk(HOST, hosts(6), 445, days=_KNOWN),),
         looks_like="east_west_admin",
     ),

@@ -54,7 +54,7 @@ def answer(panel: Panel, filters: Filters, store: Store, ask: Ask) -> Answer:
     Args:
         panel: What to ask.
         filters: What to show.
-        store: Knows which marts there are.
+        store: Names the marts that were built.
         ask: Runs the query.
     """
     if panel.table not in store.tables():

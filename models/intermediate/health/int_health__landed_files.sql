@@ -1,5 +1,5 @@
 {# The ledger of files: one row per file of landing, with what its records are and
-   whether they count. From it the other models know which files are new. #}
+   whether they count. The other models take the new files from it. #}
 
 {{ config(unique_key='metadata_filename', meta={'grows': 'records'}) }}
 
