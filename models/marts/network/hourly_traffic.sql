@@ -84,9 +84,9 @@ hourly as (
 
     select
         started_hour,
-        action,
-        client_scope,
-        server_scope,
+        cast(action as varchar) as action,
+        cast(client_scope as varchar) as client_scope,
+        cast(server_scope as varchar) as server_scope,
         cast(sum(bytes) as bigint) as bytes,
         cast(sum(records) as bigint) as records
     from spread
