@@ -126,7 +126,8 @@ def test_a_model_is_found_with_its_columns_and_lineage(browser: Any, site: str) 
 
     search = browser.find_element("css selector", "input[placeholder*=Search]")
     search.send_keys("admin_attempts")
-    found = browser.find_element("css selector", ".search-result h4")
+    result = "//*[contains(@class, 'search-result')]//h4[contains(., 'admin_attempts')]"
+    found = browser.find_element("xpath", result)
     assert found.text == "admin_attempts model"
     found.click()
     browser.find_element("xpath", "//h1//*[text()='admin_attempts']")
@@ -134,19 +135,12 @@ def test_a_model_is_found_with_its_columns_and_lineage(browser: Any, site: str) 
     columns = [row.text.split()[:2] for row in rows]
     assert columns[0] == ["internal_addr", "VARCHAR"]
     assert len(columns) == 15
-    assert "Cloud security" in browser.find_element("tag name", "body").text
 
     browser.find_element("css selector", "[title='View Lineage Graph']").click()
     assert lineage(browser) == {
         *("int_traffic__daily_admin_flows", "admin_attempts"),
         *("int_traffic__interface_addresses", "Exposure review"),
     }
-    browser.get("about:blank")
-    browser.get(site + "#!/overview")
-    browser.find_element("link text", "security").click()
-    drawn = lineage(browser)
-    assert drawn >= {"vpc_flow.flow_logs", "flow_records", "Exposure review"}
-    assert "top_services" not in drawn
     assert errors_of_scripts(browser) == []
 
 

@@ -132,6 +132,7 @@ def test_no_macro_is_unused(manifest: dict[str, Any]) -> None:
     callers = [
         *(manifest[kind].values() for kind in ("nodes", "sources", "macros")),
         manifest["unit_tests"].values(),
+        *manifest["disabled"].values(),
     ]
     used = {
         macro

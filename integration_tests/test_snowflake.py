@@ -46,6 +46,8 @@ OF_THE_LOAD = {
     *("LOADED_AT", "LOADED_THROUGH_AT", "FIRST_LOADED_AT", "FOUND_AT"),
     *("NEWEST_FILE_LOADED_AT", "LOAD_LAG_P50_SECONDS", "LOAD_LAG_P95_SECONDS"),
     *("BYTES_BILLED", "CREDITS", "FIRST_DETECTED_AT"),
+    # The rules have macros of each engine.
+    "RULES_VERSION",
 }
 #: What Snowflake finds in landing, and DuckDB's loader in the files.
 OF_LANDING = {"FAULT", "IS_FLOW_LOG", "UNKNOWN_FIELDS"}
@@ -138,7 +140,9 @@ def compared(
 def write_text_logs(folder: Path) -> None:
     """Make every third file of the sample text, and add text logs, good and bad."""
     for number, (lines, _) in enumerate(BAD_TEXT.values()):
-        write_text(folder / f"bad_{number}.log", *lines)
+        # An empty file has no line that Snowflake could land.
+        if lines:
+            write_text(folder / f"bad_{number}.log", *lines)
     sampled = sorted(folder.glob("AWSLogs/**/*.parquet"))[1::3]
     write_as_text(sampled, folder, folder)
     for file in sampled:
@@ -296,6 +300,8 @@ def test_descriptions_are_comments_in_the_database(
     models = [key for key in described if key.startswith("model.")]
     assert sorted(models) == sorted(key for key in found if key[:5] == "model")
     for key in models:
+        if not described[key]["config"]["persist_docs"]["relation"]:
+            continue
         wanted = described[key]["description"].strip()
         assert found[key]["metadata"]["comment"].strip() == wanted, key
         for name, column in found[key]["columns"].items():
