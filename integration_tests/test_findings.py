@@ -14,7 +14,7 @@ from typing import Any
 import duckdb
 import pytest
 
-from vpcflow.detections import PAGE, TEXTS, page, read_registry, texts
+from vpcflow.detections import PAGE, RECORDS, TEXTS, page, read_registry, records, texts
 from vpcflow.questions import read_questions
 
 from .cases import VARIABLES, cases
@@ -223,4 +223,5 @@ def test_the_documents_of_the_rules_are_those_of_the_registry() -> None:
     """`python -m vpcflow.detections` writes them."""
     assert PAGE.read_text() == page()
     assert TEXTS.read_text() == texts()
+    assert RECORDS.read_text() == records()
     assert len(read_registry()) > 5

@@ -235,7 +235,8 @@ def test_snowflake_says_the_same(
     by_event = files[::10]
     bucket.put(*(file for file in files if file not in by_event))
     snowflake.stage()
-    selected = ("--select", "+path:models/marts/operations")
+    sources = ("source:vpc_flow.flow_logs", "source:vpc_flow.text_logs")
+    selected = ("--select", "+path:models/marts/operations", *sources)
     snowflake.dbt("run", *selected, **AS_OF)
     bucket.announce(*by_event)
     build = ("build", *WITHOUT_UNIT_TESTS, *selected, "--indirect-selection=cautious")

@@ -1,7 +1,8 @@
-"""docs/detections.md and the texts that the page in app/ shows, from the registry.
+"""docs/detections.md, and what the page in app/ shows of a finding.
 
-The registry is the YAML entries of models/detections. `python -m vpcflow.detections`
-writes both files. A test compares them.
+The registry is the YAML entries of models/detections. The query for the records behind
+a finding is a question of the cookbook. `python -m vpcflow.detections` writes the
+files. A test compares them.
 """
 
 from __future__ import annotations
@@ -11,13 +12,14 @@ from typing import Any
 
 import yaml
 
-from .questions import MODELS, PROJECT
+from .questions import MODELS, PROJECT, read_questions
 from .severities import SEVERITIES
 
 REGISTRY = MODELS / "detections" / "_detections__models.yml"
 PAGE = PROJECT / "docs" / "detections.md"
 #: For the app, which in Snowflake has its own folder alone.
 TEXTS = PROJECT / "app" / "flow_page" / "detections.json"
+RECORDS = PROJECT / "app" / "flow_page" / "finding_records.sql"
 
 
 def read_registry() -> dict[str, dict[str, Any]]:
@@ -79,6 +81,12 @@ def texts() -> str:
     return json.dumps(rules, indent=2) + "\n"
 
 
+def records() -> str:
+    """Return the query for the records behind each finding."""
+    return read_questions()["finding_records"].rows.strip() + "\n"
+
+
 if __name__ == "__main__":
     PAGE.write_text(page())
     TEXTS.write_text(texts())
+    RECORDS.write_text(records())

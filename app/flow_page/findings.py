@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from . import charts
 from .panels import Panel
 
+#: The query for the records behind each finding, from the cookbook.
+RECORDS = Path(__file__).parent / "finding_records.sql"
 SEVERITIES = ["critical", "high", "medium", "low"]
 WORST_FIRST = (
     "case severity when 'critical' then 1 when 'high' then 2 when 'medium' then 3"
@@ -68,32 +72,11 @@ def records_query(finding: dict[str, str]) -> str:
     Args:
         finding: A row of the mart; of its values only the id is used.
     """
-    return f"""\
-select flow_records.*
-from findings
-inner join flow_records
-    on
-        findings.entity in (
-            coalesce(flow_records.pkt_srcaddr, flow_records.srcaddr),
-            coalesce(flow_records.pkt_dstaddr, flow_records.dstaddr),
-            flow_records.interface_id
-        )
-        and coalesce(
-            findings.peer in (
-                coalesce(flow_records.pkt_srcaddr, flow_records.srcaddr),
-                coalesce(flow_records.pkt_dstaddr, flow_records.dstaddr)
-            ),
-            true
-        )
-        and coalesce(
-            findings.port in (flow_records.srcport, flow_records.dstport), true
-        )
-        and coalesce(findings.protocol = flow_records.protocol, true)
-where
-    findings.finding_id = '{"".join(c for c in finding["finding_id"] if c.isalnum())}'
-    and flow_records.started_at
-    between findings.first_seen_at and findings.last_seen_at
-limit 100"""
+    finding_id = "".join(c for c in finding["finding_id"] if c.isalnum())
+    return (
+        f"select * from (\n{RECORDS.read_text()}) as behind\n"
+        f"where finding_id = '{finding_id}'\nlimit 100"
+    )
 
 
 def suppression(finding: dict[str, str]) -> str:

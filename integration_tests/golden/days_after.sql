@@ -40,7 +40,7 @@ select
         sum(bytes_billed) as bytes_billed,
         sum(credits_used) as credits
     from table(flow.information_schema.pipe_usage_history(
-        date_range_start => to_timestamp_ltz(<nanoseconds>, 9),
+        date_range_start => to_timestamp_ltz(1000000000000000000, 9),
         date_range_end => current_timestamp(),
         pipe_name => 'flow.landing.flow_logs'
     ))
