@@ -264,6 +264,24 @@ def test_parse_ip_raises_an_error_unless_it_is_permissive(run: Callable) -> None
     assert row == (167772161, None, True, "0" * 31 + "1", True)
 
 
+def test_objects_and_arrays_of_a_text_logs_line(run: Callable) -> None:
+    """sf:sql-reference/functions/get_ignore_case, arrays_to_object, object_keys,
+    array_except, array_intersection, as_object, as_char-varchar.
+    """
+    run(
+        "create table t as select arrays_to_object(split('Bytes start', ' '),"
+        " split('7 8', ' ')) as v"
+    )
+    (row,) = run(
+        "with lines as (select as_object(v) as line, split('start', ' ') as known"
+        " from t) select as_varchar(get_ignore_case(line, 'bytes')),"
+        " get_ignore_case(line, 'end'), array_size(object_keys(line)),"
+        " array_size(array_intersection(object_keys(line), known)),"
+        " array_size(array_except(object_keys(line), known)) from lines"
+    )
+    assert row == ("7", None, 2, 1, 1)
+
+
 def test_reserved_words_cannot_be_names(run: Callable) -> None:
     """sf:sql-reference/reserved-keywords, identifiers-syntax."""
     assert "start" in refused(run, "create table t (start int)")
@@ -739,7 +757,10 @@ def test_copy_loads_each_file_once(run: Callable, bucket: Bucket) -> None:
 
 
 def test_rows_have_the_time_of_their_commit(run: Callable, bucket: Bucket) -> None:
-    """sf:user-guide/data-engineering/row-timestamps. `*` leaves the column out."""
+    """sf:user-guide/data-engineering/row-timestamps. `*` leaves the column out.
+
+    sf:sql-reference/functions/system_last_change_commit_time.
+    """
     run(f"create stage logs url = '{bucket.url}'")
     run(LANDING.format(table="land").rstrip(";") + " row_timestamp = true")
     copy = COPY.format(table="land", stage="logs")

@@ -60,7 +60,8 @@ def test_the_demo_shows_what_it_did_and_the_answers(
     assert re.fullmatch(
         rf"Load: {sample['files']} new files, {records} in \d+ s", lines[1]
     )
-    models = len(list((checkout / "models").rglob("*.sql")))
+    # All but int_records__unread, which Snowflake alone has.
+    models = len(list((checkout / "models").rglob("*.sql"))) - 1
     assert re.fullmatch(
         rf"Build: {models} models built, \d\d+ tests passed, 0 warned, in \d+ s",
         lines[2],

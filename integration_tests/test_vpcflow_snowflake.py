@@ -147,7 +147,7 @@ def test_an_account_is_asked_what_only_it_proves(
         monkeypatch.setenv(name, value)
     monkeypatch.chdir(ROOT)
     account.stand_in.rows(
-        "use schema flow.analytics; create or replace table"
+        "use schema flow.analytics; drop view int_health__files; create table"
         " int_health__files as select count(*) as records from flow_records"
     )
 

@@ -207,8 +207,9 @@ def test_from_two_empty_accounts_to_the_answers_and_back(
     bootstrap("apply", "--yes")
 
     for kind in ("pipes", "tables"):
-        (made,) = stand_in.rows(f"show {kind} in schema flow.landing")
-        assert made["owner"] == "VPC_FLOW_LOGS_LOADER"
+        made = stand_in.rows(f"show {kind} in schema flow.landing")
+        assert {row["name"] for row in made} == {"FLOW_LOGS", "TEXT_LOGS"}
+        assert {row["owner"] for row in made} == {"VPC_FLOW_LOGS_LOADER"}
 
     now = datetime.now(UTC)
     yesterday = (now - timedelta(days=1)).date()
