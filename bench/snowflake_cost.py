@@ -37,7 +37,7 @@ SECONDS = {
 }
 #: Bytes that a stored row takes: assumptions. Landing keeps the fields of a record.
 STORED_BYTES = {"landing": BYTES_OF_A_RECORD, "records": 60, "rollups": 40}
-FAIL_SAFE_DAYS, TIME_TRAVEL_DAYS = 7, 1
+TIME_TRAVEL_DAYS = 1
 
 
 @dataclass(frozen=True)
@@ -56,6 +56,7 @@ class Counts:
         rollup_windows: Statements that read a rollup for the window of the marts.
         rollup_rows: Rows of the rollups of a day for each record.
         rollups_written: Rows written for each row of a touched day.
+        fail_safe_days: Days for which Fail-safe keeps what a rollup replaced.
     """
 
     landing_reads: float
@@ -68,6 +69,7 @@ class Counts:
     rollup_windows: float
     rollup_rows: float
     rollups_written: float
+    fail_safe_days: float
 
     def rows(self, records: float) -> dict[str, float]:
         """Rows that the runs of a day read and write, for the records of a day."""
@@ -100,7 +102,7 @@ class Counts:
     def terabytes_of_old_versions(self, records: float) -> float:
         """Storage of rewritten rollups, in Time Travel and Fail-safe."""
         written = self.rows(records)["rollup rows written"] * STORED_BYTES["rollups"]
-        return written * (FAIL_SAFE_DAYS + TIME_TRAVEL_DAYS) / 1e12
+        return written * (self.fail_safe_days + TIME_TRAVEL_DAYS) / 1e12
 
 
 def counts() -> dict[str, Counts]:

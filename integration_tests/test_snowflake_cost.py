@@ -137,6 +137,8 @@ def counted(
     rollups = {
         name.lower(): rows for name, rows in tables if name.lower().startswith(ROLLUPS)
     }
+    shown = project.stand_in.rows("show tables in schema flow.analytics")
+    kinds = {row["kind"] for row in shown if row["name"].lower() in rollups}
     print(sorted(found.items()))
 
     def weighed(kind: str) -> float:
@@ -154,6 +156,7 @@ def counted(
         "rollup_days": weighed("touched"),
         "rollup_windows": weighed("window"),
         "rollups_written": round(written / len(rollups), 2),
+        "fail_safe_days": 0 if kinds == {"TRANSIENT"} else 7,
     }
 
 
