@@ -182,7 +182,7 @@ def test_one_finding_is_opened_by_its_link(opened: Callable[..., AppTest]) -> No
     assert shown["peer"] == "52.1.2.3"
     assert shown["observed"] == "60 ports (threshold 50)"
     sql, line = texts_of(app, "code")
-    assert "findings.finding_id = '00'" in sql
+    assert "where finding_id = '00'" in sql
     assert sql.endswith("limit 100")
     assert line == "port_scan_vertical,10.0.0.5/32,52.1.2.3/32,,,why it is expected"
     assert "Is the client yours?" in " ".join(texts_of(app, "text"))

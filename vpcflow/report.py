@@ -76,9 +76,11 @@ class _Built:
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         import pandas as pd
+        from flow_page.data import for_snowflake
 
         # The connector's own style; no text of the SQL holds either mark.
-        found = self._tables.query(sql.replace("?", "%s"), parameters=parameters)
+        query = for_snowflake(sql).replace("?", "%s")
+        found = self._tables.query(query, parameters=parameters)
         return pd.DataFrame(found.rows, columns=found.columns).convert_dtypes()
 
 

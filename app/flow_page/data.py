@@ -19,6 +19,14 @@ ADDRESSES = "int_traffic__interface_addresses"
 FILES = {ADDRESSES: "addresses"}
 
 
+def for_snowflake(sql: str) -> str:
+    """Return a query of the page as Snowflake runs it, whatever an account sets.
+
+    A cast of a text to a date follows the account's DATE_INPUT_FORMAT.
+    """
+    return sql.replace("cast(? as date)", "to_date(?, 'YYYY-MM-DD')")
+
+
 class Store(Protocol):
     """Answers queries over the marts. Both engines run the same SQL."""
 
@@ -133,7 +141,8 @@ class Warehouse:
 
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """Run one SELECT; the names of its columns become lower case."""
-        answer = self._session.sql(sql, params=[*parameters]).to_pandas()
+        query = self._session.sql(for_snowflake(sql), params=[*parameters])
+        answer = query.to_pandas()
         answer.columns = [str(name).lower() for name in answer.columns]
         return answer
 

@@ -127,7 +127,7 @@ def condition(table: str, filters: Filters) -> Condition:
     parameters: list[Any] = []
     ignored: list[str] = []
     if columns.period:
-        # Bound as text: both engines cast it alike.
+        # Bound as text; for_snowflake has the cast for that engine.
         parts.append(
             f"{columns.period[-1]} >= cast(? as date)"
             f" and {columns.period[0]} < cast(? as date)"
