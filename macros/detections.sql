@@ -96,22 +96,12 @@
 {%- endmacro %}
 
 
-{# The measures of a finding that are sums over rows with those of flow_measures. #}
-{% macro sums_of_flow_measures() -%}
+{# The measures of a finding that are sums over rows with those of flow_measures. Rows of
+   int_detections__contacts have the first time as `started_at`. #}
+{% macro sums_of_flow_measures(first_seen_at='first_seen_at') -%}
     cast(sum(records) as bigint) as records,
     cast(sum(bytes) as bigint) as bytes,
-    min(first_seen_at) as first_seen_at,
-    max(last_seen_at) as last_seen_at,
-    max(case when has_tcp_flags then 1 else 0 end) = 1 as has_tcp_flags,
-    max(case when has_flow_direction then 1 else 0 end) = 1 as has_flow_direction
-{%- endmacro %}
-
-
-{# The measures of a finding that are sums over rows of int_detections__contacts. #}
-{% macro contact_measures() -%}
-    cast(sum(records) as bigint) as records,
-    cast(sum(bytes) as bigint) as bytes,
-    min(started_at) as first_seen_at,
+    min({{ first_seen_at }}) as first_seen_at,
     max(last_seen_at) as last_seen_at,
     max(case when has_tcp_flags then 1 else 0 end) = 1 as has_tcp_flags,
     max(case when has_flow_direction then 1 else 0 end) = 1 as has_flow_direction

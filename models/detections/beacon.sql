@@ -54,7 +54,7 @@ pairs as (
         percentile_cont(0.5) within group (order by bytes) as size_q2,
         percentile_cont(0.75) within group (order by bytes) as size_q3,
         max(started_hour) - min(started_hour) + 1 as hours,
-        {{ vpc_flow_logs.contact_measures() }}
+        {{ vpc_flow_logs.sums_of_flow_measures('started_at') }}
     from measured
     group by started_date, pair, client_addr, server_addr, server_port, protocol
     having count(*) >= 20

@@ -27,7 +27,7 @@ select
     server_port as port,
     protocol,
     cast(floor(max(seconds) / 3600) as bigint) as observed,
-    {{ vpc_flow_logs.contact_measures() }}
+    {{ vpc_flow_logs.sums_of_flow_measures('started_at') }}
 from timed
 where seconds >= 3600 * {{ vpc_flow_logs.threshold('long_connection') }}
 group by started_date, client_addr, server_addr, server_port, protocol
