@@ -96,8 +96,8 @@
 {%- endmacro %}
 
 
-{# The measures of a finding that are sums over rows with those of flow_measures. Rows of
-   int_detections__contacts have the first time as `started_at`. #}
+{# The measures of a finding that are sums over rows with those of flow_measures. The
+   first time of a row of int_detections__contacts is `started_at`. #}
 {% macro sums_of_flow_measures(first_seen_at='first_seen_at') -%}
     cast(sum(records) as bigint) as records,
     cast(sum(bytes) as bigint) as bytes,
