@@ -1,8 +1,8 @@
 {# Operations on the pipes: their state, their loads and the cost of these. #}
 
 
-{# `dbt run-operation pipe_status`: whether each pipe runs, how many files it has pending,
-   and when it received its last event. #}
+{# `dbt run-operation pipe_status`: whether each pipe runs, how many files it has
+   pending, and when it received its last event. #}
 {% macro pipe_status() %}
     {% set names = vpc_flow_logs.start_operation(
         'pipe_status',
