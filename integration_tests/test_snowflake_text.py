@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 import sqlfluff
 
-from .conftest import AS_OF
+import sample_logs
+
+from .conftest import AS_OF, END_DATE
 from .snowflake_project import RUN, Bucket, SnowflakeProject
+from .test_main_job import MARTS
 from .test_snowflake_runs import assert_each_record_counts_once
 from .test_staging import write_good
 from .test_text_logs import (
@@ -23,6 +26,7 @@ from .test_text_logs import (
 )
 from .text_files import write_as_text
 
+MILLION = 1_000_000
 LANDED = (
     "select metadata_filename, metadata_file_row_number,"
     " cast(get_ignore_case(value, 'bytes') as varchar)"
@@ -198,6 +202,25 @@ def test_a_bucket_of_text_gives_the_marts_of_its_parquet(
     snowflake.stage()
     snowflake.dbt(*RUN, **AS_OF)
     assert_each_record_counts_once(snowflake, small_truth)
+
+
+@pytest.mark.long
+def test_a_million_records_as_text_give_the_same_marts(
+    snowflake: SnowflakeProject, tmp_path: Path
+) -> None:
+    """And those of the truth; the stand-in takes several GB and half an hour."""
+    parquet, text = tmp_path / "parquet", tmp_path / "text"
+    truth = sample_logs.generate(parquet, end_date=END_DATE, records=MILLION)
+    write_as_text(parquet.rglob("*.parquet"), parquet, text)
+    rows = []
+    for folder in (parquet, text):
+        bucket = Bucket(snowflake, folder)
+        bucket.put(*bucket.files)
+        snowflake.stage()
+        snowflake.dbt(*RUN, **AS_OF)
+        assert_each_record_counts_once(snowflake, dict(truth))
+        rows.append({mart: snowflake.rows(mart, by) for mart, by in MARTS.items()})
+    assert rows[0] == rows[1]
 
 
 def test_without_text_logs_no_statement_needs_a_warehouse(
