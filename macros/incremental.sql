@@ -283,9 +283,10 @@
 
    The UPDATE first, because a statement sees what was committed before it began, and it
    is not documented that one that has waited for a lock looks again. The statements
-   after the UPDATE begin when the other transaction has ended.
+   after the UPDATE begin when the other transaction has ended. `first` is a statement
+   before the transaction.
    https://docs.snowflake.com/en/sql-reference/transactions #}
-{% macro ordered_transaction(relation) %}
+{% macro ordered_transaction(relation, first='') %}
     {% set lock = relation.incorporate(path={'identifier': 'write_lock'}) %}
     {% do run_query(
         'create table if not exists ' ~ lock
@@ -294,6 +295,7 @@
     ) if load_relation(lock) is none %}
     execute immediate $$
     begin
+        {{ first }}
         begin transaction;
         update {{ lock }} set taken_at = current_timestamp();
         {{ caller() }}
