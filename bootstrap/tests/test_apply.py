@@ -9,10 +9,11 @@ import pytest
 from botocore.exceptions import ClientError
 from moto.kms.models import kms_backends
 
-from bootstrap import bucket, steps
-from bootstrap.deployment import Deployment
+from bootstrap import steps
+from bootstrap.changes import Change, retry
 from bootstrap.errors import BootstrapError
 from bootstrap.policies import trust_policy
+from bootstrap.steps import Deployment
 from bootstrap.tests.faithful import Aws
 from bootstrap.tests.world import (
     BUCKET,
@@ -161,10 +162,10 @@ def test_changed_settings_of_our_bucket_are_restored(world: World) -> None:
     assert [c.resource for c in changes] == [f"versioning of bucket {BUCKET}"]
 
 
-Change = Literal["overwritten", "appended to"]
+How = Literal["overwritten", "appended to"]
 
 
-def _changed_by_aws(world: World, aws: Aws, how: Change) -> Deployment:
+def _changed_by_aws(world: World, aws: Aws, how: How) -> Deployment:
     their_bucket(world)
     aws.policy = how
     return world.deployment(base_settings(create=False))
@@ -175,9 +176,9 @@ def _policy(world: World) -> str:
     return text
 
 
-@pytest.mark.parametrize("how", get_args(Change))
+@pytest.mark.parametrize("how", get_args(How))
 def test_a_policy_that_aws_changed_is_restored(
-    world: World, aws: Aws, how: Change
+    world: World, aws: Aws, how: How
 ) -> None:
     d = _changed_by_aws(world, aws, how)
     before = _policy(world)
@@ -192,7 +193,7 @@ def test_a_policy_that_aws_changed_is_restored(
     assert ours["Statement"][:2] == theirs["Statement"]
     sids = [statement.get("Sid") for statement in ours["Statement"][2:]]
     assert sids == [NAMES.sid("DeliveryWrite"), NAMES.sid("DeliveryCheck")]
-    assert not bucket.journal(d).path.exists()
+    assert not d.journal.path.exists()
     assert steps.plan(d) == []
 
     destroy(d, delete_data=False)
@@ -208,7 +209,6 @@ def test_without_a_copy_of_the_policy_no_flow_log_is_created(world: World) -> No
     apply(d)
     creation = world.recorder.calls.index("CreateFlowLogs")
     destroy(d)
-    d.known.clear()
 
     world.recorder.start(refuse=creation - 1)
     with pytest.raises(BootstrapError, match="GetBucketPolicy"):
@@ -219,7 +219,7 @@ def test_without_a_copy_of_the_policy_no_flow_log_is_created(world: World) -> No
 
 def test_every_deployment_has_its_own_journal(world: World) -> None:
     found = [
-        bucket.journal(world.deployment(base_settings(**more)))
+        world.deployment(base_settings(**more)).journal
         for more in ({}, {"name": "another-bucket"}, {"prefix": "other"})
     ]
 
@@ -234,7 +234,7 @@ def test_an_old_copy_of_the_policy_is_left_to_people(
     world: World, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     d = _changed_by_aws(world, aws, "overwritten")
-    journal = bucket.journal(d)
+    journal = d.journal
     journal.save(_policy(world))
     assert journal.read()
 
@@ -408,7 +408,7 @@ def test_a_policy_beyond_twenty_kilobytes_is_refused_beforehand(world: World) ->
         {"account_id": i, "regions": [REGION], "all": True} for i in ids
     ]
 
-    with pytest.raises(BootstrapError, match="S3 allows 20480"):
+    with pytest.raises(BootstrapError, match="AWS allows 20480"):
         steps.plan(world.deployment(document))
 
 
@@ -439,11 +439,9 @@ def test_the_other_transition_setting_is_written_back(
 
 
 def test_a_retry_gives_up_on_every_other_error(world: World) -> None:
-    d = world.deployment(base_settings())
-
     def call() -> None:
         raise ClientError({"Error": {"Code": "AccessDenied"}}, "PutRolePolicy")
 
     with pytest.raises(ClientError):
-        d.retry(call, lambda error: False)
+        retry(Change("run", "x", "y", apply=call), 9, print, world.slept.append)
     assert world.slept == []

@@ -13,10 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootstrap import documents
-from bootstrap.naming import Names
+from bootstrap.naming import Names, Place, Senders
 from bootstrap.policies import (
-    Place,
-    Senders,
     delivery_statements,
     deny_plain_http,
     key_statements,
