@@ -113,6 +113,7 @@ def exit_code(changes: Sequence[Change]) -> int:
     return WAITS if any(change.verb == "wait" for change in changes) else 0
 
 
+CHECK = click.option("--check", is_flag=True, help="Exit with 2 if changes were made.")
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
 REPLACE = click.option(
     "--replace-flow-logs",
@@ -233,7 +234,7 @@ def _identity(change: dict[str, Any]) -> tuple[str, str, str]:
 @_options
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @YES
-@click.option("--check", is_flag=True, help="Exit with 2 if something was changed.")
+@CHECK
 @REPLACE
 def apply_command(
     config: Path,
@@ -259,21 +260,22 @@ def apply_command(
         click.echo(text)
     elif any(change.resource.startswith(EVENTS_FLOW) for change in made):
         click.echo(closing_words(d.settings))
-    _end(done, PENDING if check and made else 0)
+    _end(done, check)
 
 
-def _end(changes: Sequence[Change], otherwise: int) -> None:
+def _end(changes: Sequence[Change], check: bool) -> None:
     """Exit with the code of the changes, and name each failure again."""
     code = exit_code(changes)
     if code == FAILED:
         raise Incomplete(changes)
-    if code or otherwise:
-        sys.exit(code or otherwise)
+    if code or (check and any_pending(changes)):
+        sys.exit(code or PENDING)
 
 
 @cli.command("destroy")
 @_options
 @YES
+@CHECK
 @click.option("--delete-data", is_flag=True, help="Also delete the delivered files.")
 @click.option(
     "--with-snowflake",
@@ -284,6 +286,7 @@ def destroy_command(
     config: Path,
     overrides: tuple[str, ...],
     yes: bool,
+    check: bool,
     delete_data: bool,
     with_snowflake: bool,
 ) -> None:
@@ -292,7 +295,7 @@ def destroy_command(
     order = steps.destroy_steps(delete_data, with_snowflake)
     changes = _planned(d, order)
     show(changes)
-    _end(_confirm_and_do(d, changes, order, yes), 0)
+    _end(_confirm_and_do(d, changes, order, yes), check)
 
 
 def _confirm_and_do(
@@ -438,8 +441,8 @@ def permissions_command(config: Path | None) -> None:
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit.
 
-    0 done or nothing to do, 1 failed, 2 changes are pending or (`apply --check`) were
-    made, 3 steps wait for a person or for Snowflake.
+    0 done, or with `--check` nothing to do; 1 failed; 2 with `--check`, changes are
+    pending or were made; 3 steps wait for a person or for Snowflake.
     """
     given: dict[str, Any] = {} if arguments is None else {"args": list(arguments)}
     try:

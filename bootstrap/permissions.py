@@ -226,9 +226,12 @@ def policies_of(settings: Settings) -> dict[str, dict[str, Policy]]:
             "administrator": _policy(arns_of, read_only=False, ecs=ecs),
             "read_only": _policy(arns_of, read_only=True, ecs=False),
         }
-    found[home.account_id]["inventory"] = _document(
-        [_statement("Inventory", ["s3:PutObject"], [keys])]
-    )
+    writes = [_statement("Inventory", ["s3:PutObject"], [keys])]
+    if home.encryption.key_arn:
+        # S3 guide, "Required permissions for SSE-KMS".
+        key = [home.encryption.key_arn]
+        writes.append(_statement("InventoryKey", ["kms:GenerateDataKey"], key))
+    found[home.account_id]["inventory"] = _document(writes)
     roles = {home.role_arn, *(s.role_arn for s in settings.sources)} - {None}
     if roles:
         arns = sorted(str(role) for role in roles)

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import pytest
+import yaml
 from botocore.exceptions import ClientError
 from moto.kms.models import kms_backends
 
-from bootstrap import steps
+from bootstrap import bucket, steps
 from bootstrap.changes import Change, retry
 from bootstrap.errors import BootstrapError
 from bootstrap.policies import trust_policy
+from bootstrap.settings import Members, load
 from bootstrap.steps import Deployment
 from bootstrap.tests.faithful import Aws
 from bootstrap.tests.world import (
@@ -148,6 +152,41 @@ def test_a_new_bucket_is_private_encrypted_versioned_and_tagged(world: World) ->
     assert ownership == [{"ObjectOwnership": "BucketOwnerEnforced"}]
     tags = {t["Key"]: t["Value"] for t in found["get_bucket_tagging"]["TagSet"]}
     assert tags == {"team": "security", "vpc-flow-logs:deployment": NAMES.mark}
+
+
+def test_an_account_regional_name_is_made_in_its_namespace(world: World) -> None:
+    seen: list[Any] = []
+    name = f"acme-{HOME}-{REGION}-an"
+    d = world.deployment(base_settings(name=name))
+    events, call = d.home.s3.meta.events, "before-parameter-build.s3.CreateBucket"
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        seen.append(params.get("BucketNamespace"))
+
+    events.register(call, note)
+    apply(d)
+    events.unregister(call, note)
+
+    assert seen == ["account-regional"]
+    assert steps.plan(d) == []
+
+
+def test_path_and_boundary_of_the_role_are_those_of_the_settings(world: World) -> None:
+    boundary = f"arn:aws:iam::{HOME}:policy/limits"
+    given = {"role_path": "/data/logs/", "permissions_boundary": boundary}
+    key = _key(world)
+    d = world.deployment(
+        {**_with_key(key, create=True), "snowflake": given, "tags": {"team": "a"}}
+    )
+    apply(d)
+
+    role = world.aws.iam.get_role(RoleName=ROLE)["Role"]
+    assert role["Arn"] == f"arn:aws:iam::{HOME}:role/data/logs/{ROLE}"
+    assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary
+    # All that name the role name it with its path.
+    assert world.snowflake.calls[0][1][0] == role["Arn"]
+    assert role["Arn"] in snapshot(world, key)["key policy"]
+    assert steps.plan(d) == []
 
 
 def test_changed_settings_of_our_bucket_are_restored(world: World) -> None:
@@ -410,6 +449,26 @@ def test_a_policy_beyond_twenty_kilobytes_is_refused_beforehand(world: World) ->
 
     with pytest.raises(BootstrapError, match="AWS allows 20480"):
         steps.plan(world.deployment(document))
+
+
+@pytest.mark.parametrize(("accounts", "named"), [(9, True), (800, False)])
+def test_many_accounts_are_named_by_their_organisation(
+    world: World, tmp_path: Path, accounts: int, named: bool
+) -> None:
+    ids = [f"{number:012d}" for number in range(1, accounts + 1)]
+    chosen = {"organization": True, "role_name": "admin", "regions": [REGION]}
+    document = {**base_settings(), "sources": {**chosen, "all": True}}
+    path = tmp_path / "bootstrap.yml"
+    path.write_text(yaml.safe_dump(document), "utf-8")
+    organization = "o-ab12cd34ef"
+    settings = load(path, {}, (), lambda _: Members(ids, HOME, organization))
+    d = replace(world.deployment(base_settings()), settings=settings)
+
+    text = json.dumps(bucket.delivery(d.home, settings, d.journal).content)
+
+    assert (ids[-1] in text) is named
+    assert (organization in text) is not named
+    assert len(text) < 20_480
 
 
 def test_the_other_transition_setting_is_written_back(

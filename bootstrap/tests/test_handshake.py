@@ -283,7 +283,11 @@ def test_a_user_of_another_partition_is_refused(world: World) -> None:
 
 @pytest.mark.parametrize(
     ("region", "partition", "scheme"),
-    [("us-gov-west-1", "aws-us-gov", "s3gov"), ("cn-north-1", "aws-cn", "s3china")],
+    [
+        ("us-gov-west-1", "aws-us-gov", "s3gov"),
+        ("cn-north-1", "aws-cn", "s3china"),
+        ("eusc-de-east-1", "aws-eusc", "s3"),
+    ],
 )
 def test_the_whole_chain_works_in_the_other_partitions(
     world: World, aws: Any, region: str, partition: str, scheme: str

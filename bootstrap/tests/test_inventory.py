@@ -121,7 +121,7 @@ def _network(world: World) -> dict[str, str]:
     balancer.create_load_balancer(
         Name="lb",
         Subnets=[found["public"]],
-        Type="network",
+        Type="application",
         Tags=[{"Key": "team", "Value": "b"}],
     )
     instance = ec2.run_instances(
@@ -166,6 +166,7 @@ def test_every_address_rule_and_network_is_a_row(world: World) -> None:
         ("ingress", 443, 444, "cidr", "203.0.113.0/24"),
         ("ingress", 443, 444, "security_group", made["group"]),
         ("egress", None, None, "cidr", "0.0.0.0/0"),
+        ("egress", None, None, "cidr", "::/0"),
     }
     attached = taken.only("security_group_attachments", security_group_id=made["group"])
     assert made["interface"] in [row["interface_id"] for row in attached]
@@ -178,9 +179,9 @@ def test_every_address_rule_and_network_is_a_row(world: World) -> None:
     assert {"10.9.0.0/16", "100.64.0.0/20"} < cidrs
     assert any(":" in cidr for cidr in cidrs)
     (balancer,) = taken.rows("load_balancers")
-    assert balancer["load_balancer_id"].startswith("net/lb/")
+    assert balancer["load_balancer_id"].startswith("app/lb/")
     assert (balancer["type"], json.loads(balancer["tags"])) == (
-        "network",
+        "application",
         {"team": "b"},
     )
 

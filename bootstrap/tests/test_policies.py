@@ -237,7 +237,7 @@ def test_the_keys_reader_is_the_role_and_nobody_else() -> None:
 
 @pytest.mark.parametrize(
     ("partition", "scheme"),
-    [("aws", "s3"), ("aws-us-gov", "s3gov"), ("aws-cn", "s3china")],
+    [("aws", "s3"), ("aws-us-gov", "s3gov"), ("aws-cn", "s3china"), ("aws-eusc", "s3")],
 )
 def test_arns_and_schemes_follow_the_partition(partition: str, scheme: str) -> None:
     place = Place(partition, BUCKET, "vpc")
