@@ -281,9 +281,11 @@ def test_every_detection_is_a_model_with_an_entry(manifest: dict[str, Any]) -> N
         assert meta["severity"] in ("low", "medium", "high", "critical"), rule["name"]
         assert re.fullmatch(r"T\d{4}([.]\d{3})?", meta["technique_id"]), rule["name"]
         assert isinstance(meta["threshold"], int), rule["name"]
-        named = set(re.findall(r"\{(\w+)\}", meta["summary"]))
+        named = set(re.findall(r"\{(\w+)[ }]", meta["summary"]))
         assert named <= set(re.findall(r"'(\w+)': ", _detections_macros()))
         assert "entity" in named and named & {"observed", "megabytes"}, rule["name"]
+        nouns = re.findall(r"\{\w+ (.*?)\}", meta["summary"])
+        assert not any(re.search("[^s]s$", noun) for noun in nouns), rule["name"]
         named_in_code = rf"[(]\s*'{rule['name']}'"
         assert re.search(named_in_code, rule["raw_code"]), rule["name"]
 
