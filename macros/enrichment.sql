@@ -17,23 +17,22 @@
         'ipinfo': '[{].*"(network|start_ip)".*[}]',
         'drop': '[{].*"cidr".*[}]',
         'aws': '[{].*',
+        'iptoasn': address ~ '\t' ~ address ~ '\t[0-9]+\t([A-Z]{2}|None)\t.*',
         'list': address ~ '(/[0-9]+)?([^0-9a-zA-Z:./_].*)?',
     }) %}
 {% endmacro %}
 
 
-{# Whether a table made of enrichment lines is made of all that has landed; it copies
-   itself then. #}
-{% macro is_up_to_date(lines) %}
-    {% if not execute or flags.FULL_REFRESH or load_relation(this) is none
-        or load_relation(lines) is none %}
-        {% do return(false) %}
+{# The condition `true` if lines have landed since the model was made of them, else
+   `false`. #}
+{% macro is_new_enrichment(lines) %}
+    {% if execute and is_incremental() %}
+        {% set landed = vpc_flow_logs.newest_load(lines, '_dbt_copied_at') %}
+        {% do return(
+            (landed != vpc_flow_logs.newest_load(this, 'loaded_at')) | lower
+        ) %}
     {% endif %}
-    {% set landed = vpc_flow_logs.newest_load(lines, '_dbt_copied_at') %}
-    {% do return(
-        landed is not none
-        and landed == vpc_flow_logs.newest_load(this, 'loaded_at')
-    ) %}
+    {% do return('true') %}
 {% endmacro %}
 
 
@@ -47,7 +46,7 @@
 {%- endmacro %}
 
 {% macro snowflake__json_text(line, name) -%}
-    cast(get(try_parse_json({{ line }}), '{{ name }}') as varchar)
+    cast(try_parse_json({{ line }})['{{ name }}'] as varchar)
 {%- endmacro %}
 
 
@@ -141,17 +140,17 @@
 {%- endmacro %}
 
 
-{# The address after one, or before it (`step` -1), in digits. #}
+{# The address after one or, with a step of -1, before it, in digits. #}
 {% macro next_address(digits, step=1) -%}
-    {%- set over, first, last = ('f', '0', 'e') if step == 1 else ('0', '1', 'f') -%}
-    {%- set from_digits = '0123456789abcde' if step == 1 else '123456789abcdef' -%}
-    {%- set to_digits = '123456789abcdef' if step == 1 else '0123456789abcde' -%}
-    {%- set kept = 'rtrim(' ~ digits ~ ", '" ~ over ~ "')" -%}
+    {%- set carried, filler = ('f', '0') if step == 1 else ('0', 'f') -%}
+    {%- set low, high = '0123456789abcde', '123456789abcdef' -%}
+    {%- set changed, digit = (low, high) if step == 1 else (high, low) -%}
+    {%- set kept = 'regexp_replace(' ~ digits ~ ", '" ~ carried ~ "+$', '')" -%}
     rpad(
         left({{ kept }}, length({{ kept }}) - 1)
-        || translate(right({{ kept }}, 1), '{{ from_digits }}', '{{ to_digits }}'),
+        || translate(right({{ kept }}, 1), '{{ changed }}', '{{ digit }}'),
         32,
-        '{{ '0' if step == 1 else 'f' }}'
+        '{{ filler }}'
     )
 {%- endmacro %}
 

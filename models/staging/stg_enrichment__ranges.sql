@@ -170,6 +170,7 @@ fields as (
                     {{ vpc_flow_logs.json_text('line', 'start_ip') }}
                 )
             when 'list' then split_part(token, '-', 1)
+            when 'iptoasn' then split_part(line, chr(9), 1)
             else split_part(line, ',', 1)
         end as first_text,
         case
@@ -177,22 +178,26 @@ fields as (
             when format = 'ipinfo'
                 then {{ vpc_flow_logs.json_text('line', 'end_ip') }}
             when format = 'list' then nullif(split_part(token, '-', 2), '')
+            when format = 'iptoasn' then split_part(line, chr(9), 2)
         end as last_text,
         case format
             when 'asn_csv' then split_part(line, ',', 3)
             when 'geolite2_asn' then split_part(line, ',', 2)
             when 'ipinfo'
                 then replace({{ vpc_flow_logs.json_text('line', 'asn') }}, 'AS', '')
+            when 'iptoasn' then split_part(line, chr(9), 3)
         end as asn,
         case format
             when 'asn_csv' then {{ vpc_flow_logs.csv_rest('line', 3) }}
             when 'geolite2_asn' then {{ vpc_flow_logs.csv_rest('line', 2) }}
             when 'ipinfo' then {{ vpc_flow_logs.json_text('line', 'as_name') }}
+            when 'iptoasn' then split_part(line, chr(9), 5)
         end as organization,
         case format
             when 'country_csv' then split_part(line, ',', 3)
             when 'geolite2_blocks' then locations.country
             when 'ipinfo' then {{ vpc_flow_logs.json_text('line', 'country_code') }}
+            when 'iptoasn' then nullif(split_part(line, chr(9), 4), 'None')
         end as country,
         cast(null as varchar) as service,
         cast(null as varchar) as region

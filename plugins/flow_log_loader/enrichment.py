@@ -43,7 +43,7 @@ def stage_enrichment(
     settings: EnrichmentSettings,
     say: Callable[[str], None],
 ) -> str:
-    """Let the landing table mirror the location, and return a summary.
+    """Let the landing table mirror the location; return a summary, and print it.
 
     The table has a row 0 for each file, with the fault of one that cannot be read.
 
@@ -57,6 +57,16 @@ def stage_enrichment(
         S3Error, OSError, duckdb.Error: network, disk or database failed; what landed
             before stays.
     """
+    summary = _mirror(connection, settings, say)
+    say(summary)
+    return summary
+
+
+def _mirror(
+    connection: duckdb.DuckDBPyConnection,
+    settings: EnrichmentSettings,
+    say: Callable[[str], None],
+) -> str:
     connection.execute(
         f"""
         create table if not exists {settings.landing} (
@@ -163,16 +173,17 @@ def _read(
     say: Callable[[str], None],
 ) -> pa.Table:
     """Return the landing table's rows of a file, or only row 0 with its fault."""
-    lines, fault = [], None
+    lines: list[str | None] = []
+    fault = None
     try:
         if file.name.lower().endswith(SUFFIX):
             rows = connection.execute(
-                "select cast(to_json(record) as varchar) from read_parquet(?) as record",
+                "select cast(to_json(line) as varchar) from read_parquet(?) as line",
                 [path],
             )
-            lines = [line for (line,) in rows.fetchall()]
+            lines += [line for (line,) in rows.fetchall()]
         else:
-            lines = _lines_of(Path(path))
+            lines += _lines_of(Path(path))
     except (ValueError, EOFError, zlib.error, gzip.BadGzipFile, duckdb.Error) as error:
         fault = f"cannot be read: {str(error).splitlines()[0]}".replace(path, file.name)
         say(f"  quarantined {file.name}: {fault}")

@@ -172,6 +172,7 @@ def path_in(location: str, name: str) -> str:
 
 
 def is_hidden(name: str) -> bool:
+    """Return whether a file or folder of this name is no data."""
     return name[:1] in ("_", ".")
 
 

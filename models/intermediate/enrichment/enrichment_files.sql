@@ -3,11 +3,8 @@
    line that has no range is in no use. #}
 
 {% set found = ref('vpc_flow_logs', 'stg_enrichment__ranges') %}
-{% set lines = source('vpc_flow', 'enrichment_lines') %}
+{% set is_new = vpc_flow_logs.is_new_enrichment(source('vpc_flow', 'enrichment_lines')) %}
 
-{% if vpc_flow_logs.is_up_to_date(lines) %}
-select * from {{ this }}
-{% else %}
 with
 
 files as (
@@ -21,7 +18,7 @@ files as (
         min_by(fault, case when fault is not null then metadata_file_row_number end)
             as fault
     from {{ found }}
-    where kind is null
+    where kind is null and {{ is_new }}
     group by metadata_filename, format, list_name, last_modified_at, loaded_at
 
 ),
@@ -34,7 +31,7 @@ kinds as (
         ip_version,
         cast(count(*) as bigint) as ranges
     from {{ found }}
-    where kind is not null
+    where kind is not null and {{ is_new }}
     group by metadata_filename, kind, ip_version
 
 ),
@@ -84,9 +81,8 @@ select
     ip_version,
     list_name,
     ranges,
-    fault is null and place = 1 as is_used,
+    fault is null and (kind is null or place = 1) as is_used,
     fault,
     last_modified_at,
     loaded_at
 from ranked
-{% endif %}

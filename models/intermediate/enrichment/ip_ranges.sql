@@ -5,11 +5,8 @@
 
 {% set found = ref('vpc_flow_logs', 'stg_enrichment__ranges') %}
 {% set files = ref('vpc_flow_logs', 'enrichment_files') %}
-{% set lines = source('vpc_flow', 'enrichment_lines') %}
+{% set is_new = vpc_flow_logs.is_new_enrichment(source('vpc_flow', 'enrichment_lines')) %}
 
-{% if vpc_flow_logs.is_up_to_date(lines) %}
-select * from {{ this }}
-{% else %}
 with
 
 ranges as (
@@ -34,7 +31,7 @@ ranges as (
             found.metadata_filename = files.metadata_filename
             and found.kind = files.kind
             and found.ip_version = files.ip_version
-    where files.is_used
+    where files.is_used and {{ is_new }}
 
 ),
 
@@ -185,4 +182,3 @@ flattened as (
 
 select * from flattened
 order by kind, range_start
-{% endif %}
