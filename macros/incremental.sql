@@ -275,6 +275,28 @@
 {% endmacro %}
 
 
+{# The incremental strategy of models that are made as a whole: the new rows, if there
+   are any, replace all rows. #}
+{% macro get_incremental_whole_sql(arg_dict) %}
+    {{ return(adapter.dispatch('get_incremental_whole_sql', 'vpc_flow_logs')(
+        arg_dict
+    )) }}
+{% endmacro %}
+
+{% macro duckdb__get_incremental_whole_sql(arg_dict) %}
+    {% set target, new = arg_dict.target_relation, arg_dict.temp_relation %}
+    {% set columns = arg_dict.dest_columns | map(attribute='quoted') | join(', ') %}
+    delete from {{ target }} where exists (select 1 from {{ new }});
+    insert into {{ target }} ({{ columns }}) select {{ columns }} from {{ new }};
+{% endmacro %}
+
+{% macro snowflake__get_incremental_whole_sql(arg_dict) %}
+    {% call vpc_flow_logs.ordered_transaction(arg_dict.target_relation) %}
+    {{ vpc_flow_logs.duckdb__get_incremental_whole_sql(arg_dict) }}
+    {% endcall %}
+{% endmacro %}
+
+
 {# Statements on Snowflake as one transaction, after any other such transaction on
    models of the same schema.
 

@@ -329,6 +329,11 @@ def _rewrite(node: Expr, session: Session) -> Expr:
             for snowflake, python in _TIME_FORMAT.items():
                 written = written.replace(snowflake, python)
             return _call("strftime", node.this, exp.Literal.string(written))
+        case exp.Join() if node.method == "ASOF":
+            # sf:sql-reference/constructs/asof-join: rows without a match stay.
+            condition = node.args.pop("match_condition")
+            node.set("side", "LEFT")
+            node.set("on", exp.and_(node.args.get("on"), condition))
         case exp.Typeof():
             return _call("_sf_typeof", node.this)
         case exp.CurrentRole():
