@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
-from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -16,10 +13,11 @@ from botocore.credentials import (
     AssumeRoleCredentialFetcher,
     DeferredRefreshableCredentials,
 )
-from botocore.exceptions import ClientError
+from botocore.exceptions import BotoCoreError, ClientError
 
-from bootstrap.errors import BootstrapError, code_of, message_of
-from bootstrap.naming import part_of, partition_of
+from bootstrap.errors import BootstrapError
+from bootstrap.naming import part_of
+from bootstrap.settings import Members
 
 if TYPE_CHECKING:
     from types_boto3_ec2 import EC2Client
@@ -86,6 +84,16 @@ class Account:
         return self._client("events")  # type: ignore[no-any-return]
 
     @cached_property
+    def elbv2(self) -> Any:
+        """Elastic Load Balancing: application, network and gateway."""
+        return self._client("elbv2")
+
+    @cached_property
+    def elb(self) -> Any:
+        """Elastic Load Balancing: classic."""
+        return self._client("elb")
+
+    @cached_property
     def sts(self) -> STSClient:
         """STS."""
         return self._client("sts")  # type: ignore[no-any-return]
@@ -98,7 +106,7 @@ class Account:
     @property
     def partition(self) -> str:
         """Such as ``aws`` or ``aws-us-gov``."""
-        return partition_of(self.arn)
+        return part_of(self.arn, 1)
 
     @property
     def account_id(self) -> str:
@@ -179,6 +187,20 @@ class Accounts:
         """The region and role of this thread's last call."""
         return str(getattr(self._last, "place", ""))
 
+    def decode(self, encoded: str) -> str | None:
+        """Return the reason of this thread's last refusal, or None if it is secret.
+
+        Args:
+            encoded: The encoded message.
+        """
+        session, region = getattr(self._last, "session", (self._session, None))
+        try:
+            sts: STSClient = session.client("sts", region_name=region, config=CONFIG)
+            answer = sts.decode_authorization_message(EncodedMessage=encoded)
+        except (ClientError, BotoCoreError):
+            return None
+        return answer["DecodedMessage"]
+
     def _listen(self, session: boto3.Session, role_arn: str | None) -> None:
         # AWS's errors name the call, but no resource, region or account.
         def note(params: dict[str, Any], context: dict[str, Any], **_: object) -> None:
@@ -186,6 +208,7 @@ class Accounts:
             place = f"in {context['client_region']}"
             self._last.resource = str(next(names, ""))
             self._last.place = f"{place} as {role_arn}" if role_arn else place
+            self._last.session = session, context["client_region"]
 
         session.events.register("before-parameter-build.*.*", note)
 
@@ -219,8 +242,8 @@ class Accounts:
         return session
 
 
-def organization_accounts(profile: str | None) -> tuple[list[str], str]:
-    """Return the active accounts of the caller's organisation, and the caller's own.
+def organization_members(profile: str | None) -> Members:
+    """Return the active accounts of the caller's organisation.
 
     Args:
         profile: The AWS profile; None for the usual credentials.
@@ -230,115 +253,17 @@ def organization_accounts(profile: str | None) -> tuple[list[str], str]:
     client: Any = session.client("organizations", config=CONFIG)
     pages = client.get_paginator("list_accounts").paginate()
     found = [
-        account["Id"]
+        account
         for page in pages
         for account in page["Accounts"]
         if account.get("State", account.get("Status")) == "ACTIVE"
     ]
     region = session.region_name or "us-east-1"
     sts: STSClient = session.client("sts", region_name=region, config=CONFIG)
-    return sorted(found), sts.get_caller_identity()["Account"]
-
-
-# S3 and EventBridge answer so while another change of the same thing is in progress.
-BUSY = frozenset(
-    {"OperationAborted", "ConflictException", "ConcurrentModificationException"}
-)
-
-
-def is_busy(error: ClientError) -> bool:
-    """Return whether another change is in progress, so that a call may be repeated."""
-    return code_of(error) in BUSY
-
-
-def retry(
-    call: Callable[[], object],
-    when: Callable[[ClientError], bool],
-    wait_seconds: float,
-    say: Callable[[str], None],
-    sleep: Callable[[float], None] = time.sleep,
-) -> object:
-    """Repeat a call until AWS has processed an earlier change.
-
-    Args:
-        call: The call; it reads again what it writes.
-        when: Whether an error is temporary, beside that of a busy resource; every
-            other error is raised.
-        wait_seconds: The most to wait in all, in seconds.
-        say: Shows a line before each pause.
-        sleep: Pauses for a number of seconds.
-
-    Raises:
-        ClientError: Another error, or the same one when the time is over.
-    """
-    waited, pause = 0.0, 1.0
-    while True:
-        try:
-            return call()
-        except ClientError as error:
-            if not (is_busy(error) or when(error)) or waited >= wait_seconds:
-                raise
-            pause = min(pause * 2, 20.0, wait_seconds - waited)
-            say(
-                f"{error.operation_name}: {code_of(error)} ({message_of(error)}); "
-                f"retry in {pause:.0f} s, for at most {wait_seconds - waited:.0f} s"
-            )
-            sleep(pause)
-            waited += pause
-
-
-# How often a document is written again that others overwrite at the same time.
-TRIES = 5
-
-
-@dataclass(frozen=True)
-class Shared:
-    """A document that others change too, such as a policy; AWS replaces it whole.
-
-    AWS offers no condition for these writes (PutBucketPolicy,
-    PutBucketNotificationConfiguration, PutBucketLifecycleConfiguration, PutKeyPolicy,
-    SetTopicAttributes). So it is read right before each try, and again afterwards.
-
-    Args:
-        name: The document, as users name it.
-        read: Returns it.
-        write: Replaces it.
-        is_temporary: Whether an error of ``write`` is temporary.
-    """
-
-    name: str
-    read: Callable[[], Any]
-    write: Callable[[Any], object]
-    is_temporary: Callable[[ClientError], bool] = is_busy
-
-    def edit(
-        self,
-        change: Callable[[Any], Any],
-        again: Callable[[Callable[[], object], Callable[[ClientError], bool]], object],
-    ) -> None:
-        """Change the document and keep all else that it holds.
-
-        Args:
-            change: Returns the document with ours, or without; the same document if
-                it is right already.
-            again: Repeats a call while an error is temporary.
-
-        Raises:
-            BootstrapError: Others overwrite it again and again.
-        """
-
-        def once() -> None:
-            now = self.read()
-            wanted = change(now)
-            if wanted != now:
-                self.write(wanted)
-
-        for _ in range(TRIES):
-            again(once, self.is_temporary)
-            now = self.read()
-            if change(now) == now:
-                return
-        raise BootstrapError(
-            f"{self.name}: others overwrote it {TRIES} times at the same moment; run "
-            "the command again when they are done"
-        )
+    # …:account/<organisation's id>/<account's id>
+    ids = {account["Arn"].split("/")[1] for account in found}
+    return Members(
+        sorted(account["Id"] for account in found),
+        sts.get_caller_identity()["Account"],
+        ids.pop() if len(ids) == 1 else None,
+    )

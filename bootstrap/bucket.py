@@ -1,4 +1,4 @@
-"""The bucket, its settings, its policy and its lifecycle rules."""
+"""The bucket, its settings, its policy, its key's policy, its rules and its files."""
 
 from __future__ import annotations
 
@@ -7,34 +7,48 @@ import os
 import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from bootstrap import documents
-from bootstrap.aws import Shared
-from bootstrap.changes import Change
-from bootstrap.deployment import Deployment, state_folder
+from bootstrap import description, documents
+from bootstrap.aws import Account
+from bootstrap.changes import Change, Shared
+from bootstrap.description import Resource
 from bootstrap.errors import Blocked, BootstrapError, code_of, unless
-from bootstrap.naming import DELIVERY_WRITE, owner_of
-from bootstrap.policies import Senders, delivery_statements, deny_plain_http
+from bootstrap.naming import (
+    DELIVERY_WRITE,
+    KEY_SNOWFLAKE,
+    Names,
+    Place,
+    Senders,
+    owner_of,
+    part_of,
+)
+
+if TYPE_CHECKING:
+    from bootstrap.settings import Settings
 
 # S3 guide, "Bucket policies": 20 KB. With a longer policy, creating a flow log fails
 # with LogDestinationPermissionIssueException.
 POLICY_LIMIT = 20_480
+# KMS guide, "Key policies": 32 KB.
+KEY_POLICY_LIMIT = 32_768
 # S3 guide, "Managing your storage lifecycle".
 RULES_LIMIT = 1000
 # The most objects in one DeleteObjects call.
 BATCH = 1000
 # The age of a copy of the policy, in seconds, after which only a person restores it.
 JOURNAL_SECONDS = 86_400
+NEW_MARK = "this version's mark has bucket and prefix"
 
 
-class Bucket(Enum):
+class Owner(Enum):
     """The owner of the bucket."""
 
     ABSENT = "absent"
@@ -42,44 +56,28 @@ class Bucket(Enum):
     THEIRS = "theirs"
 
 
-@dataclass(frozen=True)
-class Found:
-    """The bucket as it is.
-
-    Args:
-        owner: Its owner.
-        mark: The owner's mark in its tags, if any.
-    """
-
-    owner: Bucket
-    mark: str | None = None
-
-
-def read(d: Deployment) -> Found:
-    """Return whether the bucket exists and has our mark.
+def read(aws: Account, where: dict[str, Any], names: Names) -> tuple[Owner, str | None]:
+    """Return the bucket's owner, and the mark in its tags.
 
     Raises:
         Blocked: It is in another region than ``bucket.region``.
         ClientError: AWS refused to answer; the bucket may exist.
     """
-    s3 = d.home.s3
-    head = unless("404 NoSuchBucket", lambda: s3.head_bucket(**d.bucket))
+    head = unless("404 NoSuchBucket", lambda: aws.s3.head_bucket(**where))
     if head is None:
-        return Found(Bucket.ABSENT)
+        return Owner.ABSENT, None
     # botocore follows redirects to another region.
-    region = head.get("BucketRegion", d.settings.bucket.region)
-    if region != d.settings.bucket.region:
-        raise Blocked(
-            f"bucket {d.settings.bucket.name} is in {region}: correct bucket.region"
-        )
-    tags = _tags(d)
-    is_ours = d.names.owns(tags) or d.names.owned_earlier(tags)
-    return Found(Bucket.OURS if is_ours else Bucket.THEIRS, owner_of(tags))
+    region = head.get("BucketRegion", aws.region)
+    if region != aws.region:
+        raise Blocked(f"bucket {names.bucket} is in {region}: correct bucket.region")
+    tags = _tags(aws, where)
+    is_ours = names.owns(tags) or names.owned_earlier(tags)
+    return Owner.OURS if is_ours else Owner.THEIRS, owner_of(tags)
 
 
-def _tags(d: Deployment) -> list[Any]:
+def _tags(aws: Account, where: dict[str, Any]) -> list[Any]:
     answer = unless(
-        "NoSuchTagSet NoSuchBucket", lambda: d.home.s3.get_bucket_tagging(**d.bucket)
+        "NoSuchTagSet NoSuchBucket", lambda: aws.s3.get_bucket_tagging(**where)
     )
     return list(answer["TagSet"]) if answer else []
 
@@ -87,57 +85,40 @@ def _tags(d: Deployment) -> list[Any]:
 # ----- the bucket and its settings
 
 
-def plan_bucket(d: Deployment) -> list[Change]:
-    """Compare the bucket and, if it is ours, its settings with the wanted ones.
+def compare_bucket(aws: Account, wanted: Resource) -> Iterator[Change]:
+    """Compare our bucket.
 
     Raises:
-        Blocked: ``bucket.create`` is true and the bucket is another owner's, or it is
-            false and the bucket is missing or has another key.
+        Blocked: It is another owner's.
     """
-    wanted, found = d.settings.bucket, read(d)
-    if found.owner is Bucket.ABSENT:
-        if not wanted.create:
-            raise Blocked(
-                f"bucket {wanted.name} does not exist in account {wanted.account_id}: "
-                "set bucket.create: true, or correct bucket.name"
-            )
-        return [_creation(d), *(s.change(d, None) for s in bucket_settings(d))]
-    if found.owner is Bucket.THEIRS:
-        if wanted.create:
-            by = f"; its mark is {found.mark}" if found.mark else ""
-            raise Blocked(
-                f"bucket {wanted.name} exists and was not made by this deployment{by}: "
-                "set bucket.create: false to use it and keep its settings"
-            )
-        _check_foreign_encryption(d)
-        return []
-    changes = []
-    if found.mark != d.names.mark:
-        changes.append(_new_mark(d, found.mark))
-    for setting in bucket_settings(d):
-        current = setting.read()
-        if not holds(current, setting.wanted):
-            changes.append(setting.change(d, current))
-    return changes
+    owner, mark = read(aws, wanted.s3, wanted.names)
+    if owner is Owner.ABSENT:
+        yield _creation(aws, wanted)
+    elif owner is Owner.THEIRS:
+        by = f"; its mark is {mark}" if mark else ""
+        raise Blocked(
+            f"{wanted.label} exists and was not made by this deployment{by}: "
+            "set bucket.create: false to use it and keep its settings"
+        )
+    elif mark != wanted.mark:
+        yield from _new_mark(aws, wanted)
 
 
-def _creation(d: Deployment) -> Change:
-    wanted = d.settings.bucket
-    configuration: dict[str, Any] = {"Tags": d.names.tags(d.settings.tags)}
+def _creation(aws: Account, wanted: Resource) -> Change:
+    configuration: dict[str, Any] = {**wanted.content}
     if wanted.region != "us-east-1":
         configuration["LocationConstraint"] = wanted.region
     # S3 guide, "Namespaces for general purpose buckets": names that end so belong to
     # one account and region.
-    more: Any = (
-        {"BucketNamespace": "account-regional"} if wanted.name.endswith("-an") else {}
-    )
+    regional = wanted.name.endswith("-an")
+    more: Any = {"BucketNamespace": "account-regional"} if regional else {}
     return Change(
         "create",
-        f"bucket {wanted.name}",
+        wanted.label,
         f"AWS delivers logs to it, in {wanted.region}",
         None,
         configuration,
-        lambda: d.home.s3.create_bucket(
+        lambda: aws.s3.create_bucket(
             Bucket=wanted.name,
             CreateBucketConfiguration=configuration,  # type: ignore[arg-type]
             ObjectOwnership="BucketOwnerEnforced",
@@ -146,38 +127,40 @@ def _creation(d: Deployment) -> Change:
     )
 
 
-def _new_mark(d: Deployment, mark: str | None) -> Change:
+def _new_mark(aws: Account, wanted: Resource) -> list[Change]:
     """Replace the mark of earlier versions; other tags stay."""
+    names, where = wanted.names, wanted.s3
 
     def write(tags: Any) -> object:
-        return d.home.s3.put_bucket_tagging(**d.bucket, Tagging={"TagSet": tags})
+        return aws.s3.put_bucket_tagging(**where, Tagging={"TagSet": tags})
 
-    def change(tags: list[Any]) -> list[Any]:
-        if d.names.owns(tags):
-            return tags
+    def edit(tags: list[Any]) -> list[Any]:
         return [
-            {**tag, "Value": d.names.mark} if d.names.owned_earlier([tag]) else tag
+            {**tag, "Value": names.mark} if names.owned_earlier([tag]) else tag
             for tag in tags
         ]
 
-    shared = Shared(f"tags of bucket {d.settings.bucket.name}", lambda: _tags(d), write)
-    return Change(
-        "update",
-        shared.name,
-        "this version's mark has bucket and prefix",
-        mark,
-        d.names.mark,
-        lambda: d.edit(shared, change),
-    )
+    name = f"tags of {wanted.label}"
+    shared = Shared(name, lambda: _tags(aws, where), write, edit, show=owner_of)
+    return shared.changes(NEW_MARK)
 
 
-def _check_foreign_encryption(d: Deployment) -> None:
-    """Check that the bucket's key is the one in the settings."""
+def check_existing(aws: Account, s: Settings) -> None:
+    """Check that another owner's bucket exists and has the key of the settings.
+
+    Raises:
+        Blocked: It is missing or has another key.
+    """
+    if read(aws, s.s3, s.names)[0] is Owner.ABSENT:
+        raise Blocked(
+            f"bucket {s.bucket.name} does not exist in account {s.bucket.account_id}: "
+            "set bucket.create: true, or correct bucket.name"
+        )
     answer = unless(
         "ServerSideEncryptionConfigurationNotFoundError",
-        lambda: d.home.s3.get_bucket_encryption(**d.bucket),
+        lambda: aws.s3.get_bucket_encryption(**s.s3),
     )
-    bucket, wanted = d.settings.bucket.name, d.settings.bucket.encryption.key_arn
+    bucket, wanted = s.bucket.name, s.bucket.encryption.key_arn
     rules = answer["ServerSideEncryptionConfiguration"]["Rules"] if answer else []
     defaults = [rule.get("ApplyServerSideEncryptionByDefault", {}) for rule in rules]
     with_kms = [found for found in defaults if "kms" in found.get("SSEAlgorithm", "")]
@@ -209,108 +192,67 @@ def _check_foreign_encryption(d: Deployment) -> None:
 
 
 @dataclass(frozen=True)
-class BucketSetting:
-    """One setting: the call that reads it, its value, and the call that writes it.
+class Setting:
+    """The calls for one setting of our bucket.
 
     Args:
-        what: Its name for users.
-        reason: Why our bucket has it.
-        call: The end of both calls' names, such as ``bucket_encryption``.
-        absent_code: The error code if it was never set.
+        call: The end of their names, such as ``bucket_encryption``.
+        absent: The error code if it was never set.
         argument: The argument that has it, and the key of the answer.
-        wanted: Its value.
-        d: The deployment.
+        reason: Why our bucket has it.
     """
 
-    what: str
-    reason: str
     call: str
-    absent_code: str
+    absent: str
     argument: str
-    wanted: dict[str, Any]
-    d: Deployment
+    reason: str
 
-    def read(self) -> Any:
-        """Return the value now, or None."""
-        get = getattr(self.d.home.s3, f"get_{self.call}")
-        answer = unless(self.absent_code, lambda: get(**self.d.bucket))
-        if answer is None:
-            return None
-        if self.argument not in answer:
-            return {k: v for k, v in answer.items() if k == "Status"} or None
-        return answer[self.argument]
 
-    def change(self, d: Deployment, current: Any) -> Change:
-        """Return the call that sets it."""
-        put = getattr(d.home.s3, f"put_{self.call}")
-        return Change(
+SETTINGS = {
+    "public access block": Setting(
+        "public_access_block",
+        "NoSuchPublicAccessBlockConfiguration",
+        "PublicAccessBlockConfiguration",
+        "no object is ever public",
+    ),
+    "object ownership": Setting(
+        "bucket_ownership_controls",
+        "OwnershipControlsNotFoundError",
+        "OwnershipControls",
+        "the bucket's owner owns delivered files",
+    ),
+    "encryption": Setting(
+        "bucket_encryption",
+        "ServerSideEncryptionConfigurationNotFoundError",
+        "ServerSideEncryptionConfiguration",
+        "files are encrypted",
+    ),
+    "versioning": Setting(
+        "bucket_versioning",
+        "",
+        "VersioningConfiguration",
+        "overwritten and deleted logs can be restored",
+    ),
+}
+
+
+def compare_setting(aws: Account, wanted: Resource) -> Iterator[Change]:
+    """Compare one setting of our bucket."""
+    setting = SETTINGS[wanted.kind]
+    get = getattr(aws.s3, f"get_{setting.call}")
+    answer = unless(f"{setting.absent} NoSuchBucket", lambda: get(**wanted.s3)) or {}
+    kept = {k: v for k, v in answer.items() if k == "Status"}
+    current = answer.get(setting.argument, kept) or None
+    if not holds(current, wanted.content):
+        put = getattr(aws.s3, f"put_{setting.call}")
+        yield Change(
             "update" if current else "create",
-            f"{self.what} of bucket {d.settings.bucket.name}",
-            self.reason,
+            wanted.label,
+            setting.reason,
             current,
-            self.wanted,
-            lambda: put(**d.bucket, **{self.argument: self.wanted}),
+            wanted.content,
+            lambda: put(**wanted.s3, **{setting.argument: wanted.content}),
         )
-
-
-def bucket_settings(d: Deployment) -> list[BucketSetting]:
-    """Return every setting of our bucket."""
-    encryption = d.settings.bucket.encryption
-    default = {"SSEAlgorithm": "AES256"}
-    if encryption.key_arn:
-        default = {"SSEAlgorithm": "aws:kms", "KMSMasterKeyID": encryption.key_arn}
-    rule = {
-        "ApplyServerSideEncryptionByDefault": default,
-        "BucketKeyEnabled": encryption.type == "sse-kms",
-    }
-    blocks = (
-        "BlockPublicAcls",
-        "IgnorePublicAcls",
-        "BlockPublicPolicy",
-        "RestrictPublicBuckets",
-    )
-    found = [
-        BucketSetting(
-            "public access block",
-            "no object is ever public",
-            "public_access_block",
-            "NoSuchPublicAccessBlockConfiguration",
-            "PublicAccessBlockConfiguration",
-            dict.fromkeys(blocks, True),
-            d,
-        ),
-        BucketSetting(
-            "object ownership",
-            "the bucket's owner owns delivered files",
-            "bucket_ownership_controls",
-            "OwnershipControlsNotFoundError",
-            "OwnershipControls",
-            {"Rules": [{"ObjectOwnership": "BucketOwnerEnforced"}]},
-            d,
-        ),
-        BucketSetting(
-            "encryption",
-            encryption.type.upper(),
-            "bucket_encryption",
-            "ServerSideEncryptionConfigurationNotFoundError",
-            "ServerSideEncryptionConfiguration",
-            {"Rules": [rule]},
-            d,
-        ),
-    ]
-    if d.settings.bucket.versioning:
-        found.append(
-            BucketSetting(
-                "versioning",
-                "overwritten and deleted logs can be restored",
-                "bucket_versioning",
-                "",
-                "VersioningConfiguration",
-                {"Status": "Enabled"},
-                d,
-            )
-        )
-    return found
 
 
 def holds(current: Any, wanted: Any) -> bool:
@@ -329,202 +271,236 @@ def holds(current: Any, wanted: Any) -> bool:
     return bool(current == wanted or (wanted is False and current is None))
 
 
-# ----- the policy
+# ----- the policies of the bucket and of its key
 
 
-def wanted_statements(
-    d: Deployment, ask_for_acl: bool, short: bool = False
-) -> list[documents.Document]:
-    """Return our statements of the bucket's policy.
+def fitting(
+    what: str,
+    text: str | None,
+    limit: int,
+    forms: Sequence[Resource],
+    is_earlier: Callable[[documents.Document], bool] = lambda _: False,
+) -> Resource:
+    """Return our statements in the first form that fits into a policy.
 
     Args:
-        d: The deployment.
-        ask_for_acl: Whether files must give the bucket's owner full control.
-        short: Whether they name accounts without their regions.
+        what: The policy, for the message.
+        text: The policy now, or None.
+        limit: The most bytes that AWS allows.
+        forms: The same statements, by the ways of naming the accounts.
+        is_earlier: Whether a statement of earlier versions is ours.
+
+    Raises:
+        Blocked: None fits.
     """
-    senders = replace(d.senders, short=short)
-    found = delivery_statements(d.names, d.place, senders, ask_for_acl)
-    # A denial for all keys belongs in our own bucket only.
-    if d.settings.bucket.create:
-        found.append(deny_plain_http(d.names, d.place))
-    return found
+    for form in forms:
+        after = documents.edited(text, form.content, form.names, is_earlier) or ""
+        size = len(after.encode())
+        if size <= limit:
+            return form
+    raise Blocked(
+        f"{what} would have {size} bytes, and AWS allows {limit}: set organization_id, "
+        "so that one statement names all accounts, or split the sources among several "
+        "buckets"
+    )
 
 
-def asks_for_acl(d: Deployment) -> bool:
+def asks_for_acl(aws: Account, s: Settings) -> bool:
     """Return whether files must give the bucket's owner full control.
 
     In our bucket its owner owns all files, and perhaps in another owner's.
     """
-    if d.settings.bucket.create:
+    if s.bucket.create:
         return False
     answer = unless(
         "OwnershipControlsNotFoundError NoSuchBucket",
-        lambda: d.home.s3.get_bucket_ownership_controls(**d.bucket),
+        lambda: aws.s3.get_bucket_ownership_controls(**s.s3),
     )
     rules = answer["OwnershipControls"]["Rules"] if answer else []
     return all(rule["ObjectOwnership"] != "BucketOwnerEnforced" for rule in rules)
 
 
-def read_policy(d: Deployment) -> str | None:
+def read_policy(aws: Account, where: dict[str, Any]) -> str | None:
     """Return the text of the bucket's policy, or None."""
     return unless(
         "NoSuchBucketPolicy NoSuchBucket",
-        lambda: d.home.s3.get_bucket_policy(**d.bucket)["Policy"],
+        lambda: aws.s3.get_bucket_policy(**where)["Policy"],
     )
 
 
-def fitting_statements(d: Deployment) -> list[documents.Document]:
-    """Return our statements in the form that fits into the bucket's policy.
+def delivery(aws: Account, s: Settings, journal: Journal) -> Resource:
+    """Return our statements of the bucket's policy, in the form that fits.
 
     Raises:
         Blocked: The policy would be longer than S3 allows.
     """
-    return _fitting(d, read_policy(d), asks_for_acl(d))[0]
+    acl = asks_for_acl(aws, s)
+    text = journal.restored(read_policy(aws, s.s3))
+    forms = [description.delivery(s, senders, acl) for senders in s.senders]
+    is_earlier = _is_earlier(s.names)
+    return fitting(forms[0].label, text, POLICY_LIMIT, forms, is_earlier)
 
 
-def _fitting(
-    d: Deployment, text: str | None, ask_for_acl: bool
-) -> tuple[list[documents.Document], str]:
-    """Return our statements, and the whole policy with them, within S3's limit."""
-    for short in (False, True):
-        ours = wanted_statements(d, ask_for_acl, short)
-        with_ours = _with_ours(d, text, ours)
-        size = len(with_ours.encode())
-        if size <= POLICY_LIMIT:
-            return ours, with_ours
-    raise Blocked(
-        f"the policy of bucket {d.settings.bucket.name} would have {size} bytes, and "
-        f"S3 allows {POLICY_LIMIT}: set organization_id, so that one statement names "
-        "all accounts, or split the sources among several buckets"
-    )
-
-
-def plan_policy(d: Deployment) -> list[Change]:
-    """Compare the bucket's policy with the same policy plus our statements.
-
-    Raises:
-        Blocked: The policy would be longer than S3 allows.
-    """
-    ask_for_acl = asks_for_acl(d)
-
-    def change(text: str | None) -> str | None:
-        with_ours = _fitting(d, _restored(d, text), ask_for_acl)[1]
-        return text if _same(text, with_ours) else with_ours
-
-    text = read_policy(d)
-    desired = change(text)
-    if desired == text:
-        return []
-    overwritten = _restored(d, text) != text
-    return [
-        Change(
-            "update" if text else "create",
-            f"policy of bucket {d.settings.bucket.name}",
-            "AWS changed it when a flow log was created: restore its statements"
-            if overwritten
-            else "log delivery may write; other statements stay unchanged",
-            json.loads(text) if text else None,
-            json.loads(desired or "null"),
-            lambda: d.edit(_shared_policy(d), change),
-        )
-    ]
-
-
-def plan_policy_again(d: Deployment) -> list[Change]:
-    """Compare the policy again after flow logs are created, and clear the journal."""
-    changes = plan_policy(d)
-    if not changes:
-        journal(d).clear()
-        return []
-    (change,) = changes
-    assert change.apply is not None
-    return [replace(change, apply=_both(change.apply, journal(d).clear))]
-
-
-def plan_policy_removal(d: Deployment) -> list[Change]:
-    """Remove our statements from the bucket's policy; all others stay.
+def compare_policy(
+    aws: Account, wanted: Resource, journal: Journal, clear: bool = False
+) -> list[Change]:
+    """Compare the bucket's policy with the same policy with our statements.
 
     If AWS removed statements for a flow log, and ``apply`` was interrupted before it
     restored them, they are restored here.
+
+    Args:
+        aws: The bucket's account.
+        wanted: Our statements.
+        journal: The copy of the policy.
+        clear: Whether the copy is not needed afterwards.
     """
+    ours, is_earlier = wanted.content or [], _is_earlier(wanted.names)
 
-    def change(text: str | None) -> str | None:
-        restored = _restored(d, text)
-        left = _without_ours(d, restored)
-        return text if _same(text, left) else left
+    def edit(text: str | None) -> str | None:
+        restored = journal.restored(text)
+        after = documents.edited(restored, ours, wanted.names, is_earlier)
+        return text if documents.same_text(text, after) else after
 
-    text = read_policy(d)
-    desired = change(text)
-    if desired == text:
-        journal(d).clear()
-        return []
-    return [
-        Change(
-            "update" if desired else "delete",
-            f"policy of bucket {d.settings.bucket.name}",
-            "remove our statements; all others stay unchanged"
-            if desired
-            else "all its statements are ours",
-            json.loads(text) if text else None,
-            json.loads(desired) if desired else None,
-            _both(lambda: d.edit(_shared_policy(d), change), journal(d).clear),
-        )
-    ]
-
-
-def _both(first: Callable[[], object], then: Callable[[], object]) -> Any:
-    def both() -> None:
-        first()
-        then()
-
-    return both
-
-
-def _shared_policy(d: Deployment) -> Shared:
     def write(text: str | None) -> object:
         if text is None:
-            return d.home.s3.delete_bucket_policy(**d.bucket)
-        return d.home.s3.put_bucket_policy(**d.bucket, Policy=text)
+            return aws.s3.delete_bucket_policy(**wanted.s3)
+        return aws.s3.put_bucket_policy(**wanted.s3, Policy=text)
 
-    name = f"policy of bucket {d.settings.bucket.name}"
-    return Shared(name, lambda: read_policy(d), write)
+    def why(text: str | None) -> str:
+        if journal.restored(text) != text:
+            return "AWS changed it when a flow log was created: restore its statements"
+        if ours:
+            return "log delivery may write; other statements stay unchanged"
+        return "remove our statements; all others stay unchanged"
 
-
-def _same(one: str | None, other: str | None) -> bool:
-    return documents.same(
-        json.loads(one) if one else None, json.loads(other) if other else None
+    shared = Shared(
+        wanted.label,
+        lambda: read_policy(aws, wanted.s3),
+        write,
+        edit,
+        show=lambda text: json.loads(text) if text else None,
     )
+    changes = shared.changes(why)
+    if not clear:
+        return changes
+    if not changes:
+        journal.clear()
+        return []
+    (change,) = changes
+    assert change.apply is not None
+    first = change.apply
+
+    def both() -> None:
+        first()
+        journal.clear()
+
+    return [replace(change, apply=both)]
 
 
-def _with_ours(d: Deployment, text: str | None, ours: list[Any]) -> str:
-    document = _with_new_ids(d, json.loads(text) if text else None)
-    merged = documents.merge(document, ours, d.names.sids)
-    return documents.render_like(text, merged)
-
-
-def _without_ours(d: Deployment, text: str | None) -> str | None:
-    document = _with_new_ids(d, json.loads(text) if text else None)
-    left = documents.without(document, d.names.sids)
-    return None if left is None else documents.render_like(text, left)
-
-
-def _with_new_ids(
-    d: Deployment, document: documents.Document | None
-) -> documents.Document | None:
-    """Return the policy with this version's statement ids, if the old ones are ours.
+def _is_earlier(names: Names) -> Callable[[documents.Document], bool]:
+    """Return what recognises a bucket policy's statements of earlier versions.
 
     Two deployments of one name had the same ids: they are ours if delivery writes to
     our prefix.
     """
-    earlier = d.names.earlier_sids
-    ours = next(i for i in earlier if i.endswith(DELIVERY_WRITE))
-    folder = f"{d.place.arn}/{d.place.logs_prefix}"
-    is_ours = any(
-        s.get("Sid") == ours
-        and all(r.startswith(folder) for r in documents.as_list(s["Resource"]))
-        for s in documents.statements(document)
+
+    def is_earlier(statement: documents.Document) -> bool:
+        keys = [r.partition("/")[2] for r in documents.as_list(statement["Resource"])]
+        return str(statement["Sid"]).endswith(DELIVERY_WRITE) and all(
+            key.startswith(names.logs_prefix) for key in keys
+        )
+
+    return is_earlier
+
+
+def key_policy(aws: Account, s: Settings, role_arn: str) -> Resource | None:
+    """Return our statements of the key's policy, in the form that fits, or None.
+
+    Raises:
+        Blocked: The policy would be longer than KMS allows.
+    """
+    forms = [found for x in s.senders if (found := description.key(s, role_arn, x))]
+    if not forms or not s.bucket.encryption.manage_key_policy or len(forms) == 1:
+        return forms[0] if forms else None
+    if part_of(forms[0].name, 4) != s.bucket.account_id:
+        return forms[0]
+    text = unless("NotFoundException", lambda: _read_key(aws, forms[0].name))
+    return fitting(forms[0].label, text, KEY_POLICY_LIMIT, forms)
+
+
+def _read_key(aws: Account, key: str) -> str:
+    return aws.kms.get_key_policy(KeyId=key, PolicyName="default")["Policy"]
+
+
+def compare_key_policy(
+    aws: Account, wanted: Resource, role_arn: str, manage: bool
+) -> list[Change]:
+    """Compare the key's policy with the same policy with our statements, or without.
+
+    Args:
+        aws: The bucket's account.
+        wanted: Our statements; absent to remove them.
+        role_arn: The role, by which statements of earlier versions are recognised.
+        manage: Whether the program changes the policy.
+
+    Raises:
+        Blocked: The key is AWS's own, disabled, missing, or in another account.
+    """
+    key, ours = wanted.name, wanted.content or []
+    if not manage:
+        reason = "its owner must merge these statements (manage_key_policy: false)"
+        if not ours:
+            reason = "its owner may remove our statements"
+        return [Change("note", wanted.label, reason, None, wanted.content)]
+    _check_key(aws, wanted)
+
+    def is_earlier(statement: documents.Document) -> bool:
+        is_reader = str(statement["Sid"]).endswith(KEY_SNOWFLAKE)
+        return is_reader and statement.get("Principal") == {"AWS": role_arn}
+
+    shared = Shared(
+        wanted.label,
+        lambda: _read_key(aws, key),
+        lambda text: aws.kms.put_key_policy(
+            KeyId=key, PolicyName="default", Policy=text
+        ),
+        # A key always has a policy.
+        lambda text: documents.edited(text, ours, wanted.names, is_earlier) or text,
+        # KMS does not find a role at once after it is created.
+        lambda error: (
+            isinstance(error, ClientError)
+            and code_of(error) == "MalformedPolicyDocumentException"
+        ),
+        json.loads,
     )
-    return documents.with_ids(document, earlier) if is_ours else document
+    return shared.changes(
+        "delivery encrypts, Snowflake's role decrypts; other statements stay"
+        if ours
+        else "remove our statements; other statements stay unchanged"
+    )
+
+
+def _check_key(aws: Account, wanted: Resource) -> None:
+    key = wanted.name
+    if part_of(key, 4) != wanted.account:
+        raise Blocked(
+            f"key {key} is in another account than the bucket: set bucket.encryption."
+            "manage_key_policy: false; its owner must merge what `plan` prints"
+        )
+    found: Any = unless(
+        "NotFoundException",
+        lambda: aws.kms.describe_key(KeyId=key)["KeyMetadata"],
+    )
+    if found is None:
+        raise Blocked(f"key {key} does not exist: correct bucket.encryption.key_arn")
+    if found.get("KeyManager") == "AWS":
+        raise Blocked(
+            f"key {key} is managed by AWS, and log delivery cannot use it: set "
+            "bucket.encryption.key_arn to a key of your own"
+        )
+    if wanted.content and not found.get("Enabled", True):
+        raise Blocked(f"key {key} is not enabled, so delivery would fail: enable it")
 
 
 # ----- what AWS does to the policy when a flow log is created
@@ -541,9 +517,13 @@ class Journal:
 
     Args:
         path: The file; one for each deployment.
+        place: The place of the logs.
+        senders: The accounts that deliver.
     """
 
     path: Path
+    place: Place
+    senders: Senders
 
     def save(self, policy: str | None) -> None:
         """Write a policy's text, unless AWS has overwritten it already."""
@@ -566,15 +546,57 @@ class Journal:
         """Delete the file."""
         self.path.unlink(missing_ok=True)
 
+    def restored(self, text: str | None) -> str | None:
+        """Return the policy without AWS's own change for a flow log of ours.
 
-def journal(d: Deployment) -> Journal:
-    """Return the copy of the bucket policy that survives an interruption."""
-    return Journal(d.settings.state_dir / f"{d.names.key}.policy.json")
+        A policy in which only AWS's statements are left was overwritten, so the copy
+        comes back. In any other, a statement that is missing was removed by its owner.
+        Added statements of AWS's are left out if ours allow the same.
+        """
+        if text is None:
+            return None
+        copy = self.read()
+        if copy is not None and _is_aws_own(text):
+            earlier, added = json.loads(copy), documents.statements(json.loads(text))
+            kept = [s for s in added if not self._covers(s)]
+            if not kept:
+                return copy
+            whole = {**earlier, "Statement": [*documents.statements(earlier), *kept]}
+            return documents.render_like(copy, whole)
+        if copy is None:
+            return text
+        now, before = json.loads(text), documents.statements(json.loads(copy))
+        left = [
+            s
+            for s in documents.statements(now)
+            if not self._covers(s)
+            or any(documents.same_statement(s, other) for other in before)
+        ]
+        if len(left) == len(documents.statements(now)) or not left:
+            return text
+        if documents.same({"Statement": left}, {"Statement": before}):
+            return copy
+        return documents.render_like(text, {**now, "Statement": left})
+
+    def _covers(self, statement: documents.Document) -> bool:
+        """Return whether AWS added this statement for deliveries that ours allow."""
+        if not _is_of_aws(statement):
+            return False
+        condition = statement.get("Condition", {}).get("StringEquals", {})
+        accounts = documents.as_list(condition.get("aws:SourceAccount", []))
+        resources = {*self.senders.folders(self.place), self.place.arn}
+        return (
+            bool(accounts)
+            and set(accounts) <= set(self.senders.accounts)
+            and set(documents.as_list(statement.get("Resource"))) <= resources
+        )
 
 
-def save_policy(d: Deployment) -> None:
-    """Copy the policy to disk, before AWS may overwrite it."""
-    journal(d).save(read_policy(d))
+def state_folder(folder: Path) -> Path:
+    """Return the folder for the program's own files, which git ignores."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / ".gitignore").write_text("*\n", encoding="utf-8")
+    return folder
 
 
 def _is_aws_own(text: str | None) -> bool:
@@ -588,132 +610,64 @@ def _is_of_aws(statement: documents.Document) -> bool:
     return bool(re.fullmatch(r"AWSLogDelivery(Write|(Acl)?Check)\d*", sid))
 
 
-def _restored(d: Deployment, text: str | None) -> str | None:
-    """Return the policy without AWS's own change for a flow log of ours.
-
-    A policy in which only AWS's statements are left was overwritten, so the copy comes
-    back. In any other, a statement that is missing was removed by its owner. Added
-    statements of AWS's are left out if ours allow the same.
-    """
-    if text is None:
-        return None
-    copy = journal(d).read()
-    if copy is not None and _is_aws_own(text):
-        earlier, added = json.loads(copy), documents.statements(json.loads(text))
-        kept = [s for s in added if not _is_covered_by_ours(d, s)]
-        if not kept:
-            return copy
-        whole = {**earlier, "Statement": [*documents.statements(earlier), *kept]}
-        return documents.render_like(copy, whole)
-    if copy is None:
-        return text
-    now, before = json.loads(text), documents.statements(json.loads(copy))
-    left = [
-        s
-        for s in documents.statements(now)
-        if not _is_covered_by_ours(d, s)
-        or any(documents.same_statement(s, other) for other in before)
-    ]
-    if len(left) == len(documents.statements(now)) or not left:
-        return text
-    if documents.same({"Statement": left}, {"Statement": before}):
-        return copy
-    return documents.render_like(text, {**now, "Statement": left})
-
-
-def _is_covered_by_ours(d: Deployment, statement: documents.Document) -> bool:
-    """Return whether AWS added this statement for deliveries that ours allow."""
-    if not _is_of_aws(statement):
-        return False
-    accounts = documents.as_list(
-        statement.get("Condition", {})
-        .get("StringEquals", {})
-        .get("aws:SourceAccount", [])
-    )
-    senders = Senders(d.source_pairs())
-    resources = {*senders.folders(d.place), d.place.arn}
-    return (
-        bool(accounts)
-        and set(accounts) <= set(senders.accounts)
-        and set(documents.as_list(statement.get("Resource"))) <= resources
-    )
-
-
 # ----- lifecycle rules
 
 
-def plan_lifecycle(d: Deployment, remove: bool = False) -> list[Change]:
+def compare_lifecycle(aws: Account, wanted: Resource) -> list[Change]:
     """Compare the rules with the same rules with ours, or without them.
-
-    Args:
-        d: The deployment.
-        remove: Whether to remove our rules instead.
 
     Raises:
         Blocked: There would be more rules than S3 allows.
     """
-    wanted = [] if remove else lifecycle_rules(d)
+    ours, names, where = wanted.content or [], wanted.names, wanted.s3
 
-    def change(answer: dict[str, Any]) -> dict[str, Any]:
+    def edit(answer: dict[str, Any]) -> dict[str, Any]:
         found: list[Any] = answer.get("Rules", [])
-        others = [rule for rule in found if not _is_our_rule(d, rule)]
-        ours = [rule for rule in found if _is_our_rule(d, rule)]
+        others = [rule for rule in found if not _is_our_rule(names, rule)]
+        present = [rule for rule in found if _is_our_rule(names, rule)]
         # S3 refuses a rule with `Filter` beside one of the old form with `Prefix`.
         old_form = any("Filter" not in rule for rule in others)
-        mine = [_in_old_form(rule) if old_form else rule for rule in wanted]
+        mine = [_in_old_form(rule) if old_form else rule for rule in ours]
         if len(others) + len(mine) > RULES_LIMIT:
             raise Blocked(
-                f"bucket {d.settings.bucket.name} would have {len(others) + len(mine)} "
-                f"lifecycle rules, and S3 allows {RULES_LIMIT}: remove expire_days and "
-                "let the bucket's owner expire the prefix"
+                f"bucket {wanted.name} would have {len(others) + len(mine)} lifecycle "
+                f"rules, and S3 allows {RULES_LIMIT}: remove expire_days and let the "
+                "bucket's owner expire the prefix"
             )
-        if sorted(ours, key=_id_of) == sorted(mine, key=_id_of):
+        if sorted(present, key=_id_of) == sorted(mine, key=_id_of):
             return answer
         return {**answer, "Rules": [*others, *mine]}
 
-    now = _read_lifecycle(d)
-    after = change(now)
-    if after == now:
-        return []
-    before = [rule for rule in now.get("Rules", []) if _is_our_rule(d, rule)]
-    bucket = d.settings.bucket
-    shared = Shared(
-        f"lifecycle rules of bucket {bucket.name}",
-        lambda: _read_lifecycle(d),
-        lambda answer: _write_lifecycle(d, answer),
-    )
-    return [
-        Change(
-            "delete" if not wanted else ("update" if before else "create"),
-            shared.name,
-            f"delete flow logs after {bucket.expire_days} days; other rules stay"
-            if wanted
-            else "remove ours; other rules stay",
-            before or None,
-            wanted or None,
-            lambda: d.edit(shared, change),
+    def read() -> dict[str, Any]:
+        answer: Any = unless(
+            "NoSuchLifecycleConfiguration NoSuchBucket",
+            lambda: aws.s3.get_bucket_lifecycle_configuration(**where),
         )
-    ]
+        return {k: v for k, v in (answer or {}).items() if k != "ResponseMetadata"}
 
+    def write(answer: dict[str, Any]) -> None:
+        if not answer["Rules"]:
+            aws.s3.delete_bucket_lifecycle(**where)
+            return
+        # Without it, the whole bucket gets AWS's default for this setting.
+        key = "TransitionDefaultMinimumObjectSize"
+        more: Any = {key: answer[key]} if key in answer else {}
+        rules: Any = {"Rules": answer["Rules"]}
+        aws.s3.put_bucket_lifecycle_configuration(
+            **where, LifecycleConfiguration=rules, **more
+        )
 
-def lifecycle_rules(d: Deployment) -> list[dict[str, Any]]:
-    """Return our rules: for each account, its flow logs in both folder layouts."""
-    bucket = d.settings.bucket
-    if bucket.expire_days is None:
-        return []
-    return [
-        {
-            "ID": f"{d.names.expiry}-{account}{layout}",
-            "Status": "Enabled",
-            "Filter": {"Prefix": folder},
-            "Expiration": {"Days": bucket.expire_days},
-            "NoncurrentVersionExpiration": {
-                "NoncurrentDays": bucket.noncurrent_expire_days
-            },
-        }
-        for account in d.senders.accounts
-        for folder, layout in zip(d.place.folders(account), ("", "-hive"), strict=True)
-    ]
+    def show(answer: dict[str, Any]) -> Any:
+        found = [r for r in answer.get("Rules", []) if _is_our_rule(names, r)]
+        return found or None
+
+    shared = Shared(wanted.label, read, write, edit, show=show)
+    days = ours[0]["Expiration"]["Days"] if ours else 0
+    return shared.changes(
+        f"delete flow logs after {days} days; other rules stay"
+        if ours
+        else "remove ours; other rules stay"
+    )
 
 
 def _id_of(rule: dict[str, Any]) -> str:
@@ -725,157 +679,184 @@ def _in_old_form(rule: dict[str, Any]) -> dict[str, Any]:
     return {**more, "Prefix": rule["Filter"]["Prefix"]}
 
 
-def _is_our_rule(d: Deployment, rule: dict[str, Any]) -> bool:
-    if _id_of(rule).startswith(f"{d.names.expiry}-"):
+def _is_our_rule(names: Names, rule: dict[str, Any]) -> bool:
+    if _id_of(rule).startswith(f"{names.expiry}-"):
         return True
     prefix = rule.get("Prefix", rule.get("Filter", {}).get("Prefix"))
-    return _id_of(rule) == d.names.earlier_expiry and prefix == d.place.logs_prefix
-
-
-def _read_lifecycle(d: Deployment) -> dict[str, Any]:
-    answer: Any = unless(
-        "NoSuchLifecycleConfiguration NoSuchBucket",
-        lambda: d.home.s3.get_bucket_lifecycle_configuration(**d.bucket),
-    )
-    return {k: v for k, v in (answer or {}).items() if k != "ResponseMetadata"}
-
-
-def _write_lifecycle(d: Deployment, answer: dict[str, Any]) -> None:
-    if not answer["Rules"]:
-        d.home.s3.delete_bucket_lifecycle(**d.bucket)
-        return
-    # Without it, the whole bucket gets AWS's default for this setting.
-    key = "TransitionDefaultMinimumObjectSize"
-    more: Any = {key: answer[key]} if key in answer else {}
-    rules: Any = {"Rules": answer["Rules"]}
-    d.home.s3.put_bucket_lifecycle_configuration(
-        **d.bucket, LifecycleConfiguration=rules, **more
-    )
+    return _id_of(rule) == names.earlier_expiry and prefix == names.logs_prefix
 
 
 # ----- destroy
 
 
-Uses = Callable[[], list[str]]
-"""Returns what others have at the bucket, beside what is in it, in words."""
-
-
-def plan_data(
-    d: Deployment, delete_data: bool, ids: Callable[[], list[str]], uses: Uses
-) -> list[Change]:
-    """Delete the files of our flow logs from a bucket that others use.
-
-    A file's name has the id of its flow log, so files are deleted before flow logs.
-    AWS may deliver more for some minutes.
+@dataclass(frozen=True)
+class Files:
+    """The files of a bucket, and who uses it.
 
     Args:
-        d: The deployment.
-        delete_data: Whether to delete anything.
-        ids: Returns the ids of our flow logs.
-        uses: Returns what others have at the bucket.
+        aws: The bucket's account.
+        bucket: The bucket.
+        folders: The folders of our accounts' flow logs.
+        inventory: The folder of `inventory`'s files, whose names have our key.
+        uses: Returns what others have at the bucket beside files, policy and rules.
+        say: Shows a line of progress.
     """
-    found = read(d)
-    if not delete_data or found.owner is Bucket.ABSENT:
-        return []
-    if found.owner is Bucket.OURS and not _used_by_others(d, uses):
-        return []
-    ours = ids()
-    mine = [
-        item
-        for account in d.senders.accounts
-        for folder in d.place.folders(account)
-        for item in _versions(d, folder)
-        if any(f"_{i}_" in item["Key"].rpartition("/")[2] for i in ours)
-    ]
-    if not mine:
-        return []
-    return [
-        Change(
-            "delete",
-            f"log files in bucket {d.settings.bucket.name}",
-            f"--delete-data; {len(mine)} whose names have the ids of our flow logs",
-            apply=lambda: _delete(d, iter(mine)),
-        )
-    ]
 
+    aws: Account
+    bucket: Resource
+    folders: Sequence[str]
+    inventory: str
+    uses: Callable[[], list[str]]
+    say: Callable[[str], None]
 
-def plan_removal(d: Deployment, delete_data: bool, uses: Uses) -> list[Change]:
-    """Delete our bucket if it is empty or may be emptied.
+    def deletion_of_ours(self, ids: Callable[[], Collection[str]]) -> Iterator[Change]:
+        """Delete the files of our flow logs from a bucket that others use.
 
-    Args:
-        d: The deployment.
-        delete_data: Whether to empty it.
-        uses: Returns what others have at the bucket.
+        A file's name has the id of its flow log, so files are deleted before flow logs.
+        AWS may deliver more for some minutes.
 
-    Raises:
-        Blocked: Others use it; the message counts what was found.
-    """
-    if read(d).owner is not Bucket.OURS:
-        return []
-    name = d.settings.bucket.name
-    is_empty = next(_versions(d, ""), None) is None
-    if not is_empty and not delete_data:
-        reason = "it has files, so it stays; --delete-data deletes both"
-        return [Change("note", f"bucket {name}", reason)]
-    found = _used_by_others(d, uses)
-    if found:
-        raise Blocked(
-            f"bucket {name} stays, with its files, since others use it: "
-            f"{'; '.join(found)}. Its tag says that this deployment made it: give the "
-            "bucket to its users, or remove what is theirs and run `destroy` again"
-        )
-    changes = []
-    if not is_empty:
-        changes.append(
-            Change(
+        Args:
+            ids: Returns the ids of our flow logs.
+        """
+        owner, _ = read(self.aws, self.bucket.s3, self.bucket.names)
+        if owner is Owner.ABSENT:
+            return
+        if owner is Owner.OURS and not self._of_others():
+            return
+        ours = ids()
+        mine = [
+            item
+            for folder in self.folders
+            for item in self._versions(folder)
+            if any(f"_{i}_" in item["Key"].rpartition("/")[2] for i in ours)
+        ]
+        mine += filter(self._is_inventory, self._versions(self.inventory))
+        if mine:
+            yield Change(
                 "delete",
-                f"every version of every object in bucket {name}",
-                "--delete-data",
-                apply=lambda: _empty(d, uses),
+                f"log files in {self.bucket.label}",
+                f"--delete-data; {len(mine)} whose names have our ids",
+                apply=lambda: self._delete(iter(mine)),
             )
+
+    def deletion_of_bucket(self, delete_data: bool) -> Iterator[Change]:
+        """Delete our bucket if it is empty or may be emptied.
+
+        Args:
+            delete_data: Whether to empty it.
+
+        Raises:
+            Blocked: Others use it; the message counts what was found.
+        """
+        owner, _ = read(self.aws, self.bucket.s3, self.bucket.names)
+        if owner is not Owner.OURS:
+            return
+        name = self.bucket.label
+        is_empty = next(self._versions(""), None) is None
+        if not is_empty and not delete_data:
+            reason = "it has files, so it stays; --delete-data deletes both"
+            yield Change("note", name, reason)
+            return
+        found = self._of_others()
+        if found:
+            raise Blocked(
+                f"{name} stays, with its files, since others use it: "
+                f"{'; '.join(found)}. Its tag says that this deployment made it: give "
+                "the bucket to its users, or remove what is theirs and run `destroy` "
+                "again"
+            )
+        if not is_empty:
+            yield Change(
+                "delete",
+                f"every version of every object in {name}",
+                "--delete-data",
+                apply=self._empty,
+            )
+        yield Change(
+            "delete", name, "this deployment made it", apply=self._delete_bucket
         )
-    changes.append(
-        Change(
-            "delete",
-            f"bucket {name}",
-            "this deployment made it",
-            apply=lambda: _delete_bucket(d),
+
+    def has_flow_logs(self) -> bool:
+        """Return whether the bucket has a flow log file of our accounts."""
+        return any(True for folder in self.folders for _ in self._versions(folder))
+
+    def _of_others(self) -> list[str]:
+        """Return what others have in our bucket, in words."""
+        names, where = self.bucket.names, self.bucket.s3
+        text = read_policy(self.aws, where)
+        left = documents.edited(text, [], names, _is_earlier(names))
+        answer: Any = unless(
+            "NoSuchLifecycleConfiguration",
+            lambda: self.aws.s3.get_bucket_lifecycle_configuration(**where),
         )
-    )
-    return changes
+        rules = answer["Rules"] if answer else []
+        counts: Counter[str] = Counter()
+        for item in self._versions(""):
+            is_log = item["Key"].startswith(tuple(self.folders))
+            if not is_log and not self._is_inventory(item):
+                counts[_folder_of(item["Key"])] += 1
+        return [
+            *self.uses(),
+            *(
+                f"statement `{s.get('Sid', '(without id)')}` of its policy"
+                for s in documents.statements(json.loads(left or "null"))
+                if not _is_of_aws(s)
+            ),
+            *(
+                f"lifecycle rule `{_id_of(rule)}`"
+                for rule in rules
+                if not _is_our_rule(names, rule)
+            ),
+            *(
+                f"{count} {'object' if count == 1 else 'objects'} in `{folder}`"
+                for folder, count in counts.most_common()
+            ),
+        ]
 
+    def _is_inventory(self, item: dict[str, Any]) -> bool:
+        key, ours = item["Key"], f"_{self.bucket.names.key}.parquet"
+        return bool(key.startswith(self.inventory) and key.endswith(ours))
 
-def _used_by_others(d: Deployment, more: Uses) -> list[str]:
-    """Return what others have in our bucket, in words."""
-    uses = more()
-    text = read_policy(d)
-    theirs = json.loads(_without_ours(d, text) or "null")
-    uses += [
-        f"statement `{s.get('Sid', '(without id)')}` of its policy"
-        for s in documents.statements(theirs)
-        if not _is_of_aws(s)
-    ]
-    rules = _read_lifecycle(d).get("Rules", [])
-    uses += [
-        f"lifecycle rule `{_id_of(rule)}`"
-        for rule in rules
-        if not _is_our_rule(d, rule)
-    ]
-    uses += [
-        f"{count} {'object' if count == 1 else 'objects'} in `{folder}`"
-        for folder, count in _objects_of_others(d).most_common()
-    ]
-    return uses
+    def _empty(self) -> None:
+        found = self._of_others()
+        if found:
+            raise Blocked(f"others use it meanwhile: {'; '.join(found)}")
+        self._delete(self._versions(""))
 
+    def _delete_bucket(self) -> None:
+        try:
+            self.aws.s3.delete_bucket(**self.bucket.s3)
+        except ClientError as error:
+            if code_of(error) != "BucketNotEmpty":
+                raise
+            raise BootstrapError(
+                f"{self.bucket.label} got new files meanwhile: AWS delivers for some "
+                "minutes after a flow log is gone. Run `destroy` again later"
+            ) from error
 
-def _objects_of_others(d: Deployment) -> Counter[str]:
-    """Return the number of objects by folder, without flow logs of our accounts."""
-    ours = tuple(f for a in d.senders.accounts for f in d.place.folders(a))
-    counts: Counter[str] = Counter()
-    for item in _versions(d, ""):
-        if not item["Key"].startswith(ours):
-            counts[_folder_of(item["Key"])] += 1
-    return counts
+    def _versions(self, prefix: str) -> Iterator[dict[str, Any]]:
+        pages = self.aws.s3.get_paginator("list_object_versions").paginate(
+            **self.bucket.s3, Prefix=prefix
+        )
+        for page in pages:
+            for item in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
+                yield {"Key": item["Key"], "VersionId": item["VersionId"]}
+
+    def _delete(self, items: Iterator[dict[str, Any]]) -> None:
+        while batch := list(islice(items, BATCH)):
+            answer = self.aws.s3.delete_objects(
+                **self.bucket.s3,
+                Delete={"Objects": batch, "Quiet": True},  # type: ignore[typeddict-item]
+            )
+            failed = answer.get("Errors", [])
+            if failed:
+                first = failed[0]
+                raise BootstrapError(
+                    f"DeleteObjects failed for {len(failed)} files in "
+                    f"{self.bucket.label}, the first: {first.get('Key')}: "
+                    f"{first.get('Code')}: {first.get('Message')}"
+                )
+            self.say(f"{len(batch)} files deleted")
 
 
 def _folder_of(key: str) -> str:
@@ -883,64 +864,3 @@ def _folder_of(key: str) -> str:
     parts = key.split("/")[:-1]
     depth = parts.index("AWSLogs") + 3 if "AWSLogs" in parts else 1
     return "".join(f"{part}/" for part in parts[:depth]) or "/"
-
-
-def _empty(d: Deployment, uses: Uses) -> None:
-    found = _used_by_others(d, uses)
-    if found:
-        raise Blocked(f"others use it meanwhile: {'; '.join(found)}")
-    _delete(d, _versions(d, ""))
-
-
-def has_flow_logs(d: Deployment) -> bool:
-    """Return whether the bucket has a flow log file of our accounts."""
-    folders = (f for a in d.senders.accounts for f in d.place.folders(a))
-    return any(True for folder in folders for _ in _versions(d, folder))
-
-
-def _delete_bucket(d: Deployment) -> None:
-    try:
-        d.home.s3.delete_bucket(**d.bucket)
-    except ClientError as error:
-        if code_of(error) != "BucketNotEmpty":
-            raise
-        raise BootstrapError(
-            f"bucket {d.settings.bucket.name} got new files meanwhile: AWS delivers "
-            "for some minutes after a flow log is gone. Run `destroy` again later"
-        ) from error
-
-
-def _versions(d: Deployment, prefix: str) -> Iterator[dict[str, Any]]:
-    pages = d.home.s3.get_paginator("list_object_versions").paginate(
-        **d.bucket, Prefix=prefix
-    )
-    for page in pages:
-        for item in [*page.get("Versions", []), *page.get("DeleteMarkers", [])]:
-            yield {"Key": item["Key"], "VersionId": item["VersionId"]}
-
-
-def _delete(d: Deployment, items: Iterator[dict[str, Any]]) -> None:
-    batch: list[Any] = []
-
-    def flush() -> None:
-        if not batch:
-            return
-        answer = d.home.s3.delete_objects(
-            **d.bucket, Delete={"Objects": batch, "Quiet": True}
-        )
-        failed = answer.get("Errors", [])
-        if failed:
-            first = failed[0]
-            raise BootstrapError(
-                f"DeleteObjects failed for {len(failed)} files in bucket "
-                f"{d.settings.bucket.name}, the first: {first.get('Key')}: "
-                f"{first.get('Code')}: {first.get('Message')}"
-            )
-        d.say(f"{len(batch)} files deleted")
-        batch.clear()
-
-    for item in items:
-        batch.append(item)
-        if len(batch) == BATCH:
-            flush()
-    flush()

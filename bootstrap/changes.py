@@ -1,4 +1,4 @@
-"""The changes that a step lists, and how a plan shows them."""
+"""The changes that a step lists, how a plan shows them, and how they are made."""
 
 from __future__ import annotations
 
@@ -7,6 +7,10 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any, Literal
+
+from botocore.exceptions import ClientError
+
+from bootstrap.errors import BootstrapError, code_of, message_of
 
 HIDDEN = "********"
 SECRET_KEYS = frozenset({"sts:ExternalId", "external_id", "storage_aws_external_id"})
@@ -27,6 +31,8 @@ class Change:
         account: The account of the call.
         region: The region of the call.
         removes: What is gone afterwards; of a deletion, at least its resource.
+        temporary: Whether an error of the call is temporary, so that it is repeated.
+        refused: Explains an error that stays; None for the usual explanation.
     """
 
     verb: Literal["create", "update", "delete", "run", "wait", "note", "failed"]
@@ -38,6 +44,8 @@ class Change:
     account: str = ""
     region: str = ""
     removes: tuple[str, ...] = ()
+    temporary: Callable[[Exception], bool] = lambda error: is_busy(error)
+    refused: Callable[[Exception], Exception] | None = None
 
     @property
     def pending(self) -> bool:
@@ -112,3 +120,113 @@ def _lines(value: Any) -> list[str]:
 def any_pending(changes: Iterable[Change]) -> bool:
     """Return whether `apply` makes a call for any of the changes."""
     return any(change.pending for change in changes)
+
+
+# ----- making them
+
+# S3 and EventBridge answer so while another change of the same thing is in progress.
+BUSY = frozenset(
+    {"OperationAborted", "ConflictException", "ConcurrentModificationException"}
+)
+# How often a document is written again that others overwrite at the same time.
+TRIES = 5
+
+
+def is_busy(error: Exception) -> bool:
+    """Return whether another change is in progress, so that a call may be repeated."""
+    return isinstance(error, ClientError) and code_of(error) in BUSY
+
+
+def retry(
+    change: Change,
+    wait_seconds: float,
+    say: Callable[[str], None],
+    sleep: Callable[[float], None],
+) -> None:
+    """Make a change, and repeat its call until AWS has processed an earlier one.
+
+    Args:
+        change: The change; its call reads again what it writes.
+        wait_seconds: The most to wait in all, in seconds.
+        say: Shows a line before each pause.
+        sleep: Pauses for a number of seconds.
+
+    Raises:
+        Exception: Another error, or the same one when the time is over.
+    """
+    waited, pause = 0.0, 1.0
+    while change.apply:
+        try:
+            change.apply()
+            return
+        except (ClientError, BootstrapError) as error:
+            again = is_busy(error) or change.temporary(error)
+            if not again or waited >= wait_seconds:
+                raise (
+                    change.refused(error) if again and change.refused else error
+                ) from (error.__cause__)
+            pause = min(pause * 2, 20.0, wait_seconds - waited)
+            said = str(error).partition("\n")[0]
+            if isinstance(error, ClientError):
+                said = f"{error.operation_name}: {code_of(error)} ({message_of(error)})"
+            left = wait_seconds - waited
+            say(f"{said}; retry in {pause:.0f} s, for at most {left:.0f} s")
+            sleep(pause)
+            waited += pause
+
+
+@dataclass(frozen=True)
+class Shared:
+    """A document that others change too, such as a policy; AWS replaces it whole.
+
+    AWS offers no condition for these writes (PutBucketPolicy,
+    PutBucketNotificationConfiguration, PutBucketLifecycleConfiguration, PutKeyPolicy,
+    SetTopicAttributes). So it is read right before each try, and again afterwards.
+
+    Args:
+        name: The document, as users name it.
+        read: Returns it, or None.
+        write: Replaces it; of None, deletes it.
+        edit: Returns the document with ours, or without; the same document if it is
+            right already.
+        temporary: Whether an error of ``write`` is temporary.
+        show: Returns what a plan shows of it.
+    """
+
+    name: str
+    read: Callable[[], Any]
+    write: Callable[[Any], object]
+    edit: Callable[[Any], Any]
+    temporary: Callable[[Exception], bool] = is_busy
+    show: Callable[[Any], Any] = lambda value: value
+
+    def changes(self, reason: str | Callable[[Any], str], **more: Any) -> list[Change]:
+        """Return the change that it needs, if any.
+
+        Args:
+            reason: The change's reason, or what gives it for the document now.
+            more: More arguments of the change.
+        """
+        now = self.read()
+        after = self.edit(now)
+        if after == now:
+            return []
+        shown = self.show(now), self.show(after)
+        verb: Any = "update" if all(shown) else "create" if shown[1] else "delete"
+        said = reason if isinstance(reason, str) else reason(now)
+        found = Change(verb, self.name, said, *shown, self._write, **more)
+        return [replace(found, temporary=self.temporary)]
+
+    def _write(self) -> None:
+        for _ in range(TRIES):
+            now = self.read()
+            wanted = self.edit(now)
+            if wanted != now:
+                self.write(wanted)
+            now = self.read()
+            if self.edit(now) == now:
+                return
+        raise BootstrapError(
+            f"{self.name}: others overwrote it {TRIES} times at the same moment; run "
+            "the command again when they are done"
+        )

@@ -8,6 +8,8 @@ import os
 import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
+from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -16,24 +18,17 @@ import click
 from botocore.exceptions import BotoCoreError, ClientError
 
 from bootstrap import steps, verify
-from bootstrap.aws import Accounts, organization_accounts
+from bootstrap.aws import Accounts, organization_members
 from bootstrap.changes import Change, any_pending
-from bootstrap.deployment import Deployment
-from bootstrap.description import describe
+from bootstrap.dbt import ByHand, Dbt
 from bootstrap.errors import BootstrapError, Incomplete, explain, explain_failure
 from bootstrap.export import export
 from bootstrap.notify import Snowpipe
 from bootstrap.notify import notify as hand_over_files
 from bootstrap.permissions import administrator_policy, policies_of
 from bootstrap.settings import load
-from bootstrap.snowflake import (
-    PIPE,
-    ByHand,
-    Dbt,
-    SnowflakeSide,
-    closing_words,
-    hand_over,
-)
+from bootstrap.snowflake import PIPE, closing_words
+from bootstrap.steps import Deployment, hand_over
 
 FAILED = 1
 PENDING = 2
@@ -66,16 +61,15 @@ def connect(
     Raises:
         BootstrapError: The file has errors.
     """
-    settings = load(config, os.environ, overrides, organization_accounts)
+    settings = load(config, os.environ, overrides, organization_members)
     # Relative to the file, whatever folder the program starts in.
     folder = config.resolve().parent / settings.state_dir
     settings = settings.model_copy(update={"state_dir": folder})
     session = boto3.Session(
         profile_name=settings.profile, region_name=settings.bucket.region
     )
-    snowflake: SnowflakeSide = Dbt(settings, say)
-    if settings.snowflake.handshake == "manual":
-        snowflake = ByHand(settings)
+    by_hand = settings.snowflake.handshake == "manual"
+    snowflake = ByHand(settings) if by_hand else Dbt(settings, say)
     return Deployment(
         settings, Accounts(session), snowflake, say, replace_flow_logs=replace_flow_logs
     )
@@ -119,6 +113,7 @@ def exit_code(changes: Sequence[Change]) -> int:
     return WAITS if any(change.verb == "wait" for change in changes) else 0
 
 
+CHECK = click.option("--check", is_flag=True, help="Exit with 2 if changes were made.")
 YES = click.option("--yes", is_flag=True, help="Do not ask.")
 REPLACE = click.option(
     "--replace-flow-logs",
@@ -171,7 +166,7 @@ def plan_command(
 ) -> None:
     """Show what `apply` would change; change nothing."""
     d = connect(config, overrides, replace_flow_logs)
-    changes = _planned(d, steps.APPLY)
+    changes = _planned(d, steps.apply_steps)
     if out:
         out.write_text(json.dumps(_as_file(d, changes), indent=2), "utf-8")
     if as_json:
@@ -185,7 +180,7 @@ def plan_command(
         sys.exit(PENDING if any_pending(changes) else code)
 
 
-def _planned(d: Deployment, order: Sequence[steps.Step]) -> list[Change]:
+def _planned(d: Deployment, order: steps.Order) -> list[Change]:
     """Return the plan, with its failures."""
     try:
         return steps.plan(d, order)
@@ -239,7 +234,7 @@ def _identity(change: dict[str, Any]) -> tuple[str, str, str]:
 @_options
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @YES
-@click.option("--check", is_flag=True, help="Exit with 2 if something was changed.")
+@CHECK
 @REPLACE
 def apply_command(
     config: Path,
@@ -254,32 +249,33 @@ def apply_command(
     With the FILE of `plan --out`, make exactly those changes without asking.
     """
     d = connect(config, overrides, replace_flow_logs)
-    changes = _planned(d, steps.APPLY)
+    changes = _planned(d, steps.apply_steps)
     if file:
         _check_file(d, file, changes)
     show(changes)
-    done = _confirm_and_do(d, changes, steps.APPLY, yes or file is not None)
+    done = _confirm_and_do(d, changes, steps.apply_steps, yes or file is not None)
     made = [change for change in done if change.pending]
     text = hand_over(d)
     if text:
         click.echo(text)
     elif any(change.resource.startswith(EVENTS_FLOW) for change in made):
-        click.echo(closing_words(d))
-    _end(done, PENDING if check and made else 0)
+        click.echo(closing_words(d.settings))
+    _end(done, check)
 
 
-def _end(changes: Sequence[Change], otherwise: int) -> None:
+def _end(changes: Sequence[Change], check: bool) -> None:
     """Exit with the code of the changes, and name each failure again."""
     code = exit_code(changes)
     if code == FAILED:
         raise Incomplete(changes)
-    if code or otherwise:
-        sys.exit(code or otherwise)
+    if code or (check and any_pending(changes)):
+        sys.exit(code or PENDING)
 
 
 @cli.command("destroy")
 @_options
 @YES
+@CHECK
 @click.option("--delete-data", is_flag=True, help="Also delete the delivered files.")
 @click.option(
     "--with-snowflake",
@@ -290,6 +286,7 @@ def destroy_command(
     config: Path,
     overrides: tuple[str, ...],
     yes: bool,
+    check: bool,
     delete_data: bool,
     with_snowflake: bool,
 ) -> None:
@@ -298,11 +295,11 @@ def destroy_command(
     order = steps.destroy_steps(delete_data, with_snowflake)
     changes = _planned(d, order)
     show(changes)
-    _end(_confirm_and_do(d, changes, order, yes), 0)
+    _end(_confirm_and_do(d, changes, order, yes), check)
 
 
 def _confirm_and_do(
-    d: Deployment, changes: Sequence[Change], order: Sequence[steps.Step], yes: bool
+    d: Deployment, changes: Sequence[Change], order: steps.Order, yes: bool
 ) -> list[Change]:
     if not any_pending(changes):
         return list(changes)
@@ -327,10 +324,17 @@ def _confirm_and_do(
 @cli.command("verify")
 @_options
 @click.option("--json", "as_json", is_flag=True, help="Print the links as JSON.")
-def verify_command(config: Path, overrides: tuple[str, ...], as_json: bool) -> None:
+@click.option(
+    "--live",
+    is_flag=True,
+    help="Also create a flow log of one VPC for a trial of up to 20 minutes.",
+)
+def verify_command(
+    config: Path, overrides: tuple[str, ...], as_json: bool, live: bool
+) -> None:
     """Check every link from flow log to newest loaded file."""
-    links = []
-    for link in verify.check(connect(config, overrides)):
+    links, d = [], connect(config, overrides)
+    for link in chain(verify.check(d), verify.live(d) if live else ()):
         links.append(link)
         if not as_json:
             colour = {"ok": "green", "broken": "red"}.get(link.state, "yellow")
@@ -350,8 +354,47 @@ def notify_command(config: Path, overrides: tuple[str, ...]) -> None:
     d = connect(config, overrides)
     if d.settings.notify is None:
         raise BootstrapError(f"{config} has no `notify` section: add it")
-    result = hand_over_files(d, Snowpipe(d.settings.notify, say))
+    snowpipe = Snowpipe(d.settings.notify, say)
+    result = hand_over_files(d.settings, d.home, snowpipe, say)
     click.echo(json.dumps(vars(result)))
+
+
+@cli.command("inventory")
+@_options
+@click.option(
+    "--out",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="A folder to write to, in place of the bucket.",
+)
+def inventory_command(
+    config: Path, overrides: tuple[str, ...], out: Path | None
+) -> None:
+    """Write a snapshot of interfaces, rules and networks as Parquet."""
+    # Imported here, since only `inventory` needs pyarrow.
+    from bootstrap import inventory
+
+    d = connect(config, overrides)
+    written: list[str] = []
+
+    def write(name: str, content: bytes) -> None:
+        if out:
+            path = out / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
+            written.append(str(path))
+        else:
+            key = d.place.inventory + name
+            d.home.s3.put_object(**d.settings.s3, Key=key, Body=content)
+            written.append(f"s3://{d.place.bucket}/{key}")
+
+    parts = inventory.take(d, write, datetime.now(UTC))
+    for line in written:
+        click.echo(line)
+    failed = [part for part in parts if not part["is_complete"]]
+    say(f"{sum(part.get('rows', 0) for part in parts)} rows in {len(parts)} parts")
+    if failed:
+        lines = "\n".join(part["error"] for part in failed)
+        raise BootstrapError(f"{len(failed)} parts are incomplete:\n{lines}")
 
 
 @cli.command("export")
@@ -374,7 +417,7 @@ def export_command(
     config: Path, overrides: tuple[str, ...], form: str, out: Path
 ) -> None:
     """Write the same resources as code, for a pipeline that applies it."""
-    files = export(describe(connect(config, overrides)), form)
+    files = export(connect(config, overrides), form)
     out.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (out / name).write_text(text, "utf-8")
@@ -391,15 +434,15 @@ def permissions_command(config: Path | None) -> None:
     """Print the IAM policies that the caller needs; makes no call."""
     found: object = administrator_policy()
     if config:
-        found = policies_of(load(config, os.environ, (), organization_accounts))
+        found = policies_of(load(config, os.environ, (), organization_members))
     click.echo(json.dumps(found, indent=2))
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the program and exit.
 
-    0 done or nothing to do, 1 failed, 2 changes are pending or (`apply --check`) were
-    made, 3 steps wait for a person or for Snowflake.
+    0 done, or with `--check` nothing to do; 1 failed; 2 with `--check`, changes are
+    pending or were made; 3 steps wait for a person or for Snowflake.
     """
     given: dict[str, Any] = {} if arguments is None else {"args": list(arguments)}
     try:

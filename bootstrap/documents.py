@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import copy
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
+
+from bootstrap.naming import Names
 
 Document = dict[str, Any]
 VERSION = "2012-10-17"
@@ -15,6 +17,11 @@ def statements(document: Document | None) -> list[Document]:
     """Return the statements; AWS allows a single one without a list."""
     found = (document or {}).get("Statement", [])
     return [found] if isinstance(found, dict) else list(found)
+
+
+def dumps(document: object) -> str:
+    """Return a document as compact JSON."""
+    return json.dumps(document, separators=(",", ":"))
 
 
 def as_list(value: Any) -> list[Any]:
@@ -55,6 +62,33 @@ def without(current: Document | None, our_sids: Collection[str]) -> Document | N
     return {**current, "Statement": left}
 
 
+def edited(
+    text: str | None,
+    ours: Sequence[Document],
+    names: Names,
+    is_earlier: Callable[[Document], bool],
+) -> str | None:
+    """Return a policy's text with our statements, or without any if none is wanted.
+
+    Args:
+        text: The policy now, or None.
+        ours: The statements that are wanted.
+        names: Gives our statement ids.
+        is_earlier: Whether a statement with an id of earlier versions is ours.
+    """
+    current = json.loads(text) if text else None
+    earlier = [s for s in statements(current) if s.get("Sid") in names.earlier_sids]
+    document = current
+    if any(map(is_earlier, earlier)):
+        document = with_ids(current, names.earlier_sids)
+    desired = (
+        merge(document, ours, names.sids) if ours else without(document, names.sids)
+    )
+    if same(current, desired):
+        return text
+    return render_like(text, desired) if desired else None
+
+
 def with_ids(current: Document | None, renamed: Mapping[str, str]) -> Document | None:
     """Return the document with other statement ids.
 
@@ -79,6 +113,11 @@ def same(one: Document | None, other: Document | None) -> bool:
     return len(first) == len(second) and all(
         same_statement(a, b) for a, b in zip(first, second, strict=True)
     )
+
+
+def same_text(one: str | None, other: str | None) -> bool:
+    """Return whether two texts are the same policy."""
+    return same(json.loads(one or "null"), json.loads(other or "null"))
 
 
 def same_statement(one: Document, other: Document) -> bool:
@@ -115,10 +154,10 @@ def render_like(text: str | None, document: Document) -> str:
     """
     spans = _spans(text) if text is not None else []
     if text is None or not spans:
-        return json.dumps(document, separators=(",", ":"))
+        return dumps(document)
     written, position = "", 0
     for statement in statements(document):
-        piece, between = json.dumps(statement, separators=(",", ":")), ","
+        piece, between = dumps(statement), ","
         for number in range(position, len(spans)):
             start, end = spans[number]
             if json.loads(text[start:end]) == statement:

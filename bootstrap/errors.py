@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, TypeVar
 
@@ -115,13 +116,16 @@ def unless(codes: str, call: Callable[[], Answer]) -> Answer | None:
         raise
 
 
-def explain(error: ClientError, resource: str, place: str = "") -> BootstrapError:
+def explain(
+    error: ClientError, resource: str, place: str = "", hint: str = ""
+) -> BootstrapError:
     """Explain an error that AWS returned.
 
     Args:
         error: The error that botocore raised.
         resource: The resource of the call, as its name or ARN.
         place: The region and role of the call.
+        hint: What the encoded reason says, if it could be decoded.
 
     Returns:
         An error that names the call, the resource, AWS's message and, if access was
@@ -141,7 +145,7 @@ def explain(error: ClientError, resource: str, place: str = "") -> BootstrapErro
             "\n  The region may not be enabled in this account: enable it there, or "
             f"remove it from `regions`. Otherwise the login is wrong. {LOG_IN}"
         )
-    elif "service control policy" in message:
+    elif "service control policy" in message or hint.startswith(BEYOND):
         text += (
             f"\n  A service control policy of the organisation denies {actions}: "
             "whoever manages the organisation must allow it for this role or region."
@@ -156,7 +160,9 @@ def explain(error: ClientError, resource: str, place: str = "") -> BootstrapErro
                 "\n  A bucket of another account gives the same answer: check "
                 "bucket.name and bucket.account_id."
             )
-    if encoded:
+    if hint:
+        text += f"\n  {hint}"
+    elif encoded:
         text += (
             "\n  `aws sts decode-authorization-message --encoded-message "
             f"file://{DENIED_FILE}` in `state_dir` shows the policy that decides."
@@ -167,6 +173,33 @@ def explain(error: ClientError, resource: str, place: str = "") -> BootstrapErro
 def encoded_message(error: ClientError) -> str:
     """Return the encoded reason of a refusal, which EC2 adds to its message."""
     return message_of(error).partition(ENCODED)[2].strip()
+
+
+# How a hint begins if a policy outside of this account's denies.
+BEYOND = "Denied by a policy that this account does not have"
+
+
+def decoded(message: str | None) -> str:
+    """Return what a decoded authorization message says, in one sentence.
+
+    STS guide, DecodeAuthorizationMessage: it has the statements that match, the action,
+    the resource and the caller. Of a service control policy, it shows no statement.
+
+    Args:
+        message: The decoded message, in JSON; None if it could not be decoded.
+    """
+    if message is None:
+        return ""
+    found = json.loads(message)
+    context = found.get("context", {})
+    of = f"{context.get('action')} on {context.get('resource')}"
+    items = found.get("matchedStatements", {}).get("items", [])
+    if not found.get("explicitDeny"):
+        return f"No policy allows {of}."
+    if not items:
+        return f"{BEYOND}: a service control policy or a boundary, for {of}."
+    sids = ", ".join(f"`{item.get('statementId') or '(no id)'}`" for item in items)
+    return f"Denied by statement {sids}, for {of}."
 
 
 def explain_failure(error: BotoCoreError, what: str) -> BootstrapError:

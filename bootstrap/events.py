@@ -7,18 +7,27 @@ follows from the bucket's other notifications.
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
 from bootstrap import documents
-from bootstrap.aws import Shared
-from bootstrap.changes import Change
-from bootstrap.deployment import Deployment, dumps
+from bootstrap.aws import Account
+from bootstrap.changes import Change, Shared
+from bootstrap.description import Resource
 from bootstrap.errors import Blocked, BootstrapError, code_of, message_of, unless
-from bootstrap.naming import EVENTBRIDGE_TAG, TOPIC_SNOWFLAKE, owner_of, part_of
-from bootstrap.policies import topic_events_statement, topic_snowflake_statement
+from bootstrap.naming import (
+    EVENTBRIDGE_TAG,
+    TOPIC_SNOWFLAKE,
+    Names,
+    owner_of,
+    part_of,
+)
+
+if TYPE_CHECKING:
+    from bootstrap.settings import Settings
 
 KINDS = {
     "QueueConfigurations": "QueueArn",
@@ -92,85 +101,102 @@ def _share(one: str, other: str) -> bool:
     return _includes(one, other) or _includes(other, one)
 
 
+# ----- the route
+
+
+@dataclass(frozen=True)
+class Route:
+    """The route of events from S3 to the pipe; `description` has its resources.
+
+    Args:
+        kind: ``queue`` for the pipe's queue, ``topic`` for a topic of the bucket,
+            ``eventbridge`` for our rule and topic, or ``none``.
+        topic_arn: The topic that the pipe subscribes to, if there is one.
+        reason: Why this route is chosen.
+    """
+
+    kind: Literal["queue", "topic", "eventbridge", "none"]
+    topic_arn: str | None
+    reason: str
+
+
+def find_route(aws: Account, s: Settings) -> Route:
+    """Return the route that the settings and the bucket's notifications allow.
+
+    Raises:
+        Blocked: Another owner's notification overlaps with ours, and the settings allow
+            no other route; the message names what its owner must change.
+    """
+    name, found = s.names.events, None
+    if s.events.route in ("auto", "eventbridge"):
+        name, found = bridge(aws, s.names)
+    return choose(s, read(aws, s.s3), name, found is not None)
+
+
+def choose(
+    s: Settings, configuration: Configuration, name: str, bridged: bool
+) -> Route:
+    """Return the route; see `find_route`.
+
+    Args:
+        s: The settings.
+        configuration: The bucket's notifications.
+        name: The name of our EventBridge rule and topic.
+        bridged: Whether the rule exists.
+    """
+    given = s.events
+    if given.route == "none":
+        return Route("none", None, "events.route: none, so `notify` sends files")
+    wanted = Rule(
+        "QueueConfigurations", "", "", (CREATED,), s.place.logs_prefix, s.suffix
+    )
+    others = [r for r in rules(configuration) if not _is_our_rule(s.names, r)]
+    in_the_way = [rule for rule in others if rule.overlaps(wanted)]
+    topics = [
+        rule
+        for rule in others
+        if rule.kind == "TopicConfigurations" and rule.covers(wanted)
+    ]
+    files = f"{CREATED}, prefix `{wanted.prefix}`, suffix `{wanted.suffix}`"
+    place = f"{s.bucket.region}:{s.bucket.account_id}"
+    arn = f"arn:{s.partition}:sns:{place}:{name}"
+    if given.route == "topic" or given.topic_arn:
+        for rule in topics:
+            if given.topic_arn in (None, rule.arn):
+                return Route("topic", rule.arn, f"the bucket has {rule}")
+        raise Blocked(
+            f"bucket {s.bucket.name} does not notify {given.topic_arn or 'any topic'} "
+            f"of all of {files}: the topic's owner must add that notification"
+        )
+    if given.route == "eventbridge":
+        return Route("eventbridge", arn, "events.route: eventbridge")
+    if bridged:
+        return Route("eventbridge", arn, "our rule exists already")
+    if not in_the_way:
+        return Route("queue", None, "no other notification overlaps")
+    named = "; ".join(str(rule) for rule in in_the_way)
+    if given.route == "auto" and topics:
+        return Route("topic", topics[0].arn, f"the bucket already has {topics[0]}")
+    if given.route == "auto" and given.on_conflict == "eventbridge":
+        return Route("eventbridge", arn, f"S3 refuses ours beside {named}")
+    raise Blocked(
+        f"bucket {s.bucket.name} has {named}, which overlaps with {files}; S3 refuses "
+        "both together. Its owner must give it a prefix or suffix that excludes these "
+        "keys, or send it to a topic that the pipe can subscribe to. Or set "
+        "events.route: auto and events.on_conflict: eventbridge"
+    )
+
+
 # ----- the bucket's notifications
 
 
-def read(d: Deployment) -> Configuration:
+def read(aws: Account, where: dict[str, Any]) -> Configuration:
     """Return the bucket's whole configuration, without botocore's metadata."""
     answer: Any = unless(
         "NoSuchBucket 404",
-        lambda: d.home.s3.get_bucket_notification_configuration(**d.bucket),
+        lambda: aws.s3.get_bucket_notification_configuration(**where),
     )
     return {k: v for k, v in (answer or {}).items() if k != "ResponseMetadata"}
-
-
-def _shared(d: Deployment) -> Shared:
-    """Return the configuration, which S3 replaces whole (API reference)."""
-    name = f"event notifications of bucket {d.settings.bucket.name}"
-    # A new policy of the queue or topic takes time to reach S3.
-    return Shared(name, lambda: read(d), lambda c: _write(d, c), _is_validation)
-
-
-def _write(d: Deployment, configuration: Configuration) -> None:
-    """Write the whole configuration.
-
-    S3 sends a test message to every destination. One of another owner that is gone
-    would stop ours, so S3 then skips the test.
-    """
-
-    def put(skip: bool) -> None:
-        d.home.s3.put_bucket_notification_configuration(
-            **d.bucket,
-            NotificationConfiguration=configuration,  # type: ignore[arg-type]
-            SkipDestinationValidation=skip,
-        )
-
-    ours = {r.arn for r in rules(configuration) if _is_our_rule(d, r)}
-    try:
-        put(skip=not ours)
-    except ClientError as error:
-        dead = _refused_arns(error)
-        if not _is_validation(error) or not dead or dead & ours:
-            raise
-        d.say(f"S3 cannot reach {', '.join(sorted(dead))}, which others notify")
-        put(skip=True)
-
-
-def _refused_arns(error: ClientError) -> set[str]:
-    """Return the destinations that S3 could not reach."""
-    details: dict[str, Any] = dict(error.response.get("Error", {}))
-    return {
-        str(value).split(",")[0]
-        for key, value in details.items()
-        if key.startswith("ArgumentName")
-    }
-
-
-def _edit(d: Deployment, change: Any) -> None:
-    """Change the configuration.
-
-    Raises:
-        Blocked: S3 cannot reach our destination, or does not say which.
-        ClientError: AWS answered with another error.
-    """
-    try:
-        d.edit(_shared(d), change)
-    except ClientError as error:
-        if not _is_validation(error):
-            raise
-        arns = "".join(f"\n  {rule}" for rule in rules(change(read(d))))
-        raise Blocked(
-            f"bucket {d.settings.bucket.name}: S3 sent a test message to every "
-            f"destination, and one refused it: {message_of(error)}\nOne of these "
-            f"does not exist, or its policy does not allow s3.amazonaws.com; its "
-            f"owner must correct that:{arns}"
-        ) from error
-
-
-def _is_validation(error: ClientError) -> bool:
-    return code_of(error) == "InvalidArgument" and (
-        "validate" in message_of(error).lower()
-    )
 
 
 def rules(configuration: Configuration) -> list[Rule]:
@@ -192,149 +218,138 @@ def _rule(kind: str, item: dict[str, Any]) -> Rule:
     )
 
 
-def wanted_rule(d: Deployment, queue_arn: str = "") -> Rule:
-    """Return the notification that sends every new log file to a queue."""
-    return Rule(
-        "QueueConfigurations",
-        d.names.events,
-        queue_arn,
-        (CREATED,),
-        d.place.logs_prefix,
-        d.suffix,
-    )
-
-
-def _is_our_rule(d: Deployment, rule: Rule) -> bool:
+def _is_our_rule(names: Names, rule: Rule) -> bool:
     """Return whether a notification is ours, by its id; by an old id, of our prefix."""
-    return rule.id == d.names.events or (
-        rule.id == d.names.earlier_events and rule.prefix == d.place.logs_prefix
+    return rule.id == names.events or (
+        rule.id == names.earlier_events and rule.prefix == names.logs_prefix
     )
 
 
-def as_item(rule: Rule) -> dict[str, Any]:
-    """Return the notification in the API's form."""
+def compare_notification(aws: Account, wanted: Resource) -> list[Change]:
+    """Compare the bucket's notification of the pipe's queue.
+
+    Raises:
+        BootstrapError: The queue is a topic, or in another partition or region.
+    """
+    item = wanted.content
+    if item:
+        channel = item["QueueArn"]
+        if ":sqs:" not in channel:
+            raise BootstrapError(
+                f"the pipe's notification channel is a topic, {channel}: set "
+                "events.route: topic and events.topic_arn"
+            )
+        check_place(aws, channel, "the pipe's queue", wanted)
+
+    def edit(configuration: Configuration) -> Configuration:
+        ours = [r for r in rules(configuration) if _is_our_rule(wanted.names, r)]
+        kind = "QueueConfigurations"
+        if ours == ([_rule(kind, item)] if item else []):
+            return configuration
+        left = dict(configuration)
+        for each in KINDS:
+            kept = [
+                found
+                for found in configuration.get(each, [])
+                if not _is_our_rule(wanted.names, _rule(each, found))
+            ]
+            left.pop(each, None)
+            left |= {each: kept} if kept else {}
+        return {**left, kind: [*left.get(kind, []), item]} if item else left
+
+    reason = f"notify {channel}, which the pipe reads" if item else "remove ours"
+    return _edited(aws, wanted, edit, f"{reason}; all others stay")
+
+
+def _edited(aws: Account, wanted: Resource, edit: Any, reason: str) -> list[Change]:
+    """Return the change of the bucket's notifications, which S3 replaces whole."""
+    where = wanted.s3
+
+    def write(configuration: Configuration) -> None:
+        """Write all of it.
+
+        S3 sends a test message to every destination. One of another owner that is gone
+        would stop ours, so S3 then skips the test.
+        """
+
+        def put(skip: bool) -> None:
+            aws.s3.put_bucket_notification_configuration(
+                **where,
+                NotificationConfiguration=configuration,  # type: ignore[arg-type]
+                SkipDestinationValidation=skip,
+            )
+
+        found = rules(configuration)
+        ours = {r.arn for r in found if _is_our_rule(wanted.names, r)}
+        try:
+            put(skip=not ours)
+        except ClientError as error:
+            dead = _refused_arns(error)
+            if not _is_validation(error) or not dead or dead & ours:
+                raise
+            put(skip=True)
+
+    def refused(error: Exception) -> Exception:
+        arns = "".join(f"\n  {rule}" for rule in rules(edit(read(aws, where))))
+        said = message_of(error) if isinstance(error, ClientError) else error
+        return Blocked(
+            f"bucket {where['Bucket']}: S3 sent a test message to every destination, "
+            f"and one refused it: {said}\nOne of these does not exist, or its policy "
+            f"does not allow s3.amazonaws.com; its owner must correct that:{arns}"
+        )
+
+    name = f"event notifications of bucket {where['Bucket']}"
+    # A new policy of the queue or topic takes time to reach S3.
+    shared = Shared(name, lambda: read(aws, where), write, edit, _is_validation)
+    return shared.changes(reason, refused=refused)
+
+
+def _refused_arns(error: ClientError) -> set[str]:
+    """Return the destinations that S3 could not reach."""
+    details: dict[str, Any] = dict(error.response.get("Error", {}))
     return {
-        "Id": rule.id,
-        KINDS[rule.kind]: rule.arn,
-        "Events": list(rule.events),
-        "Filter": {
-            "Key": {
-                "FilterRules": [
-                    {"Name": "prefix", "Value": rule.prefix},
-                    {"Name": "suffix", "Value": rule.suffix},
-                ]
-            }
-        },
+        str(value).split(",")[0]
+        for key, value in details.items()
+        if key.startswith("ArgumentName")
     }
 
 
-def with_ours(d: Deployment, configuration: Configuration, rule: Rule) -> Configuration:
-    """Return the configuration with our notification, and all else unchanged."""
-    ours = [found for found in rules(configuration) if _is_our_rule(d, found)]
-    if ours == [rule]:
-        return configuration
-    merged = without_ours(d, configuration)
-    merged[rule.kind] = [*merged.get(rule.kind, []), as_item(rule)]
-    return merged
+def _is_validation(error: Exception) -> bool:
+    return (
+        isinstance(error, ClientError)
+        and code_of(error) == "InvalidArgument"
+        and "validate" in message_of(error).lower()
+    )
 
 
-def without_ours(d: Deployment, configuration: Configuration) -> Configuration:
-    """Return the configuration without our notification, all else unchanged."""
-    left = dict(configuration)
-    for kind in KINDS:
-        items = [
-            item
-            for item in configuration.get(kind, [])
-            if not _is_our_rule(d, _rule(kind, item))
-        ]
-        if items:
-            left[kind] = items
-        else:
-            left.pop(kind, None)
-    return left
+def check_place(aws: Account, arn: str, what: str, wanted: Resource) -> None:
+    """Check that a queue or topic is in the bucket's partition and region.
 
-
-def uses_of_others(d: Deployment) -> list[str]:
-    """Return the bucket's notifications and rules of others, in words."""
-    theirs = [rule for rule in rules(read(d)) if not _is_our_rule(d, rule)]
-    found = [f"notification `{rule.id}` to {rule.arn}" for rule in theirs]
-    return found + [f"EventBridge rule `{n}`" for n in _rules_of_others(d, named=True)]
-
-
-# ----- the route
-
-
-@dataclass(frozen=True)
-class Route:
-    """The route of events from S3 to the pipe.
-
-    Args:
-        kind: ``queue`` for the pipe's queue, ``topic`` for a topic of the bucket,
-            ``eventbridge`` for our rule and topic, or ``none``.
-        topic_arn: The topic that the pipe subscribes to, if there is one.
-        reason: Why this route is chosen.
-    """
-
-    kind: Literal["queue", "topic", "eventbridge", "none"]
-    topic_arn: str | None
-    reason: str
-
-
-def choose(d: Deployment, configuration: Configuration) -> Route:
-    """Return the route that the settings and the bucket's notifications allow.
+    S3 guide, "Supported event destinations".
 
     Raises:
-        Blocked: Another owner's notification overlaps with ours, and the settings allow
-            no other route; the message names what its owner must change.
+        BootstrapError: It is not.
     """
-    settings = d.settings.events
-    if settings.route == "none":
-        return Route("none", None, "events.route: none, so `notify` sends files")
-    wanted = wanted_rule(d)
-    others = [r for r in rules(configuration) if not _is_our_rule(d, r)]
-    in_the_way = [rule for rule in others if rule.overlaps(wanted)]
-    topics = [
-        rule
-        for rule in others
-        if rule.kind == "TopicConfigurations" and rule.covers(wanted)
-    ]
-    if settings.route == "topic" or settings.topic_arn:
-        return _named_topic(d, topics)
-    if settings.route == "eventbridge":
-        return _bridge(d, "events.route: eventbridge")
-    if settings.route == "auto" and (read_rule(d) is not None):
-        return _bridge(d, "our rule exists already")
-    if not in_the_way:
-        return Route("queue", None, "no other notification overlaps")
-    named = "; ".join(str(rule) for rule in in_the_way)
-    if settings.route == "auto" and topics:
-        return Route("topic", topics[0].arn, f"the bucket already has {topics[0]}")
-    if settings.route == "auto" and settings.on_conflict == "eventbridge":
-        return _bridge(d, f"S3 refuses ours beside {named}")
-    raise Blocked(
-        f"bucket {d.settings.bucket.name} has {named}, which overlaps with "
-        f"{', '.join(wanted.events)}, prefix `{wanted.prefix}`, suffix "
-        f"`{wanted.suffix}`; S3 refuses both together. Its owner must give it a prefix "
-        "or suffix that excludes these keys, or send it to a topic that the pipe can "
-        "subscribe to. Or set events.route: auto and events.on_conflict: eventbridge"
-    )
+    check_partition(aws, arn, what)
+    if part_of(arn, 3) != wanted.region:
+        raise BootstrapError(
+            f"{what} {arn} is not in the region of bucket {wanted.names.bucket}, "
+            f"{wanted.region}: S3 notifies destinations in its region only; use one "
+            "there, or set events.route: none and schedule `notify`"
+        )
 
 
-def _named_topic(d: Deployment, topics: list[Rule]) -> Route:
-    named = d.settings.events.topic_arn
-    for rule in topics:
-        if named in (None, rule.arn):
-            return Route("topic", rule.arn, f"the bucket has {rule}")
-    wanted = wanted_rule(d)
-    raise Blocked(
-        f"bucket {d.settings.bucket.name} does not notify {named or 'any topic'} of "
-        f"all of {', '.join(wanted.events)}, prefix `{wanted.prefix}`, suffix "
-        f"`{wanted.suffix}`: the topic's owner must add that notification"
-    )
+def check_partition(aws: Account, arn: str, what: str) -> None:
+    """Check that an ARN of Snowflake's is in the bucket's partition.
 
-
-def _bridge(d: Deployment, reason: str) -> Route:
-    return Route("eventbridge", topic_arn(d), reason)
+    Raises:
+        BootstrapError: It is not; neither trust nor events cross partitions.
+    """
+    if part_of(arn, 1) != aws.partition:
+        raise BootstrapError(
+            f"{what} {arn} is in partition {part_of(arn, 1)}, the bucket in "
+            f"{aws.partition}: use a Snowflake account in {aws.partition}"
+        )
 
 
 # ----- EventBridge: Snowflake, "Automating Snowpipe for Amazon S3", option 3
@@ -362,52 +377,52 @@ class BridgeRule:
     targets: dict[str, str]
     mark: str | None
 
-
-def bridge_name(d: Deployment) -> str:
-    """Return the name of our rule and topic; those of earlier versions keep theirs."""
-    names = d.names
-    if "bridge" not in d.known:
-        d.known["bridge"] = names.events
-        if _describe(d, names.events) is None:
-            earlier = _describe(d, names.earlier_events)
-            if earlier is not None and _is_ours(d, earlier):
-                d.known["bridge"] = names.earlier_events
-    return str(d.known["bridge"])
+    def belongs_to(self, names: Names) -> bool:
+        """Return whether it is ours; the mark of earlier versions has no prefix."""
+        detail = self.pattern.get("detail", {})
+        here = detail.get("bucket", {}).get("name") == [names.bucket]
+        keys = [
+            key.get("wildcard", "") for key in detail.get("object", {}).get("key", [])
+        ]
+        ours = here and any(key.startswith(f"{names.logs_prefix}*") for key in keys)
+        return self.mark == names.mark or (self.mark == names.name and ours)
 
 
-def topic_arn(d: Deployment) -> str:
-    """Return the ARN of our topic, which may not exist yet."""
-    home = d.home
-    return f"arn:{home.partition}:sns:{home.region}:{home.account_id}:{bridge_name(d)}"
+def bridge(
+    aws: Account, names: Names, refuse_foreign: bool = True
+) -> tuple[str, BridgeRule | None]:
+    """Return the name of our rule and topic, and the rule, or None.
+
+    Those of earlier versions keep their name.
+
+    Args:
+        aws: The bucket's account.
+        names: Our names.
+        refuse_foreign: Whether another owner's rule of that name is an error.
+
+    Raises:
+        Blocked: Another owner's rule has the name.
+    """
+    for name in (names.events, names.earlier_events):
+        found = _describe(aws, name)
+        if found is not None and found.belongs_to(names):
+            return name, found
+        if found is not None and name == names.events and refuse_foreign:
+            raise Blocked(
+                f"EventBridge rule {name} in {aws.account_id} {aws.region} exists and "
+                "was not made by this deployment: change `name`"
+            )
+    return names.events, None
 
 
-def rule_arn(d: Deployment, name: str = "") -> str:
-    """Return the ARN of our rule, which may not exist yet."""
-    home, name = d.home, name or bridge_name(d)
-    return f"arn:{home.partition}:events:{home.region}:{home.account_id}:rule/{name}"
-
-
-def pattern(d: Deployment) -> dict[str, Any]:
-    """Return the event pattern of our rule: new log files of this bucket."""
-    key = f"{d.place.logs_prefix}*{d.suffix}"
-    return {
-        "source": ["aws.s3"],
-        "detail-type": ["Object Created"],
-        "detail": {
-            "bucket": {"name": [d.settings.bucket.name]},
-            "object": {"key": [{"wildcard": key}]},
-        },
-    }
-
-
-def _describe(d: Deployment, name: str) -> BridgeRule | None:
-    events = d.home.events
-    found = unless("ResourceNotFoundException", lambda: events.describe_rule(Name=name))
+def _describe(aws: Account, name: str) -> BridgeRule | None:
+    found = unless(
+        "ResourceNotFoundException", lambda: aws.events.describe_rule(Name=name)
+    )
     if found is None:
         return None
-    arn = rule_arn(d, name)
-    tags: Any = events.list_tags_for_resource(ResourceARN=arn)["Tags"]
-    targets = events.list_targets_by_rule(Rule=name)["Targets"]
+    tags: Any = aws.events.list_tags_for_resource(ResourceARN=found["Arn"])["Tags"]
+    targets = aws.events.list_targets_by_rule(Rule=name)["Targets"]
     return BridgeRule(
         json.loads(found.get("EventPattern") or "{}"),
         found.get("State") == "ENABLED",
@@ -417,490 +432,291 @@ def _describe(d: Deployment, name: str) -> BridgeRule | None:
     )
 
 
-def _is_ours(d: Deployment, rule: BridgeRule) -> bool:
-    return rule.mark == d.names.mark or (
-        rule.mark == d.names.name and rule.pattern == pattern(d)
-    )
-
-
-def read_rule(d: Deployment, refuse_foreign: bool = True) -> BridgeRule | None:
-    """Return our rule, or None.
-
-    Args:
-        d: The deployment.
-        refuse_foreign: Whether another owner's rule of that name is an error.
-
-    Raises:
-        Blocked: Another owner's rule has the name.
-    """
-    name = bridge_name(d)
-    found = _describe(d, name)
-    if found is None or _is_ours(d, found):
-        return found
-    if not refuse_foreign:
-        return None
-    raise Blocked(
-        f"EventBridge rule {name} in {d.home.account_id} {d.home.region} exists and "
-        "was not made by this deployment: change `name`"
-    )
-
-
-def plan_rule(d: Deployment) -> list[Change]:
-    """Compare our rule, its target and the bucket's EventBridge setting."""
-    found, wanted, name = read_rule(d), pattern(d), bridge_name(d)
-    configuration = read(d)
-    is_on = EVENTBRIDGE in configuration
-    changes = []
-    if found is None or found.pattern != wanted or not found.enabled:
+def compare_rule(aws: Account, wanted: Resource) -> Iterator[Change]:
+    """Compare our rule and its target."""
+    name = wanted.name
+    _, found = bridge(aws, wanted.names, refuse_foreign=wanted.content is not None)
+    if wanted.content is None:
+        yield from _rule_removal(aws, wanted, found)
+        return
+    pattern, arn = wanted.content["Pattern"], wanted.content["Target"]
+    if found is None or found.pattern != pattern or not found.enabled:
         arguments: dict[str, Any] = {}
         if found is None:
             # Written before EventBridge is turned on, so that `destroy` finds it after
-            # any interruption.
-            # The last of several deployments turns it off.
-            was_on = is_on and not _switched_on_by_a_team(d)
+            # any interruption. The last of several deployments turns it off.
+            is_on = EVENTBRIDGE in read(aws, wanted.s3)
+            was_on = is_on and not _switched_on_by_a_team(aws, wanted.names)
             switch = {"Key": EVENTBRIDGE_TAG, "Value": FOUND if was_on else ADDED}
-            arguments["Tags"] = [*d.names.tags(d.settings.tags), switch]
-        changes.append(
-            Change(
-                "update" if found else "create",
-                f"EventBridge rule {name}",
-                "it publishes new log files to our topic",
-                found and found.pattern,
-                wanted,
-                lambda: d.home.events.put_rule(
-                    Name=name,
-                    EventPattern=dumps(wanted),
-                    State="ENABLED",
-                    Description="New VPC Flow Log files, for Snowpipe.",
-                    **arguments,
-                ),
-            )
+            arguments["Tags"] = [*wanted.content["Tags"], switch]
+        yield Change(
+            "update" if found else "create",
+            wanted.label,
+            "it publishes new log files to our topic",
+            found and found.pattern,
+            pattern,
+            lambda: aws.events.put_rule(
+                Name=name,
+                EventPattern=documents.dumps(pattern),
+                State="ENABLED",
+                Description="New VPC Flow Log files, for Snowpipe.",
+                **arguments,
+            ),
         )
-    if found is not None and found.mark != d.names.mark:
-        changes.append(
-            _tag_rule(d, d.names.tags({}), "this version's mark has bucket and prefix")
+    if found is not None and found.mark != wanted.mark:
+        why = "this version's mark has bucket and prefix"
+        yield _tag_rule(aws, name, wanted.names.tags({}), why)
+    if found is None or found.targets.get(name) != arn:
+        target: Any = [{"Id": name, "Arn": arn}]
+        yield Change(
+            "create",
+            f"target of {wanted.label}",
+            "the topic that the pipe subscribes to",
+            None,
+            arn,
+            lambda: _check_entries(
+                aws, name, aws.events.put_targets(Rule=name, Targets=target)
+            ),
         )
-    if found is not None and not is_on and not found.switched_on:
-        changes.append(
-            _tag_rule(
-                d,
+
+
+def _rule_removal(
+    aws: Account, wanted: Resource, found: BridgeRule | None
+) -> Iterator[Change]:
+    """Delete the target and then the rule, the order that EventBridge requires."""
+    name = wanted.name
+    if found is not None and found.targets:
+        ids = list(found.targets)
+        yield Change(
+            "delete",
+            f"target of {wanted.label}",
+            "EventBridge refuses to delete a rule with targets",
+            found.targets,
+            None,
+            lambda: _check_entries(
+                aws, name, aws.events.remove_targets(Rule=name, Ids=ids)
+            ),
+        )
+    if found is not None:
+        yield Change(
+            "delete",
+            wanted.label,
+            "this deployment made it",
+            found.pattern,
+            None,
+            lambda: aws.events.delete_rule(Name=name),
+        )
+
+
+def _check_entries(aws: Account, name: str, answer: Any) -> None:
+    """Raise the errors in an answer with status 200."""
+    if answer.get("FailedEntryCount"):
+        raise BootstrapError(
+            f"EventBridge refused a target of rule {name} in {aws.account_id} "
+            f"{aws.region}: {answer['FailedEntries']}. Run the command again"
+        )
+
+
+def _tag_rule(aws: Account, name: str, tags: Any, reason: str) -> Change:
+    def tag() -> None:
+        arn = aws.events.describe_rule(Name=name)["Arn"]
+        aws.events.tag_resource(ResourceARN=arn, Tags=tags)
+
+    return Change("update", f"tag of EventBridge rule {name}", reason, None, tags, tag)
+
+
+def compare_switch(aws: Account, wanted: Resource) -> Iterator[Change]:
+    """Turn on EventBridge for the bucket, or turn it off if we turned it on."""
+    is_on = EVENTBRIDGE in read(aws, wanted.s3)
+    name, found = bridge(aws, wanted.names, refuse_foreign=False)
+    if wanted.content is not None:
+        if not is_on and found is not None and not found.switched_on:
+            yield _tag_rule(
+                aws,
+                name,
                 [{"Key": EVENTBRIDGE_TAG, "Value": ADDED}],
                 "its owner turned off EventBridge; this deployment turns it on, and "
                 "off again",
             )
+        yield from _edited(
+            aws,
+            wanted,
+            lambda found: found if EVENTBRIDGE in found else {EVENTBRIDGE: {}, **found},
+            "turn on EventBridge; all notifications stay",
         )
-    arn = topic_arn(d)
-    if found is None or found.targets.get(name) != arn:
-        changes.append(
-            Change(
-                "create",
-                f"target of EventBridge rule {name}",
-                "the topic that the pipe subscribes to",
-                None,
-                arn,
-                lambda: _check_entries(
-                    d,
-                    d.home.events.put_targets(
-                        Rule=name, Targets=[{"Id": name, "Arn": arn}]
-                    ),
-                ),
-            )
-        )
-    if not is_on:
-        changes.append(
-            Change(
-                "update",
-                f"event notifications of bucket {d.settings.bucket.name}",
-                "turn on EventBridge; all notifications stay",
-                configuration,
-                _switched_on(configuration),
-                lambda: _edit(d, _switched_on),
-            )
-        )
-    return changes
-
-
-def _switched_on(configuration: Configuration) -> Configuration:
-    return {EVENTBRIDGE: {}, **configuration}
-
-
-def _tag_rule(d: Deployment, tags: Any, reason: str) -> Change:
-    return Change(
-        "update",
-        f"tag of EventBridge rule {bridge_name(d)}",
-        reason,
-        None,
-        tags,
-        lambda: d.home.events.tag_resource(ResourceARN=rule_arn(d), Tags=tags),
-    )
-
-
-def plan_switch_off(d: Deployment) -> list[Change]:
-    """Remove our notification, and turn off EventBridge if we turned it on."""
-    found = read_rule(d, refuse_foreign=False)
-    switched_on = found is not None and found.switched_on
-    others = _rules_of_others(d) if switched_on else []
-
-    def change(configuration: Configuration) -> Configuration:
-        left = without_ours(d, configuration)
-        if switched_on and not others:
-            left.pop(EVENTBRIDGE, None)
-        return left
-
-    configuration = read(d)
-    left = change(configuration)
-    changes = []
-    if others and EVENTBRIDGE in left:
+        return
+    if not is_on or found is None or not found.switched_on:
+        return
+    others = _rules_of_others(aws, wanted.names)
+    if others:
         reason = f"it stays on for these rules: {', '.join(others)}"
-        resource = f"EventBridge of bucket {d.settings.bucket.name}"
-        changes.append(Change("note", resource, reason))
-    if left != configuration:
-        changes.append(
-            Change(
-                "update",
-                f"event notifications of bucket {d.settings.bucket.name}",
-                "remove ours; all others stay",
-                configuration,
-                left,
-                lambda: _edit(d, change),
-            )
-        )
-    return changes
-
-
-def _switched_on_by_a_team(d: Deployment) -> bool:
-    """Return whether another deployment turned on EventBridge."""
-    added = {"Key": EVENTBRIDGE_TAG, "Value": ADDED}
-    return any(
-        added
-        in d.home.events.list_tags_for_resource(ResourceARN=rule_arn(d, n))["Tags"]
-        for n in _rules_of_others(d, named=True)
+        yield Change("note", wanted.label, reason)
+        return
+    yield from _edited(
+        aws,
+        wanted,
+        lambda found: {k: v for k, v in found.items() if k != EVENTBRIDGE},
+        "turn off EventBridge, which this deployment turned on; all others stay",
     )
 
 
-def _rules_of_others(d: Deployment, named: bool = False) -> list[str]:
+def uses_of_others(aws: Account, wanted: Resource) -> list[str]:
+    """Return the bucket's notifications and rules of others, in words."""
+    found = rules(read(aws, wanted.s3))
+    theirs = [rule for rule in found if not _is_our_rule(wanted.names, rule)]
+    named = _rules_of_others(aws, wanted.names, named=True)
+    return [
+        *(f"notification `{rule.id}` to {rule.arn}" for rule in theirs),
+        *(f"EventBridge rule `{name}`" for name in named),
+    ]
+
+
+def _switched_on_by_a_team(aws: Account, names: Names) -> bool:
+    """Return whether another deployment turned on EventBridge."""
+    found = (_describe(aws, name) for name in _rules_of_others(aws, names, named=True))
+    return any(rule.switched_on for rule in found if rule)
+
+
+def _rules_of_others(aws: Account, names: Names, named: bool = False) -> list[str]:
     """Return other rules that match events of this bucket.
 
     Args:
-        d: The deployment.
+        aws: The bucket's account.
+        names: Our names.
         named: Whether the rule must name the bucket.
     """
+    ours, _ = bridge(aws, names, refuse_foreign=False)
     found = []
-    for page in d.home.events.get_paginator("list_rules").paginate():
+    for page in aws.events.get_paginator("list_rules").paginate():
         for rule in page["Rules"]:
             event = json.loads(rule.get("EventPattern") or "{}")
             buckets = event.get("detail", {}).get("bucket", {}).get("name")
             matches = "aws.s3" in event.get("source", []) and (
-                (buckets is None and not named)
-                or d.settings.bucket.name in (buckets or ())
+                (buckets is None and not named) or names.bucket in (buckets or ())
             )
-            if matches and rule["Name"] != bridge_name(d):
+            if matches and rule["Name"] != ours:
                 found.append(rule["Name"])
     return sorted(found)
-
-
-def plan_rule_removal(d: Deployment) -> list[Change]:
-    """Delete the target and then the rule, the order that EventBridge requires."""
-    found, name, events = read_rule(d, False), bridge_name(d), d.home.events
-    if found is None:
-        return []
-    changes = []
-    if found.targets:
-        changes.append(
-            Change(
-                "delete",
-                f"target of EventBridge rule {name}",
-                "EventBridge refuses to delete a rule with targets",
-                found.targets,
-                None,
-                lambda: _check_entries(
-                    d, events.remove_targets(Rule=name, Ids=list(found.targets))
-                ),
-            )
-        )
-    changes.append(
-        Change(
-            "delete",
-            f"EventBridge rule {name}",
-            "this deployment made it",
-            found.pattern,
-            None,
-            lambda: events.delete_rule(Name=name),
-        )
-    )
-    return changes
-
-
-def _check_entries(d: Deployment, answer: Any) -> None:
-    """Raise the errors in an answer with status 200."""
-    if answer.get("FailedEntryCount"):
-        raise BootstrapError(
-            f"EventBridge refused a target of rule {bridge_name(d)} in "
-            f"{d.home.account_id} {d.home.region}: {answer['FailedEntries']}. Run the "
-            "command again"
-        )
 
 
 # ----- the topic that the pipe subscribes to: ours, or another owner's
 
 
-def read_topic_policy(d: Deployment, arn: str) -> str | None:
+def _read_policy(aws: Account, arn: str) -> str | None:
     """Return the text of a topic's policy, or None if there is no topic."""
     answer = unless(
         "NotFound NotFoundException",
-        lambda: d.home.sns.get_topic_attributes(TopicArn=arn)["Attributes"],
+        lambda: aws.sns.get_topic_attributes(TopicArn=arn)["Attributes"],
     )
     if answer is None:
         return None
     return answer.get("Policy", '{"Version":"2012-10-17","Statement":[]}')
 
 
-def _owner_of_topic(d: Deployment, arn: str) -> str | None:
-    """Return the owner's mark of an existing topic."""
-    return owner_of(d.home.sns.list_tags_for_resource(ResourceArn=arn).get("Tags"))
-
-
-def _is_our_topic(d: Deployment, arn: str) -> bool:
-    """Return whether an existing topic is ours; an earlier one keeps its name."""
-    mark = _owner_of_topic(d, arn)
-    return mark == d.names.mark or (
-        mark == d.names.name and arn.endswith(f":{d.names.earlier_events}")
-    )
-
-
-def plan_topic(d: Deployment) -> list[Change]:
-    """Compare the topic of the route, and its policy, with what the pipe needs.
+def compare_topic(aws: Account, wanted: Resource) -> Iterator[Change]:
+    """Compare our own topic; an earlier version's keeps its name.
 
     Raises:
-        Blocked: Another owner's topic has our name, or the topic does not exist.
+        Blocked: Another owner's topic has our name.
     """
-    route = choose(d, read(d))
-    if route.topic_arn is None:
-        return []
-    arn = route.topic_arn
-    d.check_region(arn, "topic")
-    wanted = wanted_statements(d, route)
-    missing = []
-    if not any(s["Action"] == "sns:Subscribe" for s in wanted):
-        missing = [
-            Change("wait", f"policy of topic {arn}", "Snowflake's user comes first")
-        ]
-    if part_of(arn, 4) != d.settings.bucket.account_id:
-        reason = "in another account: its owner must merge these statements"
-        return [
-            Change("note", f"policy of topic {arn}", reason, None, wanted),
-            *missing,
-        ]
-    text = read_topic_policy(d, arn)
-    changes: list[Change] = []
-    if text is None:
-        if route.kind == "topic":
-            raise Blocked(
-                f"topic {arn} does not exist, although bucket "
-                f"{d.settings.bucket.name} notifies it: its owner must create it, or "
-                "remove the notification"
+    name, names = wanted.name, wanted.names
+    arn = f"arn:{aws.partition}:sns:{wanted.region}:{wanted.account}:{name}"
+    is_there, mark = _read_policy(aws, arn) is not None, None
+    if is_there:
+        mark = owner_of(aws.sns.list_tags_for_resource(ResourceArn=arn).get("Tags"))
+    ours = mark == names.mark or (mark == names.name and name == names.earlier_events)
+    if wanted.content is None:
+        if ours:
+            yield Change(
+                "delete",
+                f"topic {arn}",
+                "this deployment made it; a pipe on it gets no more events, and for 72 "
+                "hours no new pipe can use it",
+                apply=lambda: aws.sns.delete_topic(TopicArn=arn),
             )
-        changes.append(_creation(d, wanted))
-    else:
-        if route.kind == "eventbridge" and not _is_our_topic(d, arn):
-            raise Blocked(
-                f"topic {arn} exists and was not made by this deployment: change `name`"
-            )
-        changes += _topic_change(d, arn, text, wanted)
-        if route.kind == "eventbridge" and _owner_of_topic(d, arn) != d.names.mark:
-            tags: Any = d.names.tags({})
-            changes.append(
-                Change(
-                    "update",
-                    f"tag of topic {arn}",
-                    "this version's mark has bucket and prefix",
-                    d.names.name,
-                    d.names.mark,
-                    lambda: d.home.sns.tag_resource(ResourceArn=arn, Tags=tags),
-                )
-            )
-    if route.kind == "eventbridge":
-        changes += plan_rule(d)
-    return [*changes, *missing]
-
-
-def wanted_statements(d: Deployment, route: Route) -> list[documents.Document]:
-    """Return our statements for the topic's policy whose values are known."""
-    assert route.topic_arn is not None
-    found = []
-    if route.kind == "eventbridge":
-        found.append(topic_events_statement(d.names, route.topic_arn))
-    integration = d.snowflake.integration()
-    if integration is not None and integration.iam_user_arn:
-        found.append(
-            topic_snowflake_statement(
-                d.names, route.topic_arn, integration.iam_user_arn
-            )
-        )
-    return found
-
-
-def _creation(d: Deployment, wanted: list[documents.Document]) -> Change:
-    policy = {"Version": documents.VERSION, "Statement": wanted}
-    tags: Any = d.names.tags(d.settings.tags)
-    name = bridge_name(d)
-    return Change(
-        "create",
-        f"topic {name}",
-        "EventBridge publishes to it and the pipe subscribes",
-        None,
-        policy,
-        lambda: d.retry(
-            lambda: d.home.sns.create_topic(
-                Name=name, Attributes={"Policy": dumps(policy)}, Tags=tags
+        return
+    if not is_there:
+        policy, tags = wanted.content["Policy"], wanted.content["Tags"]
+        yield Change(
+            "create",
+            wanted.label,
+            "EventBridge publishes to it and the pipe subscribes",
+            None,
+            policy,
+            lambda: aws.sns.create_topic(
+                Name=name, Attributes={"Policy": documents.dumps(policy)}, Tags=tags
             ),
-            _principal_not_seen,
-        ),
-    )
+            temporary=_principal_not_seen,
+        )
+    elif not ours:
+        raise Blocked(
+            f"topic {arn} exists and was not made by this deployment: change `name`"
+        )
+    elif mark != names.mark:
+        new: Any = names.tags({})
+        yield Change(
+            "update",
+            f"tag of topic {arn}",
+            "this version's mark has bucket and prefix",
+            mark,
+            names.mark,
+            lambda: aws.sns.tag_resource(ResourceArn=arn, Tags=new),
+        )
 
 
-def _topic_change(
-    d: Deployment, arn: str, text: str, wanted: list[documents.Document]
-) -> list[Change]:
-    def change(text: str) -> str:
-        current = json.loads(text)
-        desired = documents.merge(_with_new_ids(d, current), wanted, d.names.sids)
-        if documents.same(current, desired):
-            return text
-        return documents.render_like(text, desired)
+def compare_topic_policy(aws: Account, wanted: Resource) -> list[Change]:
+    """Compare a topic's policy with the same policy plus our statements.
 
-    after = change(text)
-    if after == text:
-        return []
+    Raises:
+        Blocked: The topic does not exist, or is in another region.
+    """
+    arn, ours = wanted.name, wanted.content or []
+    if part_of(arn, 4) != wanted.account:
+        reason = "in another account: its owner must merge these statements"
+        return [Change("note", wanted.label, reason, None, ours)] if ours else []
+    if ours:
+        check_place(aws, arn, "topic", wanted)
+    if _read_policy(aws, arn) is None:
+        if wanted.ours or wanted.content is None:
+            return []
+        raise Blocked(
+            f"topic {arn} does not exist, although bucket {wanted.names.bucket} "
+            "notifies it: its owner must create it, or remove the notification"
+        )
+    user = next((s["Principal"] for s in ours if s["Action"] == "sns:Subscribe"), None)
+
+    def is_earlier(statement: documents.Document) -> bool:
+        # Ours, if the subscriber is Snowflake's user of our integration.
+        is_reader = str(statement["Sid"]).endswith(TOPIC_SNOWFLAKE)
+        return is_reader and statement.get("Principal") == user
+
+    def edit(text: str) -> str:
+        found = documents.edited(text, ours, wanted.names, is_earlier)
+        # A topic has a policy, if an empty one.
+        return found or documents.render_like(
+            text, {**json.loads(text), "Statement": []}
+        )
+
     shared = Shared(
-        f"policy of topic {arn}",
-        lambda: read_topic_policy(d, arn),
-        lambda text: d.home.sns.set_topic_attributes(
+        wanted.label,
+        lambda: _read_policy(aws, arn),
+        lambda text: aws.sns.set_topic_attributes(
             TopicArn=arn, AttributeName="Policy", AttributeValue=text
         ),
+        edit,
         _principal_not_seen,
+        json.loads,
     )
-    return [
-        Change(
-            "update",
-            shared.name,
-            "Snowflake may subscribe; other statements stay unchanged"
-            if wanted
-            else "remove our statement; others stay unchanged",
-            json.loads(text),
-            json.loads(after),
-            lambda: d.edit(shared, change),
-        )
-    ]
-
-
-def _with_new_ids(d: Deployment, document: documents.Document) -> Any:
-    """Return the policy with this version's statement ids, if the old ones are ours.
-
-    They are, if the subscriber is Snowflake's user of our integration.
-    """
-    earlier = d.names.earlier_sids
-    ours = next(i for i in earlier if i.endswith(TOPIC_SNOWFLAKE))
-    integration = d.snowflake.integration()
-    user = integration.iam_user_arn if integration else None
-    is_ours = any(
-        s.get("Sid") == ours and s.get("Principal") == {"AWS": user}
-        for s in documents.statements(document)
+    return shared.changes(
+        "Snowflake may subscribe; other statements stay unchanged"
+        if ours
+        else "remove our statement; others stay unchanged"
     )
-    return documents.with_ids(document, earlier) if is_ours else document
 
 
-def _principal_not_seen(error: ClientError) -> bool:
-    return code_of(error) == "InvalidParameter" and ("principal" in str(error).lower())
-
-
-def plan_statement_removal(d: Deployment) -> list[Change]:
-    """Remove our statement from the topics that the bucket notifies."""
-    arns = {r.arn for r in rules(read(d)) if r.kind == "TopicConfigurations"}
-    if d.settings.events.topic_arn:
-        arns.add(d.settings.events.topic_arn)
-    changes: list[Change] = []
-    for arn in sorted(arns):
-        if part_of(arn, 4) != d.settings.bucket.account_id:
-            continue
-        text = read_topic_policy(d, arn)
-        if text is not None:
-            changes += _topic_change(d, arn, text, [])
-    return changes
-
-
-def plan_topic_removal(d: Deployment) -> list[Change]:
-    """Delete our own topic."""
-    arn = topic_arn(d)
-    if read_topic_policy(d, arn) is None or not _is_our_topic(d, arn):
-        return []
-    return [
-        Change(
-            "delete",
-            f"topic {arn}",
-            "this deployment made it; a pipe on it gets no more events, and for 72 "
-            "hours no new pipe can use it",
-            apply=lambda: d.home.sns.delete_topic(TopicArn=arn),
-        )
-    ]
-
-
-# ----- the pipe's queue
-
-
-def plan_notification(d: Deployment) -> list[Change]:
-    """Compare the bucket's notification with the pipe's queue.
-
-    Raises:
-        BootstrapError: The queue is in another partition or region.
-    """
-    configuration = read(d)
-    route = choose(d, configuration)
-    resource = f"event notifications of bucket {d.settings.bucket.name}"
-
-    def without(found: Configuration) -> Configuration:
-        return without_ours(d, found)
-
-    if route.kind != "queue":
-        left = without(configuration)
-        if left == configuration:
-            return []
-        return [
-            Change(
-                "update",
-                resource,
-                f"ours is not needed any more ({route.reason}); all others stay",
-                configuration,
-                left,
-                lambda: _edit(d, without),
-            )
-        ]
-    pipe = d.snowflake.pipe()
-    channel = pipe.notification_channel if pipe else ""
-    if not channel:
-        return [Change("wait", resource, "the pipe's queue comes first")]
-    if ":sqs:" not in channel:
-        raise BootstrapError(
-            f"the notification channel of pipe {pipe.name if pipe else ''} is a topic, "
-            f"{channel}: set events.route: topic and events.topic_arn"
-        )
-    d.check_partition(channel, "the pipe's queue")
-    d.check_region(channel, "the pipe's queue")
-    wanted = wanted_rule(d, channel)
-
-    def change(found: Configuration) -> Configuration:
-        return with_ours(d, found, wanted)
-
-    merged = change(configuration)
-    if merged == configuration:
-        return []
-    return [
-        Change(
-            "update",
-            resource,
-            f"notify the pipe of new files; all others stay ({route.reason})",
-            configuration,
-            merged,
-            lambda: _edit(d, change),
-        )
-    ]
+def _principal_not_seen(error: Exception) -> bool:
+    return (
+        isinstance(error, ClientError)
+        and code_of(error) == "InvalidParameter"
+        and "principal" in str(error).lower()
+    )

@@ -9,11 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
+from bootstrap.dbt import Integration
 from bootstrap.description import Resource
-from bootstrap.policies import trust_policy
+from bootstrap.steps import Deployment, describe
 
 OWNER = "for_the_owner.json"
 USER = "snowflake_user_arn"
@@ -37,47 +38,34 @@ class Variable:
     name: str
 
 
-def export(resources: Sequence[Resource], form: str) -> dict[str, str]:
+def export(d: Deployment, form: str) -> dict[str, str]:
     """Return the text of each file.
 
     Args:
-        resources: The description.
+        d: The deployment, whose description is written.
         form: ``terraform`` or ``cloudformation``.
     """
-    whole = [_with_variables(resource) for resource in resources if resource.ours]
+    # The names of variables in place of Snowflake's values.
+    unknown = Integration(iam_user_arn=USER, external_id=EXTERNAL_ID)
+    resources = [
+        replace(resource, content=_with_variables(resource.content))
+        for resource in describe(d, unknown, QUEUE)
+    ]
+    whole = [resource for resource in resources if resource.ours]
     files = terraform(whole) if form == "terraform" else cloudformation(whole)
     theirs = [resource for resource in resources if not resource.ours]
     if theirs:
         found = [{"kind": r.kind, "of": r.name, "content": r.content} for r in theirs]
-        files[OWNER] = json.dumps(found, indent=2) + "\n"
+        files[OWNER] = json.dumps(found, indent=2, default=vars) + "\n"
     return files
 
 
-def _with_variables(resource: Resource) -> Resource:
-    content = resource.content
-    if resource.kind == "notification":
-        content = {**content, "QueueArn": Variable(QUEUE)}
-    elif resource.kind == "topic policy":
-        content = [
-            {**s, "Principal": {"AWS": Variable(USER)}}
-            if s["Action"] == "sns:Subscribe"
-            else s
-            for s in content
-        ]
-    return Resource(**{**vars(resource), "content": content})
-
-
-def _trust() -> Any:
-    """Return the role's trust, with variables in place of Snowflake's values."""
-
-    def put(value: Any) -> Any:
-        if isinstance(value, dict):
-            return {key: put(below) for key, below in value.items()}
-        if isinstance(value, list):
-            return [put(item) for item in value]
-        return Variable(value) if value in VARIABLES else value
-
-    return put(trust_policy(USER, EXTERNAL_ID))
+def _with_variables(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _with_variables(below) for key, below in value.items()}
+    if isinstance(value, list):
+        return [_with_variables(item) for item in value]
+    return Variable(value) if value in VARIABLES else value
 
 
 def _document(statements: Sequence[Any]) -> dict[str, Any]:
@@ -240,13 +228,13 @@ def _terraform_resources(
         "name": names["role"],
         "path": role["Path"],
         "tags": _tags(role),
-        "assume_role_policy": Json(_trust()),
+        "assume_role_policy": Json(found["role trust"]),
     }
     if role["PermissionsBoundary"]:
         body["permissions_boundary"] = role["PermissionsBoundary"]
     yield "aws_iam_role", "snowflake", body
     body = {
-        "name": names["role policy"].rpartition("/")[2],
+        "name": names["role policy"][1],
         "role": Raw("aws_iam_role.snowflake.id"),
         "policy": Json(found["role policy"]),
     }
@@ -276,7 +264,7 @@ def _terraform_events(
                 **filters,
             }
         ]
-    if "EventBridge of the bucket" in found:
+    if "EventBridge" in found:
         body["eventbridge"] = True
     if len(body) > 1:
         yield "aws_s3_bucket_notification", "logs", body
@@ -288,7 +276,11 @@ def _terraform_events(
     policy = Json(_document(found["topic policy"]))
     yield "aws_sns_topic_policy", "snowpipe", {"arn": topic, "policy": policy}
     name = names["event rule"]
-    body = {"name": name, "event_pattern": Json(found["event rule"]), "tags": tags}
+    body = {
+        "name": name,
+        "event_pattern": Json(found["event rule"]["Pattern"]),
+        "tags": tags,
+    }
     yield "aws_cloudwatch_event_rule", "snowpipe", body
     body = {
         "rule": Raw("aws_cloudwatch_event_rule.snowpipe.name"),
@@ -483,12 +475,12 @@ def _cloudformation_home(resources: Sequence[Resource]) -> dict[str, Any]:
         properties = {"Bucket": {"Ref": "Logs"}, "PolicyDocument": policy}
         add("LogsPolicy", "AWS::S3::BucketPolicy", properties)
     role = found["role"]
-    policy_name = names["role policy"].rpartition("/")[2]
+    policy_name = names["role policy"][1]
     properties = {
         "RoleName": names["role"],
         "Path": role["Path"],
         "Tags": role["Tags"],
-        "AssumeRolePolicyDocument": _trust(),
+        "AssumeRolePolicyDocument": found["role trust"],
         "Policies": [
             {"PolicyName": policy_name, "PolicyDocument": found["role policy"]}
         ],
@@ -505,7 +497,7 @@ def _cloudformation_home(resources: Sequence[Resource]) -> dict[str, Any]:
         name = names["event rule"]
         properties = {
             "Name": name,
-            "EventPattern": found["event rule"],
+            "EventPattern": found["event rule"]["Pattern"],
             "State": "ENABLED",
             "Targets": [{"Id": name, "Arn": {"Ref": "Topic"}}],
         }
@@ -526,7 +518,7 @@ def _cloudformation_notifications(found: Mapping[str, Any]) -> dict[str, Any]:
             }
             for event in item["Events"]
         ]
-    if "EventBridge of the bucket" in found:
+    if "EventBridge" in found:
         on = {"EventBridgeEnabled": True}
         notifications["EventBridgeConfiguration"] = on
     return notifications
@@ -535,7 +527,6 @@ def _cloudformation_notifications(found: Mapping[str, Any]) -> dict[str, Any]:
 def _cloudformation_flow_log(resource: Resource, depends: str | None) -> dict[str, Any]:
     content = dict(resource.content)
     (tags,) = content.pop("TagSpecifications")
-    content.pop("ResourceIds")
     properties = {**content, "ResourceId": resource.name, "Tags": tags["Tags"]}
     made: dict[str, Any] = {"Type": "AWS::EC2::FlowLog", "Properties": properties}
     return {**made, "DependsOn": depends} if depends else made

@@ -7,61 +7,48 @@ one.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bootstrap.aws import Account
-from bootstrap.bucket import save_policy
 from bootstrap.changes import Change
-from bootstrap.deployment import Deployment
+from bootstrap.description import Resource
 from bootstrap.errors import BootstrapError
-from bootstrap.fields import log_format
-from bootstrap.naming import owner_of
+from bootstrap.naming import Names, Place, owner_of
 
 if TYPE_CHECKING:
     from bootstrap.settings import Source
 
-# The name in the API, and how EC2 lists them: the paginated call, the key of its answer
-# and the id in an item.
+# How EC2 lists them: the paginated call, the key of its answer and the id in an item.
 KINDS = {
-    "vpc": ("VPC", "describe_vpcs", "Vpcs", "VpcId"),
-    "subnet": ("Subnet", "describe_subnets", "Subnets", "SubnetId"),
+    "vpc": ("describe_vpcs", "Vpcs", "VpcId"),
+    "subnet": ("describe_subnets", "Subnets", "SubnetId"),
     "network-interface": (
-        "NetworkInterface",
         "describe_network_interfaces",
         "NetworkInterfaces",
         "NetworkInterfaceId",
     ),
     "transit-gateway": (
-        "TransitGateway",
         "describe_transit_gateways",
         "TransitGateways",
         "TransitGatewayId",
     ),
     "transit-gateway-attachment": (
-        "TransitGatewayAttachment",
         "describe_transit_gateway_attachments",
         "TransitGatewayAttachments",
         "TransitGatewayAttachmentId",
     ),
-    "regional-nat-gateway": (
-        "RegionalNatGateway",
-        "describe_nat_gateways",
-        "NatGateways",
-        "NatGatewayId",
-    ),
+    "regional-nat-gateway": ("describe_nat_gateways", "NatGateways", "NatGatewayId"),
 }
 # The argument of the calls that take ids.
 ID_ARGUMENTS = {"subnet": "SubnetIds", "network-interface": "NetworkInterfaceIds"}
 ALREADY_THERE = "FlowLogAlreadyExists"
 # The most resources in one CreateFlowLogs call.
 BATCH = 300
-TRANSIT_GATEWAY_BATCH = 25
+SMALL_BATCH = 25
 # The most values in one filter of EC2.
 FILTER_VALUES = 200
-# Accounts and regions that are read at the same time.
-PARALLEL = 16
 
 
 # ----- what the sources select
@@ -78,7 +65,7 @@ def chosen_ids(account: Account, source: Source) -> list[str]:
     """
     if source.ids:
         return sorted(set(source.ids))
-    _, call, key, name = KINDS[source.resource_type]
+    call, key, name = KINDS[source.resource_type]
     filters: list[dict[str, Any]] = [
         {"Name": f"tag:{tag}", "Values": [value]} for tag, value in source.tags.items()
     ]
@@ -146,7 +133,7 @@ def _nested(
     for source, ids in found:
         if source.resource_type not in ID_ARGUMENTS:
             continue
-        _, call, key, name = KINDS[source.resource_type]
+        call, key, name = KINDS[source.resource_type]
         for batch in chunks(ids, FILTER_VALUES):
             arguments = {ID_ARGUMENTS[source.resource_type]: batch}
             for page in client.get_paginator(call).paginate(**arguments):
@@ -189,45 +176,27 @@ def existing(account: Account, filters: Sequence[dict[str, Any]] = ()) -> list[F
     return [_flow_log(item) for page in pages for item in page["FlowLogs"]]
 
 
-def delivering(d: Deployment, account: Account) -> list[FlowLog]:
-    """Return the flow logs of an account and region that deliver to our prefix."""
-    wanted = d.place.destination.rstrip("/")
+def delivering(account: Account, place: Place) -> list[FlowLog]:
+    """Return the flow logs of an account and region that deliver to a place."""
+    wanted = place.destination.rstrip("/")
     return [log for log in existing(account) if log.destination == wanted]
 
 
-def is_ours(d: Deployment, log: FlowLog) -> bool:
-    """Return whether we made it: by mark and destination."""
-    return log.destination == d.place.destination.rstrip("/") and (
-        log.mark in (d.names.mark, d.names.name)
-    )
+def ours(account: Account, place: Place, names: Names) -> list[FlowLog]:
+    """Return the flow logs that we made: by mark and destination."""
+    marks = (names.mark, names.name)
+    return [log for log in delivering(account, place) if log.mark in marks]
 
 
-def our_ids(d: Deployment) -> list[str]:
-    """Return the ids of our flow logs, in every account and region."""
-    found = []
-    for _, region, sources in d.source_regions():
-        with d.visiting(sources[0], region) as account:
-            logs = delivering(d, account)
-            found += [log.id for log in logs if is_ours(d, log)]
-    return found
-
-
-def uses_of_others(d: Deployment) -> list[str]:
-    """Return the flow logs of others that deliver to the bucket, in words.
-
-    Only those of the accounts and regions in ``sources`` can be seen.
-    """
-    bucket = d.place.arn
-    found = []
-    for account_id, region, sources in d.source_regions():
-        with d.visiting(sources[0], region) as account:
-            found += [
-                f"flow log {log.id} of {log.resource_id} in {account_id} {region}"
-                for log in existing(account)
-                if f"{log.destination}/".startswith(f"{bucket}/")
-                and not is_ours(d, log)
-            ]
-    return found
+def of_others(account: Account, place: Place, names: Names) -> list[str]:
+    """Return the flow logs of others that deliver to the bucket, in words."""
+    mine = {log.id for log in ours(account, place, names)}
+    return [
+        f"flow log {log.id} of {log.resource_id} in {account.account_id} "
+        f"{account.region}"
+        for log in existing(account)
+        if f"{log.destination}/".startswith(f"{place.arn}/") and log.id not in mine
+    ]
 
 
 def _flow_log(item: Any) -> FlowLog:
@@ -265,144 +234,107 @@ def chunks(items: Iterable[Any], size: int) -> list[list[Any]]:
 
 # ----- apply
 
+SHAPE = (
+    "LogFormat",
+    "MaxAggregationInterval",
+    "DestinationOptions",
+    "TrafficType",
+    "TagFieldSpecifications",
+)
 
-def plan_flow_logs(d: Deployment) -> list[Change]:
-    """Compare the flow logs of every source with the wanted ones.
 
-    An account or region that cannot be read is one failed change.
+def shape_of(content: dict[str, Any]) -> dict[str, Any]:
+    """Return the options of a flow log, which AWS cannot change."""
+    return {key: content[key] for key in SHAPE if key in content}
+
+
+def compare(
+    account: Account,
+    wanted: Sequence[Resource],
+    place: Place,
+    names: Names,
+    replaces: bool,
+    before: Callable[[], None],
+) -> Iterator[Change]:
+    """Compare the flow logs of one account and region with the wanted ones.
+
+    Args:
+        account: The clients.
+        wanted: The flow logs; their names are the ids of their resources.
+        place: Where they deliver.
+        names: Our names.
+        replaces: Whether to replace ours that differ.
+        before: Called before one is created; AWS may change the bucket's policy.
     """
-    return _everywhere(d, _plan_region)
-
-
-def _everywhere(
-    d: Deployment,
-    plan: Callable[[Deployment, Account, list[Source]], list[Change]],
-) -> list[Change]:
-    """Plan every account and region, several at a time, in the order of the file."""
-
-    def one(place: tuple[str, str, list[Source]]) -> list[Change]:
-        account_id, region, sources = place
-
-        def read() -> list[Change]:
-            with d.visiting(sources[0], region) as account:
-                return plan(d, account, sources)
-
-        what = f"flow logs in {account_id} {region}"
-        return d.attempt(what, read, account_id, region)
-
-    # Before the threads, which share it.
-    assert d.home.partition
-    places = list(d.source_regions())
-    if len(places) < 2:
-        return [change for place in places for change in one(place)]
-    with ThreadPoolExecutor(PARALLEL) as pool:
-        return [change for found in pool.map(one, places) for change in found]
-
-
-def _plan_region(
-    d: Deployment, account: Account, sources: list[Source]
-) -> list[Change]:
-    where = f"in {sources[0].account_id} {account.region}"
-    selected = chosen(account, sources)
-    here = delivering(d, account)
+    where = f"in {account.account_id} {account.region}"
+    here = delivering(account, place)
     found = {log.resource_id: log for log in here}
-    changes: list[Change] = []
-    renamed = [log for log in here if is_ours(d, log) and log.mark != d.names.mark]
-    if renamed:
-        changes.append(_new_mark(d, account, renamed, where))
-    for source, ids in selected:
-        wanted = shape(d, source)
-        missing = [i for i in ids if i not in found]
-        for i in ids:
-            if i in found and found[i].shape != wanted:
-                changes.append(_drift(d, source, account, found[i], wanted, where))
-        size = BATCH if source.resource_type == "vpc" else TRANSIT_GATEWAY_BATCH
-        changes += [
-            _creation(d, source, account, batch, wanted, where)
-            for batch in chunks(missing, size)
-        ]
-        if not ids:
-            changes.append(
-                Change("note", f"flow logs {where}", f"no {source.resource_type} there")
-            )
-    all_ids = {i for _, ids in selected for i in ids}
-    changes += [
-        Change(
-            "note",
-            f"flow log {log.id} of {log.resource_id} {where}",
-            "no source selects its resource any more; it stays until `destroy`",
-        )
-        for log in here
-        if is_ours(d, log) and log.resource_id not in all_ids
+    mine = {log.id for log in here if log.mark in (names.mark, names.name)}
+    renamed = [
+        log for log in here if log.mark == names.name and names.mark != names.name
     ]
-    return changes
+    if renamed:
+        yield _new_mark(account, renamed, names, where)
+    missing: dict[str, list[Resource]] = {}
+    for resource in wanted:
+        log = found.get(resource.name)
+        if log is None:
+            missing.setdefault(repr(resource.content), []).append(resource)
+        elif log.shape != shape_of(resource.content):
+            yield _drift(account, resource, log, log.id in mine, replaces, before)
+    for resources in missing.values():
+        content = resources[0].content
+        kind = content["ResourceType"]
+        for batch in chunks(resources, BATCH if kind == "VPC" else SMALL_BATCH):
+            arguments = {"ResourceIds": [r.name for r in batch], **content}
+            yield Change(
+                "create",
+                f"flow logs {where}",
+                f"for {len(batch)} {kind}, to {place.destination}",
+                None,
+                arguments,
+                partial(_create, account, arguments, before),
+            )
+    ids = {resource.name for resource in wanted}
+    for log in here:
+        if log.id in mine and log.resource_id not in ids:
+            yield Change(
+                "note",
+                f"flow log {log.id} of {log.resource_id} {where}",
+                "no source selects its resource any more; it stays until `destroy`",
+            )
 
 
 def _new_mark(
-    d: Deployment, account: Account, logs: list[FlowLog], where: str
+    account: Account, logs: list[FlowLog], names: Names, where: str
 ) -> Change:
     ids = [log.id for log in logs]
-    tags: Any = d.names.tags({})
+    tags: Any = names.tags({})
     return Change(
         "update",
         f"tags of flow logs {where}",
         "this version's mark has bucket and prefix",
-        {"mark": d.names.name},
-        {"mark": d.names.mark, "flow logs": ids},
+        {"mark": names.name},
+        {"mark": names.mark, "flow logs": ids},
         lambda: account.ec2.create_tags(Resources=ids, Tags=tags),
     )
 
 
-def request(d: Deployment, source: Source, ids: list[str]) -> dict[str, Any]:
-    """Return the arguments of CreateFlowLogs."""
-    return {
-        "ResourceIds": ids,
-        "ResourceType": KINDS[source.resource_type][0],
-        "LogDestinationType": "s3",
-        "LogDestination": d.place.destination,
-        **shape(d, source),
-        "TagSpecifications": [
-            {"ResourceType": "vpc-flow-log", "Tags": d.names.tags(d.settings.tags)}
-        ],
-    }
-
-
-def _creation(
-    d: Deployment,
-    source: Source,
-    account: Account,
-    ids: list[str],
-    wanted: dict[str, Any],
-    where: str,
-) -> Change:
-    arguments = request(d, source, ids)
-    return Change(
-        "create",
-        f"flow logs {where}",
-        f"for {len(ids)} {source.resource_type}, to {d.place.destination}",
-        None,
-        arguments,
-        lambda: _create(d, account, arguments, where),
-    )
-
-
 def _create(
-    d: Deployment, account: Account, arguments: dict[str, Any], where: str
+    account: Account, arguments: dict[str, Any], before: Callable[[], None]
 ) -> None:
-    save_policy(d)
+    before()
     answer: Any = account.ec2.create_flow_logs(**arguments)
-    raise_unsuccessful(answer, "CreateFlowLogs", where, ignore=ALREADY_THERE)
+    raise_unsuccessful(answer, "CreateFlowLogs", account, ALREADY_THERE)
 
 
 def _delete(account: Account, ids: list[str]) -> None:
     answer: Any = account.ec2.delete_flow_logs(FlowLogIds=ids)
-    where = f"in {account.account_id} {account.region}"
-    gone = "InvalidFlowLogId.NotFound"
-    raise_unsuccessful(answer, "DeleteFlowLogs", where, ignore=gone)
+    raise_unsuccessful(answer, "DeleteFlowLogs", account, "InvalidFlowLogId.NotFound")
 
 
 def raise_unsuccessful(
-    answer: dict[str, Any], call: str, where: str, ignore: str
+    answer: dict[str, Any], call: str, account: Account, ignore: str
 ) -> None:
     """Raise the errors in an answer with status 200.
 
@@ -411,7 +343,7 @@ def raise_unsuccessful(
     Args:
         answer: AWS's answer.
         call: The name of the call.
-        where: The account and region.
+        account: The account and region.
         ignore: The error code that is not a failure.
 
     Raises:
@@ -429,115 +361,78 @@ def raise_unsuccessful(
             for item in failed
         )
         raise BootstrapError(
-            f"{call} failed for {len(failed)} resources {where}:{lines}\n  Correct "
-            "these, then run the command again."
+            f"{call} failed for {len(failed)} resources in {account.account_id} "
+            f"{account.region}:{lines}\n  Correct these, then run the command again."
         )
 
 
 def _drift(
-    d: Deployment,
-    source: Source,
     account: Account,
+    wanted: Resource,
     log: FlowLog,
-    wanted: dict[str, Any],
-    where: str,
+    is_ours: bool,
+    replaces: bool,
+    before: Callable[[], None],
 ) -> Change:
-    resource = f"flow log {log.id} of {log.resource_id} {where}"
-    if is_ours(d, log) and d.replace_flow_logs:
-        arguments = request(d, source, [log.resource_id])
+    resource = (
+        f"flow log {log.id} of {log.resource_id} in {wanted.account} {wanted.region}"
+    )
+    shape = shape_of(wanted.content)
+    if is_ours and replaces:
+        arguments = {"ResourceIds": [wanted.name], **wanted.content}
 
         def replace_it() -> None:
             _delete(account, [log.id])
-            _create(d, account, arguments, where)
+            _create(account, arguments, before)
 
-        return Change(
-            "delete",
-            resource,
-            "it differs, and AWS cannot change a flow log; a new one replaces it",
-            log.shape,
-            wanted,
-            replace_it,
-        )
+        reason = "it differs, and AWS cannot change a flow log; a new one replaces it"
+        return Change("delete", resource, reason, log.shape, shape, replace_it)
     advice = "--replace-flow-logs replaces it"
-    if not is_ours(d, log):
+    if not is_ours:
         advice = "another owner made it, so it stays"
-    return Change("note", resource, f"it differs: {advice}", log.shape, wanted)
-
-
-def shape(d: Deployment, source: Source) -> dict[str, Any]:
-    """Return the options of a source's flow logs, as the API takes and lists them."""
-    options = d.settings.options(source)
-    names = d.settings.field_names(source)
-    found: dict[str, Any] = {
-        "LogFormat": log_format(names),
-        "MaxAggregationInterval": options.aggregation_seconds,
-        "DestinationOptions": {
-            "FileFormat": options.file_format,
-            "HiveCompatiblePartitions": options.hive_compatible_partitions,
-            "PerHourPartition": options.hourly_partitions,
-        },
-    }
-    if not source.is_transit_gateway:
-        found["TrafficType"] = options.traffic_type
-    if options.tag_keys:
-        found["TagFieldSpecifications"] = [
-            {"ResourceType": kind, "TagKeys": list(keys)}
-            for kind, keys in sorted(options.tag_keys.items())
-        ]
-    return found
+    return Change("note", resource, f"it differs: {advice}", log.shape, shape)
 
 
 # ----- destroy, and flow logs of an earlier place
 
 
-def plan_removal(d: Deployment) -> list[Change]:
+def removal(account: Account, place: Place, names: Names) -> list[Change]:
     """Delete our flow logs; delivered files stay."""
-    return _everywhere(
-        d,
-        lambda d, account, _: _deletions(
-            account,
-            [log for log in delivering(d, account) if is_ours(d, log)],
-            "this deployment made them; delivered files stay",
-        ),
-    )
+    reason = "this deployment made them; delivered files stay"
+    return _deletions(account, ours(account, place, names), reason)
 
 
-def plan_moved(d: Deployment) -> list[Change]:
+def moved(
+    account: Account, place: Place, earlier: Place, names: Names
+) -> Iterator[Change]:
     """Delete our flow logs to the earlier place, whose resources have one to the new.
 
     Without that, every record would be delivered twice.
+
+    Args:
+        account: The clients.
+        place: Where logs are delivered now.
+        earlier: Where they were delivered before.
+        names: Our names there.
     """
-    earlier = d.earlier()
-    if earlier is None:
-        return []
-
-    def plan(d: Deployment, account: Account, _: list[Source]) -> list[Change]:
-        done = {log.resource_id for log in delivering(d, account)}
-        old = [log for log in delivering(earlier, account) if is_ours(earlier, log)]
-        moved = [log for log in old if log.resource_id in done]
-        waiting = [log for log in old if log.resource_id not in done]
-        changes = _deletions(
-            account, moved, f"moved: a new one delivers to {d.place.destination}"
+    done = {log.resource_id for log in delivering(account, place)}
+    old = ours(account, earlier, names)
+    reason = f"moved: a new one delivers to {place.destination}"
+    yield from _deletions(account, [g for g in old if g.resource_id in done], reason)
+    waiting = _listed(log for log in old if log.resource_id not in done)
+    if waiting:
+        yield Change(
+            "wait",
+            f"flow logs to {earlier.destination}",
+            f"deleted after new ones deliver to {place.destination}",
+            waiting,
+            removes=tuple(waiting),
         )
-        if waiting:
-            changes.append(
-                Change(
-                    "wait",
-                    f"flow logs to {earlier.place.destination}",
-                    f"deleted after new ones deliver to {d.place.destination}",
-                    _listed(waiting),
-                    removes=tuple(_listed(waiting)),
-                )
-            )
-        return changes
-
-    return _everywhere(d, plan)
 
 
 def _deletions(account: Account, logs: list[FlowLog], reason: str) -> list[Change]:
     def deletion(chunk: list[FlowLog]) -> Change:
-        ids = [log.id for log in chunk]
-        listed = _listed(chunk)
+        ids, listed = [log.id for log in chunk], _listed(chunk)
         return Change(
             "delete",
             f"flow logs in {account.account_id} {account.region}",

@@ -1,8 +1,9 @@
-"""The owner's mark, and the names, tags and statement ids that carry it."""
+"""The owner's mark, the names that carry it, the place of logs, and their senders."""
 
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from typing import Any
@@ -11,6 +12,9 @@ import botocore.session
 
 TAG = "vpc-flow-logs:deployment"
 EVENTBRIDGE_TAG = "vpc-flow-logs:eventbridge"
+
+# A pattern for any account id: `?` is one character.
+ANY_ACCOUNT = "?" * 12
 
 # The statements that this program adds to policies.
 DELIVERY_WRITE = "DeliveryWrite"
@@ -81,6 +85,11 @@ class Names:
         return frozenset(self.sid(kind) for kind in KINDS)
 
     @property
+    def logs_prefix(self) -> str:
+        """Return the key prefix of every log, without ``=``, for event filters."""
+        return Place("", self.bucket, self.prefix).logs_prefix
+
+    @property
     def role(self) -> str:
         """Return the name of the role that Snowflake assumes."""
         return self.role_name or f"{self.key}-snowflake"
@@ -140,15 +149,113 @@ class Names:
         return owner_of(tags) == self.name
 
 
+@dataclass(frozen=True)
+class Place:
+    """The bucket and prefix that logs are delivered to.
+
+    Args:
+        partition: Such as ``aws`` or ``aws-us-gov``.
+        bucket: The bucket's name.
+        prefix: The folders above ``AWSLogs``, without slashes at the ends.
+    """
+
+    partition: str
+    bucket: str
+    prefix: str
+
+    @property
+    def arn(self) -> str:
+        """Return the bucket's ARN."""
+        return f"arn:{self.partition}:s3:::{self.bucket}"
+
+    @property
+    def logs_prefix(self) -> str:
+        """Return the key prefix of every log, without ``=``, for event filters."""
+        return f"{self.prefix}/AWSLogs/" if self.prefix else "AWSLogs/"
+
+    @property
+    def read_prefix(self) -> str:
+        """Return the key prefix of the stage; never the whole bucket."""
+        return f"{self.prefix}/" if self.prefix else "AWSLogs/"
+
+    @property
+    def inventory(self) -> str:
+        """Return the key prefix of `inventory`; loaders skip names that begin so."""
+        return f"{self.prefix}/_inventory/" if self.prefix else "_inventory/"
+
+    @property
+    def destination(self) -> str:
+        """Return the ``LogDestination`` of a flow log."""
+        return f"{self.arn}/{self.prefix}/" if self.prefix else self.arn
+
+    @property
+    def location(self) -> str:
+        """Return the stage's URL.
+
+        Snowflake, CREATE STORAGE INTEGRATION: s3, s3gov or s3china.
+        """
+        scheme = SCHEMES[self.partition]
+        return f"{scheme}://{self.bucket}/{self.read_prefix}"
+
+    def folders(self, account: str) -> tuple[str, str]:
+        """Return the folders of an account's flow logs, in both layouts.
+
+        VPC guide, "Flow log files". Other services write beside them.
+        """
+        return (
+            f"{self.logs_prefix}{account}/vpcflowlogs/",
+            f"{self.logs_prefix}aws-account-id={account}/aws-service=vpcflowlogs/",
+        )
+
+
+Sources = Sequence[tuple[str, str]]
+"""Pairs of account id and region."""
+
+
+@dataclass(frozen=True)
+class Senders:
+    """The accounts and regions that deliver, and how statements name them.
+
+    Args:
+        sources: Every (account id, region) pair.
+        organization: The organisation's id, in place of accounts.
+        short: Whether statements name accounts without their regions.
+    """
+
+    sources: Sources
+    organization: str | None = None
+    short: bool = False
+
+    @property
+    def accounts(self) -> list[str]:
+        """Return the account ids, sorted."""
+        return sorted({account for account, _ in self.sources})
+
+    def condition(self, partition: str) -> dict[str, Any]:
+        """Return the condition that only these accounts fulfil."""
+        if self.organization:
+            return {"StringEquals": {"aws:SourceOrgID": self.organization}}
+        found: dict[str, Any] = {"StringEquals": {"aws:SourceAccount": self.accounts}}
+        if not self.short:
+            arns = {f"arn:{partition}:logs:{r}:{a}:*" for a, r in self.sources}
+            found["ArnLike"] = {"aws:SourceArn": sorted(arns)}
+        return found
+
+    def folders(self, place: Place) -> list[str]:
+        """Return the ARNs that delivery writes to, in both folder layouts."""
+        any_account = self.short or self.organization
+        accounts = [ANY_ACCOUNT] if any_account else self.accounts
+        return [
+            f"{place.arn}/{place.logs_prefix}{key}{account}/*"
+            for account in accounts
+            for key in ("", "aws-account-id=")
+        ]
+
+
 def owner_of(tags: Any) -> str | None:
     """Return the mark in a list of tags, as AWS returns it."""
     values = (tag.get("Value") for tag in tags or () if tag.get("Key") == TAG)
     return next(values, None)
-
-
-def partition_of(arn: str) -> str:
-    """Return the partition of an ARN, such as ``aws`` or ``aws-us-gov``."""
-    return arn.split(":")[1]
 
 
 @cache
@@ -159,5 +266,5 @@ def partition_of_region(region: str) -> str:
 
 
 def part_of(arn: str, index: int) -> str:
-    """Return one part of an ARN: 2 service, 3 region, 4 account."""
+    """Return one part of an ARN: 1 partition, 2 service, 3 region, 4 account."""
     return arn.split(":")[index]

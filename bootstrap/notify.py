@@ -12,35 +12,22 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from bootstrap.deployment import Deployment, state_folder
+from bootstrap.bucket import state_folder
 from bootstrap.errors import BootstrapError
 
 if TYPE_CHECKING:
-    from bootstrap.settings import Notify
+    from bootstrap.aws import Account
+    from bootstrap.settings import Notify, Settings
 
 # Snowflake, "Snowpipe REST API", insertFiles: at most 5,000 files a request.
 REQUEST_FILES = 5000
 # Too many requests. The library repeats 408 and 5xx itself, for a minute.
 TRY_AGAIN = (429,)
 ATTEMPTS = 5
-
-
-@dataclass(frozen=True)
-class NewFile:
-    """A delivered file that was not sent to this pipe yet.
-
-    Args:
-        key: Its key in the bucket.
-        size: In bytes.
-        modified_at: ISO 8601, UTC.
-    """
-
-    key: str
-    size: int
-    modified_at: str
 
 
 class Hand(Protocol):
@@ -67,7 +54,13 @@ class Result:
     left: bool
 
 
-def notify(d: Deployment, hand: Hand, now: datetime | None = None) -> Result:
+def notify(
+    s: Settings,
+    aws: Account,
+    hand: Hand,
+    say: Callable[[str], None],
+    now: datetime | None = None,
+) -> Result:
     """Send the files that are new since the last run, up to ``notify.max_files``.
 
     Safe to schedule: a second run at the same time ends with an error, and the next run
@@ -75,35 +68,46 @@ def notify(d: Deployment, hand: Hand, now: datetime | None = None) -> Result:
     14 days (Snowflake, "Troubleshooting Snowpipe").
 
     Args:
-        d: The deployment.
+        s: The settings.
+        aws: The bucket's account.
         hand: Sends files to Snowpipe.
+        say: Shows a line of progress.
         now: The time; None for the current one.
 
     Raises:
         BootstrapError: Another run is active, or Snowpipe refused a batch; the ledger
             has the batches before it.
     """
-    wanted = d.settings.notify
+    wanted = s.notify
     if wanted is None:
         raise BootstrapError("bootstrap.yml has no `notify` section: add it")
     today = now or datetime.now(UTC)
-    state = d.settings.state_dir
-    with only_one(state / f"{d.names.key}.lock"):
-        ledger = Ledger(_ledger_path(d))
+    # Snowpipe takes paths relative to the stage, which is at `read_prefix`.
+    start = len(s.place.read_prefix)
+    handed_over, left = 0, False
+    with only_one(s.state_dir / f"{s.names.key}.lock"):
+        ledger = Ledger(_ledger_path(s))
         try:
             oldest = today - timedelta(days=wanted.lookback_days)
-            batch: list[NewFile] = []
-            handed_over = 0
-            left = False
-            for file in _new_files(d, ledger, wanted, today, oldest):
-                if handed_over + len(batch) == wanted.max_files:
-                    left = True
-                    break
-                batch.append(file)
-                if len(batch) == REQUEST_FILES:
-                    handed_over += _hand_over(d, ledger, wanted, hand, batch)
-                    batch = []
-            handed_over += _hand_over(d, ledger, wanted, hand, batch)
+            new = (
+                item
+                for item in delivered(aws, s, today, wanted.lookback_days + 1)
+                if item["LastModified"] >= oldest
+                and not ledger.has(wanted.pipe, item["Key"])
+            )
+            most = islice(new, wanted.max_files)
+            while batch := list(islice(most, REQUEST_FILES)):
+                hand([(item["Key"][start:], item["Size"]) for item in batch])
+                ledger.add(
+                    wanted.pipe,
+                    [
+                        (i["Key"], i["LastModified"].astimezone(UTC).isoformat())
+                        for i in batch
+                    ],
+                )
+                say(f"{len(batch)} files sent to {wanted.pipe}")
+                handed_over += len(batch)
+            left = next(new, None) is not None
             # Two days longer than the look-back, so that no listed key is missing.
             ledger.forget_before((oldest - timedelta(days=2)).isoformat())
         finally:
@@ -111,43 +115,42 @@ def notify(d: Deployment, hand: Hand, now: datetime | None = None) -> Result:
     return Result(handed_over, left)
 
 
-def _ledger_path(d: Deployment) -> Path:
+def _ledger_path(s: Settings) -> Path:
     """Return the ledger's path; the ledger of earlier versions is renamed."""
-    path = d.settings.state_dir / f"{d.names.key}.sqlite"
-    earlier = path.with_name(f"{d.settings.name}.sqlite")
+    path = s.state_dir / f"{s.names.key}.sqlite"
+    earlier = path.with_name(f"{s.name}.sqlite")
     if earlier.exists() and not path.exists():
         earlier.rename(path)
     return path
 
 
-def _new_files(
-    d: Deployment, ledger: Ledger, wanted: Notify, today: datetime, oldest: datetime
-) -> Iterator[NewFile]:
-    """Yield the files of the look-back that are not in the ledger."""
-    for prefix in day_prefixes(d, today, wanted.lookback_days + 1):
-        pages = d.home.s3.get_paginator("list_objects_v2").paginate(
-            **d.bucket, Prefix=prefix
-        )
-        for page in pages:
-            for item in page.get("Contents", []):
-                fits = item["Key"].endswith(d.suffix)
-                recent = item["LastModified"] >= oldest
-                if fits and recent and not ledger.has(wanted.pipe, item["Key"]):
-                    modified_at = item["LastModified"].astimezone(UTC).isoformat()
-                    yield NewFile(item["Key"], item["Size"], modified_at)
+def delivered(
+    aws: Account, s: Settings, today: datetime, days: int
+) -> Iterator[dict[str, Any]]:
+    """Yield the log files of the last days, as S3 lists them.
 
+    VPC guide, "Flow log files": a folder has the date of delivery, in UTC.
 
-def _hand_over(
-    d: Deployment, ledger: Ledger, wanted: Notify, hand: Hand, batch: list[NewFile]
-) -> int:
-    if not batch:
-        return 0
-    start = len(d.place.read_prefix)
-    # Snowpipe takes paths relative to the stage, which is at `read_prefix`.
-    hand([(file.key[start:], file.size) for file in batch])
-    ledger.add(wanted.pipe, [(file.key, file.modified_at) for file in batch])
-    d.say(f"{len(batch)} files sent to {wanted.pipe}")
-    return len(batch)
+    Args:
+        aws: The bucket's account.
+        s: The settings.
+        today: The newest day.
+        days: The number of days.
+    """
+    for account, region in sorted(set(s.source_pairs)):
+        plain, hive = s.place.folders(account)
+        for back in range(days):
+            day = datetime.fromordinal(today.toordinal() - back)
+            folder = f"year={day:%Y}/month={day:%m}/day={day:%d}"
+            for prefix in (
+                f"{plain}{region}/{day:%Y/%m/%d}/",
+                f"{hive}aws-region={region}/{folder}/",
+            ):
+                listing = aws.s3.get_paginator("list_objects_v2")
+                for page in listing.paginate(**s.s3, Prefix=prefix):
+                    for item in page.get("Contents", []):
+                        if item["Key"].endswith(s.suffix):
+                            yield {**item}
 
 
 class Snowpipe:
@@ -302,23 +305,3 @@ def only_one(path: Path) -> Iterator[None]:
         yield
     finally:
         lock.close()
-
-
-def day_prefixes(d: Deployment, today: datetime, days: int) -> Iterator[str]:
-    """Yield the folders of the last days, in both layouts, for every source.
-
-    VPC guide, "Flow log files".
-
-    Args:
-        d: The deployment.
-        today: The newest day, in UTC; a folder has the date of delivery.
-        days: The number of days.
-    """
-    ordinals = [today.toordinal() - back for back in range(days)]
-    for account, region in sorted(set(d.source_pairs())):
-        plain, hive = d.place.folders(account)
-        for ordinal in ordinals:
-            day = datetime.fromordinal(ordinal)
-            yield f"{plain}{region}/{day:%Y/%m/%d}/"
-            folder = f"year={day:%Y}/month={day:%m}/day={day:%d}"
-            yield f"{hive}aws-region={region}/{folder}/"

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING
 
-from bootstrap.naming import Names, partition_of_region
+from bootstrap.description import Resource, possible
 
 if TYPE_CHECKING:
     from bootstrap.settings import Settings
@@ -82,8 +82,12 @@ OPERATIONS: dict[str, tuple[str, tuple[str, ...]]] = {
             "CreateTags",
             "DeleteFlowLogs",
             "DescribeFlowLogs",
+            "DescribeInstances",
             "DescribeNatGateways",
             "DescribeNetworkInterfaces",
+            "DescribeRouteTables",
+            "DescribeSecurityGroupRules",
+            "DescribeSecurityGroups",
             "DescribeSubnets",
             "DescribeTransitGatewayAttachments",
             "DescribeTransitGateways",
@@ -129,8 +133,13 @@ OPERATIONS: dict[str, tuple[str, tuple[str, ...]]] = {
             "TagResource",
         ),
     ),
+    "Inventory": ("s3", ("PutObject",)),
+    "LoadBalancers": (
+        "elasticloadbalancing",
+        ("DescribeLoadBalancers", "DescribeTags"),
+    ),
     "Organization": ("organizations", ("ListAccounts",)),
-    "Identity": ("sts", ("AssumeRole",)),
+    "Identity": ("sts", ("AssumeRole", "DecodeAuthorizationMessage")),
 }
 
 
@@ -159,7 +168,14 @@ ECS_ACTIONS = (
     "ecs:ListTasks",
 )
 # Actions that the Service Authorization Reference lists without a resource.
-EVERYWHERE = ("ec2:Describe", "ecs:", "events:ListRules", "logs:")
+EVERYWHERE = (
+    "ec2:Describe",
+    "ecs:",
+    "elasticloadbalancing:Describe",
+    "events:ListRules",
+    "logs:",
+    "sts:DecodeAuthorizationMessage",
+)
 
 # A policy has 6,144 characters (IAM guide, quotas); with more roles, any account.
 CALLER_ROLES = 40
@@ -183,28 +199,39 @@ def policies_of(settings: Settings) -> dict[str, dict[str, Policy]]:
         settings: The validated settings; no call is made.
 
     Returns:
-        For each account ``administrator`` and ``read_only``, for plan, verify and
-        inventory; and ``caller`` for the login that assumes roles.
+        For each account ``administrator``, and ``read_only`` for plan, verify and
+        inventory; for the bucket's account ``inventory``, to write its files there;
+        and ``caller`` for the login that assumes roles.
     """
     home = settings.bucket
-    accounts = sorted({home.account_id, *(s.account_id for s in settings.sources)})
+    resources: dict[str, dict[str, list[str]]] = {}
+    for resource in possible(settings):
+        of_account = resources.setdefault(resource.account, {})
+        sid, arns = _arns(resource, settings.partition)
+        listed = of_account.setdefault(sid, [])
+        listed += [arn for arn in arns if arn not in listed]
+        if resource.kind == "flow log":
+            of_account["LoadBalancers"] = ["*"]
+    keys = f"{settings.place.arn}/{settings.place.inventory}*"
+    resources[home.account_id]["Inventory"] = [keys]
     found: dict[str, dict[str, Policy]] = {}
-    for account in accounts:
-        resources: dict[str, list[str]] = {}
-        if account == home.account_id:
-            resources |= _home_resources(settings)
-        here = [s for s in settings.sources if s.account_id == account]
-        if here:
-            resources["FlowLogs"] = _flow_log_resources(settings, account)
+    for account, arns_of in sorted(resources.items()):
         ecs = any(
             name.startswith("ecs-")
-            for source in here
+            for source in settings.sources
             for name in settings.field_names(source)
+            if source.account_id == account
         )
         found[account] = {
-            "administrator": _policy(resources, read_only=False, ecs=ecs),
-            "read_only": _policy(resources, read_only=True, ecs=False),
+            "administrator": _policy(arns_of, read_only=False, ecs=ecs),
+            "read_only": _policy(arns_of, read_only=True, ecs=False),
         }
+    writes = [_statement("Inventory", ["s3:PutObject"], [keys])]
+    if home.encryption.key_arn:
+        # S3 guide, "Required permissions for SSE-KMS".
+        key = [home.encryption.key_arn]
+        writes.append(_statement("InventoryKey", ["kms:GenerateDataKey"], key))
+    found[home.account_id]["inventory"] = _document(writes)
     roles = {home.role_arn, *(s.role_arn for s in settings.sources)} - {None}
     if roles:
         arns = sorted(str(role) for role in roles)
@@ -218,61 +245,42 @@ def policies_of(settings: Settings) -> dict[str, dict[str, Policy]]:
     return found
 
 
-def _home_resources(settings: Settings) -> dict[str, list[str]]:
-    """Return the ARNs in the bucket's account, by statement."""
-    home, given = settings.bucket, settings.snowflake
-    partition = partition_of_region(home.region)
-    names = Names(settings.name, home.name, home.prefix, given.role_name)
-    place = f"{home.region}:{home.account_id}"
-    buckets = {home.name}
-    if home.moved_from and home.moved_from.name:
-        buckets.add(home.moved_from.name)
-    roles = {f"{given.role_path}{names.role}", f"/{names.earlier_role}"}
-    # In another owner's bucket, its topics may notify the pipe.
-    topics = ["*"]
-    if home.create and not settings.events.topic_arn:
-        topics = [names.events, names.earlier_events]
-    found = {
-        "Bucket": [
-            arn
-            for name in sorted(buckets)
-            for arn in (
-                f"arn:{partition}:s3:::{name}",
-                f"arn:{partition}:s3:::{name}/*",
+# The resources that a statement of OPERATIONS is about, and the form of their ARNs.
+ARNS = {
+    "bucket": ("Bucket", ("arn:{p}:s3:::{n}", "arn:{p}:s3:::{n}/*")),
+    "role": ("Role", ("arn:{p}:iam::{a}:role{n}",)),
+    "topic": ("Topic", ("arn:{p}:sns:{r}:{a}:{n}",)),
+    "event rule": ("Rule", ("arn:{p}:events:{r}:{a}:rule/{n}",)),
+    "key policy": ("Key", ("{n}",)),
+    "flow log": (
+        "FlowLogs",
+        tuple(
+            f"arn:{{p}}:ec2:{{r}}:{{a}}:{kind}/{{n}}"
+            for kind in (
+                "vpc-flow-log",
+                "vpc",
+                "subnet",
+                "network-interface",
+                "transit-gateway",
+                "transit-gateway-attachment",
+                "natgateway",
             )
-        ],
-        "Role": [
-            f"arn:{partition}:iam::{home.account_id}:role{name}"
-            for name in sorted(roles)
-        ],
-        "Topic": [f"arn:{partition}:sns:{place}:{name}" for name in topics],
-        "Rule": [
-            f"arn:{partition}:events:{place}:rule/{name}"
-            for name in (names.events, names.earlier_events)
-        ],
-    }
-    if home.encryption.key_arn and home.encryption.manage_key_policy:
-        found["Key"] = [home.encryption.key_arn]
-    return found
+        ),
+    ),
+}
 
 
-def _flow_log_resources(settings: Settings, account: str) -> list[str]:
-    kinds = ("vpc-flow-log", "vpc", "subnet", "network-interface")
-    more = ("transit-gateway", "transit-gateway-attachment", "natgateway")
-    regions = sorted(
-        {r for s in settings.sources if s.account_id == account for r in s.regions}
-    )
-    partition = partition_of_region(settings.bucket.region)
-    return [
-        f"arn:{partition}:ec2:{region}:{account}:{kind}/*"
-        for region in regions
-        for kind in (*kinds, *more)
-    ]
+def _arns(resource: Resource, partition: str) -> tuple[str, list[str]]:
+    """Return the statement that a resource belongs to, and its ARNs."""
+    sid, forms = ARNS[resource.kind]
+    parts = {"p": partition, "r": resource.region, "a": resource.account}
+    return sid, [form.format(**parts, n=resource.name) for form in forms]
 
 
 def _policy(resources: Mapping[str, list[str]], read_only: bool, ecs: bool) -> Policy:
     statements = []
-    anywhere: set[str] = set(ECS_ACTIONS) if ecs else set()
+    # It makes the reason of a refusal readable.
+    anywhere = {"sts:DecodeAuthorizationMessage", *(ECS_ACTIONS if ecs else ())}
     for sid, arns in resources.items():
         service, names = OPERATIONS[sid]
         wanted = [n for n in names if n.startswith(READS) or not read_only]

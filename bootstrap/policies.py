@@ -3,115 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from bootstrap import naming
 from bootstrap.documents import VERSION, Document
-from bootstrap.naming import Names
+from bootstrap.naming import ANY_ACCOUNT, Names, Place, Senders
 
 DELIVERY_SERVICE = "delivery.logs.amazonaws.com"
-# A pattern for any account id: `?` is one character.
-ANY_ACCOUNT = "?" * 12
 # The role's policy has 10,240 characters (IAM guide, quotas).
 ROLE_ACCOUNTS = 20
-
-
-@dataclass(frozen=True)
-class Place:
-    """The bucket and prefix that logs are delivered to.
-
-    Args:
-        partition: Such as ``aws`` or ``aws-us-gov``.
-        bucket: The bucket's name.
-        prefix: The folders above ``AWSLogs``, without slashes at the ends.
-    """
-
-    partition: str
-    bucket: str
-    prefix: str
-
-    @property
-    def arn(self) -> str:
-        """Return the bucket's ARN."""
-        return f"arn:{self.partition}:s3:::{self.bucket}"
-
-    @property
-    def logs_prefix(self) -> str:
-        """Return the key prefix of every log, without ``=``, for event filters."""
-        return f"{self.prefix}/AWSLogs/" if self.prefix else "AWSLogs/"
-
-    @property
-    def read_prefix(self) -> str:
-        """Return the key prefix of the stage; never the whole bucket."""
-        return f"{self.prefix}/" if self.prefix else "AWSLogs/"
-
-    @property
-    def destination(self) -> str:
-        """Return the ``LogDestination`` of a flow log."""
-        return f"{self.arn}/{self.prefix}/" if self.prefix else self.arn
-
-    @property
-    def location(self) -> str:
-        """Return the stage's URL.
-
-        Snowflake, CREATE STORAGE INTEGRATION: s3, s3gov or s3china.
-        """
-        scheme = naming.SCHEMES[self.partition]
-        return f"{scheme}://{self.bucket}/{self.read_prefix}"
-
-    def folders(self, account: str) -> tuple[str, str]:
-        """Return the folders of an account's flow logs, in both layouts.
-
-        VPC guide, "Flow log files". Other services write beside them.
-        """
-        return (
-            f"{self.logs_prefix}{account}/vpcflowlogs/",
-            f"{self.logs_prefix}aws-account-id={account}/aws-service=vpcflowlogs/",
-        )
-
-
-Sources = Sequence[tuple[str, str]]
-"""Pairs of account id and region."""
-
-
-@dataclass(frozen=True)
-class Senders:
-    """The accounts and regions that deliver, and how statements name them.
-
-    Args:
-        sources: Every (account id, region) pair.
-        organization: The organisation's id, in place of accounts.
-        short: Whether statements name accounts without their regions.
-    """
-
-    sources: Sources
-    organization: str | None = None
-    short: bool = False
-
-    @property
-    def accounts(self) -> list[str]:
-        """Return the account ids, sorted."""
-        return sorted({account for account, _ in self.sources})
-
-    def condition(self, partition: str) -> Document:
-        """Return the condition that only these accounts fulfil."""
-        if self.organization:
-            return {"StringEquals": {"aws:SourceOrgID": self.organization}}
-        found: Document = {"StringEquals": {"aws:SourceAccount": self.accounts}}
-        if not self.short:
-            arns = {f"arn:{partition}:logs:{r}:{a}:*" for a, r in self.sources}
-            found["ArnLike"] = {"aws:SourceArn": sorted(arns)}
-        return found
-
-    def folders(self, place: Place) -> list[str]:
-        """Return the ARNs that delivery writes to, in both folder layouts."""
-        any_account = self.short or self.organization
-        accounts = [ANY_ACCOUNT] if any_account else self.accounts
-        return [
-            f"{place.arn}/{place.logs_prefix}{key}{account}/*"
-            for account in accounts
-            for key in ("", "aws-account-id=")
-        ]
 
 
 def delivery_statements(

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Literal, Self
+from typing import Annotated, Any, Literal, Self
 
 import botocore.session
 import yaml
@@ -21,13 +21,14 @@ from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
+    PrivateAttr,
     ValidationError,
     model_validator,
 )
 
 from bootstrap import fields as flow_log_fields
 from bootstrap.errors import BootstrapError
-from bootstrap.naming import partition_of_region
+from bootstrap.naming import Names, Place, Senders, partition_of_region
 
 
 def _like(pattern: str, words: str) -> AfterValidator:
@@ -398,6 +399,9 @@ class Settings(Section):
     events: Events = Events()
     notify: Notify | None = None
 
+    # The organisation that the accounts of `sources` were read from.
+    _found_organization: str | None = PrivateAttr(default=None)
+
     def options(self, source: Source) -> FlowLogOptions:
         """Return the flow log options of a source."""
         options = source.flow_logs or self.flow_logs
@@ -413,6 +417,77 @@ class Settings(Section):
             options.fields, source.is_transit_gateway, options.tag_keys
         )
 
+    @property
+    def names(self) -> Names:
+        """The names that follow from name, bucket and prefix."""
+        role_name = self.snowflake.role_name
+        return Names(self.name, self.bucket.name, self.bucket.prefix, role_name)
+
+    @property
+    def partition(self) -> str:
+        """The partition of every account, such as ``aws`` or ``aws-us-gov``."""
+        return partition_of_region(self.bucket.region)
+
+    @property
+    def place(self) -> Place:
+        """The bucket and prefix that logs are delivered to."""
+        return Place(self.partition, self.bucket.name, self.bucket.prefix)
+
+    @property
+    def s3(self) -> dict[str, Any]:
+        """The arguments of every S3 call: the bucket, and its expected owner."""
+        return {
+            "Bucket": self.bucket.name,
+            "ExpectedBucketOwner": self.bucket.account_id,
+        }
+
+    @property
+    def earlier(self) -> Settings | None:
+        """The settings at the place before it moved, or None."""
+        moved = self.bucket.moved_from
+        if moved is None:
+            return None
+        before = {"name": moved.name or self.bucket.name, "prefix": moved.prefix}
+        more = {**before, "moved_from": None, "create": False}
+        return self.model_copy(update={"bucket": self.bucket.model_copy(update=more)})
+
+    @property
+    def suffix(self) -> str:
+        """The end of every delivered file's name."""
+        options = self.options(self.sources[0])
+        return ".parquet" if options.file_format == "parquet" else ".log.gz"
+
+    @property
+    def source_pairs(self) -> list[tuple[str, str]]:
+        """Every (account id, region) pair that delivers logs."""
+        return [(s.account_id, r) for s in self.sources for r in s.regions]
+
+    @property
+    def places(self) -> dict[tuple[str, str], list[Source]]:
+        """The sources of each account and region, in the order of the file."""
+        found: dict[tuple[str, str], list[Source]] = {}
+        for source in self.sources:
+            for region in source.regions:
+                found.setdefault((source.account_id, region), []).append(source)
+        return found
+
+    @property
+    def senders(self) -> list[Senders]:
+        """The accounts that deliver, by the forms of naming them, the longest first."""
+        pairs = self.source_pairs
+        if self.organization_id:
+            return [Senders(pairs, self.organization_id)]
+        found = [Senders(pairs), Senders(pairs, short=True)]
+        if self._found_organization:
+            found.append(Senders(pairs, self._found_organization))
+        return found
+
+    @property
+    def log_folders(self) -> list[str]:
+        """The folders of every account's flow logs, in both layouts."""
+        accounts = self.senders[0].accounts
+        return [folder for a in accounts for folder in self.place.folders(a)]
+
     @model_validator(mode="after")
     def _fits_together(self) -> Self:
         for source in self.sources:
@@ -423,11 +498,50 @@ class Settings(Section):
             )
         for one, other in combinations(self.sources, 2):
             _check_overlap(one, other)
+        _check_partitions(self.bucket.region, self.source_pairs)
+        _check_snowflake_region(self.partition, self.bucket.region, self.snowflake)
         if self.snowflake.allow_unload and not self.bucket.prefix:
             raise ValueError(
                 "snowflake.allow_unload needs a bucket.prefix as its limit"
             )
         return self
+
+
+def _check_partitions(home: str, pairs: Iterable[tuple[str, str]]) -> None:
+    for account, region in pairs:
+        if partition_of_region(region) != partition_of_region(home):
+            raise ValueError(
+                f"sources: {account} {region} is in partition "
+                f"{partition_of_region(region)}, the bucket in "
+                f"{partition_of_region(home)}: write one file for each partition"
+            )
+
+
+def _check_snowflake_region(partition: str, wanted: str, given: Snowflake) -> None:
+    """Check that the Snowflake account can read buckets of this partition.
+
+    Snowflake, CREATE STORAGE INTEGRATION: buckets in government and Chinese regions
+    need an account in the same region; accounts there read no others.
+    """
+    if given.region is None:
+        if partition == "aws":
+            return
+        raise ValueError(
+            f"the bucket is in partition {partition}: set snowflake.region to the "
+            "result of `select current_region()`"
+        )
+    plain = given.region.lower().rpartition(".")[2].replace("_", "-")
+    plain = plain.removeprefix("aws-")
+    if partition == "aws":
+        foreign = plain.startswith(("us-gov-", "cn-", "azure-usgov"))
+    else:
+        # Government regions have variants, such as `…_FHPLUS`.
+        foreign = plain != wanted and not plain.startswith(f"{wanted}-")
+    if foreign:
+        raise ValueError(
+            f"Snowflake in {given.region} cannot read a bucket in {wanted}: in "
+            "government, Chinese and sovereign regions both must be in the same region"
+        )
 
 
 def _check_overlap(one: Source, other: Source) -> None:
@@ -476,6 +590,21 @@ def _check_fields(options: FlowLogOptions, source: Source) -> None:
 
 # ----- reading
 
+
+class Members(typing.NamedTuple):
+    """The accounts of an organisation.
+
+    Args:
+        accounts: The ids of the active ones.
+        caller: The login's own account.
+        organization: The organisation's id.
+    """
+
+    accounts: list[str]
+    caller: str
+    organization: str | None = None
+
+
 ENVIRONMENT_PREFIX = "VPC_FLOW_BOOTSTRAP__"
 
 
@@ -483,7 +612,7 @@ def load(
     path: Path,
     environment: Mapping[str, str] | None = None,
     overrides: Sequence[str] = (),
-    accounts_of: Callable[[str | None], tuple[list[str], str]] | None = None,
+    members_of: Callable[[str | None], Members] | None = None,
 ) -> Settings:
     """Read the settings; flags win over the environment, which wins over the file.
 
@@ -491,8 +620,8 @@ def load(
         path: The YAML file; may be missing if the rest has every key.
         environment: Variables such as ``VPC_FLOW_BOOTSTRAP__BUCKET__NAME``.
         overrides: Values of ``--set``, such as ``bucket.name=x``.
-        accounts_of: Returns the organisation's accounts and the caller's own, for an
-            AWS profile; called for ``sources.organization`` only.
+        members_of: Returns the organisation of an AWS profile; called for
+            ``sources.organization`` only.
 
     Raises:
         BootstrapError: The file is not YAML, or keys or values are wrong; the message
@@ -509,14 +638,17 @@ def load(
         if not equals or not all(keys):
             raise BootstrapError(f"--set {override}: write it as KEY=VALUE")
         _put(document, keys, _value(value, at), at)
-    sources = document.get("sources")
+    sources, organization = document.get("sources"), None
     try:
-        if isinstance(sources, dict) and "organization" in sources and accounts_of:
+        if isinstance(sources, dict) and "organization" in sources and members_of:
             chosen = _OfOrganization.model_validate({"sources": sources}).sources
             profile = document.get("profile")
-            accounts, caller = accounts_of(str(profile) if profile else None)
-            document["sources"] = chosen.sources(accounts, caller)
-        return Settings.model_validate(document)
+            members = members_of(str(profile) if profile else None)
+            document["sources"] = chosen.sources(members.accounts, members.caller)
+            organization = members.organization
+        found = Settings.model_validate(document)
+        found._found_organization = organization
+        return found
     except ValidationError as error:
         lines = "\n".join(f"  {problem}" for problem in _sentences(error))
         if not path.exists():

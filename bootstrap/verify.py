@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Literal
 
-from bootstrap import access, bucket, events, flow_logs
+from bootstrap import bucket, events, flow_logs, steps
+from bootstrap.bucket import read_policy
 from bootstrap.changes import Change
-from bootstrap.deployment import FAILURES, Deployment
-from bootstrap.notify import day_prefixes
-
-if TYPE_CHECKING:
-    from bootstrap.settings import Source
+from bootstrap.documents import statements
+from bootstrap.notify import delivered
+from bootstrap.steps import FAILURES, Deployment
 
 PARAMETERS = (
     "REQUIRE_STORAGE_INTEGRATION_FOR_STAGE_CREATION",
@@ -49,11 +49,17 @@ def check(d: Deployment) -> Iterator[Link]:
     A link that cannot be read is broken, and the check continues with the next.
     """
     for name, look in _looks(d):
-        try:
-            yield from look()
-        except FAILURES as error:
-            said = str(d.explained(error, name))
-            yield Link(name, "broken", *_first_and_rest(said))
+        yield from _tried(d, name, look)
+
+
+def _tried(
+    d: Deployment, name: str, look: Callable[[], Iterable[Link]]
+) -> Iterator[Link]:
+    try:
+        yield from look()
+    except FAILURES as error:
+        said = str(d.explained(error, name))
+        yield Link(name, "broken", *_first_and_rest(said))
 
 
 def _first_and_rest(text: str) -> tuple[str, str]:
@@ -62,69 +68,56 @@ def _first_and_rest(text: str) -> tuple[str, str]:
 
 
 def _looks(d: Deployment) -> list[tuple[str, Callable[[], Iterable[Link]]]]:
-    def planned(
-        name: str, plan: Callable[[Deployment], list[Change]]
-    ) -> tuple[str, Callable[[], Iterable[Link]]]:
-        return name, lambda: [_from_plan(d, name, plan)]
-
-    found = [
-        ("bucket", lambda: [_bucket(d)]),
-        planned("bucket policy", bucket.plan_policy),
-    ]
-    if d.settings.bucket.encryption.key_arn:
-        found.append(planned("key policy", access.plan_key_policy))
-    if d.settings.bucket.expire_days:
-        found.append(planned("lifecycle rules", bucket.plan_lifecycle))
+    """Return the links: each step of `apply`, and what no step compares."""
+    s = d.settings
+    checks: dict[str, Callable[[], Iterable[Link]]] = {
+        step.title: partial(_from_plan, step)
+        for step in steps.apply_steps(d)
+        if step.planned
+    }
+    del checks["flow logs that move"], checks["earlier place"], checks["pipe"]
+    if not s.bucket.encryption.key_arn:
+        del checks["key policy"]
+    if not s.bucket.expire_days:
+        del checks["lifecycle rules"]
+    del checks["flow logs"]
+    flow_logs_of = {
+        f"flow logs of {place[0]} {place[1]}": partial(_flow_logs, d, place)
+        for place in s.places
+    }
+    for title in ("topic", "event notification"):
+        checks[title] = partial(_events, d, checks[title])
     return [
-        *found,
-        *(
-            (f"flow logs of {place[0]} {place[1]}", partial(_flow_logs, d, place))
-            for place in d.source_regions()
-        ),
+        *checks.items(),
+        *flow_logs_of.items(),
         ("newest delivered file", lambda: [_newest_file(d)]),
-        planned("role", access.plan_role),
-        ("storage integration", lambda: [_integration(d)]),
-        planned("role trust", access.plan_trust),
-        ("events", lambda: _events(d)),
         ("pipe", lambda: [_pipe(d)]),
         ("newest loaded file", lambda: [_loaded(d)]),
         ("account parameters", lambda: _parameters(d)),
     ]
 
 
-def _from_plan(
-    d: Deployment, name: str, plan: Callable[[Deployment], list[Change]]
-) -> Link:
-    changes = plan(d)
+def _from_plan(step: steps.Step) -> Iterator[Link]:
+    changes = list(step.read())
     open_changes = [c for c in changes if c.pending or c.verb == "wait"]
     if open_changes:
         what = "; ".join(f"{c.resource}: {c.reason}" for c in open_changes)
-        return Link(name, "broken", what, APPLY)
-    if changes:
-        return Link(name, "unknown", f"{changes[0].resource}: {changes[0].reason}")
-    return Link(name, "ok", "as wanted")
+        yield Link(step.title, "broken", what, APPLY)
+    elif changes:
+        text = f"{changes[0].resource}: {changes[0].reason}"
+        yield Link(step.title, "unknown", text)
+    else:
+        yield Link(step.title, "ok", "as wanted")
 
 
-def _bucket(d: Deployment) -> Link:
-    found = bucket.read(d).owner
-    if found is bucket.Bucket.ABSENT:
-        missing = f"{d.settings.bucket.name} does not exist"
-        return Link("bucket", "broken", missing, APPLY)
-    if found is bucket.Bucket.OURS and bucket.plan_bucket(d):
-        todo = "see `python -m bootstrap plan`, then run `apply`"
-        return Link(
-            "bucket", "broken", f"settings of {d.settings.bucket.name} changed", todo
-        )
-    return Link("bucket", "ok", f"{d.settings.bucket.name} is {found.value}")
-
-
-def _flow_logs(d: Deployment, place: tuple[str, str, list[Source]]) -> Iterator[Link]:
-    account_id, region, sources = place
-    where = f"flow logs of {account_id} {region}"
-    with d.visiting(sources[0], region) as account:
-        chosen = flow_logs.chosen(account, sources)
-        ids = {i for _, found in chosen for i in found}
-        logs = [g for g in flow_logs.delivering(d, account) if g.resource_id in ids]
+def _flow_logs(d: Deployment, place: tuple[str, str]) -> Iterator[Link]:
+    where = f"flow logs of {place[0]} {place[1]}"
+    account = d.at(place)
+    chosen = flow_logs.chosen(account, d.settings.places[place])
+    ids = {i for _, found in chosen for i in found}
+    logs = [g for g in flow_logs.delivering(account, d.place) if g.resource_id in ids]
+    if account is not d.home:
+        d.accounts.forget(account)
     missing = sorted(ids - {log.resource_id for log in logs})
     if missing:
         text = f"no flow log on {', '.join(missing)}"
@@ -144,24 +137,15 @@ def _flow_logs(d: Deployment, place: tuple[str, str, list[Source]]) -> Iterator[
 
 
 def _newest_file(d: Deployment) -> Link:
-    name = "newest delivered file"
-    newest: Any = None
-    for prefix in day_prefixes(d, datetime.now(UTC), 2):
-        pages = d.home.s3.get_paginator("list_objects_v2").paginate(
-            **d.bucket, Prefix=prefix
-        )
-        for page in pages:
-            for item in page.get("Contents", []):
-                if item["Key"].endswith(d.suffix) and (
-                    newest is None or item["LastModified"] > newest["LastModified"]
-                ):
-                    newest = item
+    name, s = "newest delivered file", d.settings
+    files = delivered(d.home, s, datetime.now(UTC), 2)
+    newest = max(files, key=lambda item: item["LastModified"], default=None)
     if newest is None:
         return Link(
             name,
             "broken",
-            f"no file of yesterday or today under {d.place.logs_prefix} in bucket "
-            f"{d.settings.bucket.name}",
+            f"no file of yesterday or today under {s.place.logs_prefix} in bucket "
+            f"{s.bucket.name}",
             "AWS delivers the first file about ten minutes after it creates a flow "
             "log; later than that, check the flow logs above",
         )
@@ -172,49 +156,21 @@ def _newest_file(d: Deployment) -> Link:
     return Link(name, "ok", text)
 
 
-def _integration(d: Deployment) -> Link:
-    name = "storage integration"
-    found = d.snowflake.integration()
-    if d.snowflake.by_hand:
-        return Link(name, "unknown", "values are given by hand; ask its administrator")
-    todo = APPLY
-    if found is None:
-        return Link(name, "broken", "it does not exist", todo)
-    if not found.enabled:
-        return Link(name, "broken", "it is not enabled", todo)
-    if found.role_arn != access.role_arn(d):
-        return Link(name, "broken", f"it assumes {found.role_arn}", todo)
-    if d.place.location not in found.locations:
-        return Link(name, "broken", f"it may not read {d.place.location}", todo)
-    return Link(name, "ok", f"it assumes {access.role_arn(d)}")
-
-
-def _events(d: Deployment) -> Iterator[Link]:
-    configuration = events.read(d)
-    route = events.choose(d, configuration)
-    name = f"events ({route.kind})"
-    if route.kind == "none":
-        yield Link(name, "ok", "none; `notify` sends files to the pipe")
-        return
-    if route.kind in ("topic", "eventbridge"):
-        yield _from_plan(d, name, events.plan_topic)
-        return
-    pipe = d.snowflake.pipe()
-    channel = pipe.notification_channel if pipe else ""
-    mine = d.names.events
-    found = [r for r in events.rules(configuration) if r.id == mine]
-    if not channel:
-        yield Link(name, "broken", "the pipe has no queue", APPLY)
-    elif events.wanted_rule(d, channel) not in found:
-        text = f"the bucket notifies {found[0].arn if found else 'no queue of ours'}"
-        yield Link(name, "broken", f"{text}, the pipe reads {channel}", APPLY)
-    else:
-        yield Link(name, "ok", f"the bucket notifies {channel}")
-    if events.read_rule(d, refuse_foreign=False) is not None:
+def _events(d: Deployment, look: Callable[[], Iterable[Link]]) -> Iterator[Link]:
+    """Add the route to the name of a step's link, and leave out what it has not."""
+    kind = d.route.kind
+    for link in look():
+        of_topic = kind in ("topic", "eventbridge")
+        if (link.name == "topic") == of_topic:
+            yield replace(link, name=f"events ({kind})")
+        if link.name == "topic" or kind != "queue":
+            return
+    name, rule = events.bridge(d.home, d.names, refuse_foreign=False)
+    if rule is not None:
         yield Link(
-            name,
+            "events (eventbridge)",
             "unknown",
-            f"our EventBridge rule {events.bridge_name(d)} is not needed any more",
+            f"our EventBridge rule {name} is not needed any more",
             "set events.route: auto to use it, or delete it",
         )
 
@@ -269,3 +225,107 @@ def _parameters(d: Deployment) -> Iterator[Link]:
             continue
         value = str(found.get(name, found.get(name.lower(), "not set")))
         yield Link(f"parameter {name}", "ok", value.lower())
+
+
+# ----- a trial on the live account
+
+TRIAL_MINUTES = 20
+# The pause between two looks for a file, in seconds.
+PAUSE = 30.0
+
+
+def live(d: Deployment) -> Iterator[Link]:
+    """Yield what a flow log of one VPC settles about the live account.
+
+    AWS's guides contradict each other on what creating a flow log does to the bucket's
+    policy, and on whether delivery sends the ACL header. A trial has a flow log, a
+    prefix and statements of its own, which no pipe reads, and removes them at the end.
+    """
+    trial = _trial(d)
+    if trial is None:
+        text = "no source selects a VPC, subnet or interface"
+        yield Link("trial", "unknown", text)
+        return
+    try:
+        yield from _tried(d, "trial", lambda: _deliver(trial))
+    finally:
+        yield from _tried(d, "trial: removal", lambda: _remove(trial))
+
+
+def _trial(d: Deployment) -> Deployment | None:
+    """Return the deployment of the trial: the first resource that a source selects."""
+    s = d.settings
+    places = sorted(s.places, key=lambda place: place[0] != s.bucket.account_id)
+    for place in places:
+        for source, ids in flow_logs.chosen(d.at(place), s.places[place]):
+            if ids and not source.is_transit_gateway:
+                one = {"regions": (place[1],), "ids": ids[:1], "tags": {}, "all": False}
+                options = s.options(source).model_copy(
+                    update={"aggregation_seconds": 60, "hourly_partitions": False}
+                )
+                more = {"flow_logs": options, **one}
+                prefix = f"{s.bucket.prefix}-trial" if s.bucket.prefix else "trial"
+                bucket = {"create": False, "prefix": prefix, "moved_from": None}
+                update = {
+                    "sources": (source.model_copy(update=more),),
+                    "bucket": s.bucket.model_copy(update=bucket),
+                }
+                return replace(d, settings=s.model_copy(update=update))
+    return None
+
+
+def _run(d: Deployment, order: steps.Order, *titles: str) -> Iterator[Change]:
+    """Run some of the steps."""
+    return steps.apply(d, lambda d: tuple(s for s in order(d) if s.title in titles))
+
+
+def _deliver(d: Deployment) -> Iterator[Link]:
+    names = ("bucket policy", "flow logs", "bucket policy, read again")
+    before = after = None
+    for change in _run(d, steps.apply_steps, *names):
+        if change.verb == "wait":
+            yield Link("trial", "unknown", f"{change.resource}: {change.reason}")
+            return
+        if change.pending and change.resource.startswith("flow logs"):
+            before, after = d.journal.read(), read_policy(d.home, d.settings.s3)
+    yield Link("trial: bucket policy", "ok", _what_aws_did(before, after))
+    asks = any(
+        "s3:x-amz-acl" in str(s.get("Condition"))
+        for s in bucket.delivery(d.home, d.settings, d.journal).content
+    )
+    header = f"our policy {'asks' if asks else 'does not ask'} for the ACL header"
+    waited = 0.0
+    while waited <= TRIAL_MINUTES * 60:
+        found = next(delivered(d.home, d.settings, datetime.now(UTC), 2), None)
+        if found:
+            text = f"{found['Key']} after {waited / 60:.0f} minutes; {header}"
+            yield Link("trial: delivery", "ok", text)
+            return
+        d.say(f"no file yet; next look in {PAUSE:.0f} s")
+        d.sleep(PAUSE)
+        waited += PAUSE
+    (account,) = (d.at(place) for place in d.settings.places)
+    status = [log.status for log in flow_logs.ours(account, d.place, d.names)]
+    text = f"no file after {TRIAL_MINUTES} minutes, {status}; {header}"
+    todo = (
+        "see AWS's troubleshooting guide of flow logs, and whether the VPC has traffic"
+    )
+    yield Link("trial: delivery", "broken", text, todo)
+
+
+def _what_aws_did(before: str | None, after: str | None) -> str:
+    """Return what creating a flow log did to the bucket's policy."""
+    old, new = (statements(json.loads(text or "null")) for text in (before, after))
+    if old == new:
+        return "AWS kept it when it created a flow log"
+    if [s for s in new if s in old] == old:
+        return f"AWS added {len(new) - len(old)} statements to it; they are removed"
+    return "AWS overwrote it; it is restored"
+
+
+def _remove(d: Deployment) -> Iterator[Link]:
+    names = ("data", "flow logs", "bucket policy")
+    done = list(_run(d, steps.destroy_steps(True, False), *names))
+    made = sum(change.pending for change in done)
+    text = f"{made} changes taken back; AWS may still deliver to {d.place.location}"
+    yield Link("trial: removal", "ok", text)

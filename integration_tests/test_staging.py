@@ -687,17 +687,20 @@ def test_a_location_that_is_not_there_is_an_error(bench: Bench) -> None:
         bench.load(bench.folder / "nowhere")
 
 
+#: What is no file that can be read, how it is made, and the reason that is given.
+BROKEN: dict[str, tuple[Callable[[Path], None], str]] = {
+    "link.parquet": (lambda path: path.symlink_to("nowhere"), "leads nowhere"),
+    "loop.parquet": (lambda path: path.symlink_to(path), "leads nowhere"),
+    "pipe.parquet": (os.mkfifo, "is not a regular file"),
+    "disk.parquet": (lambda path: path.symlink_to("/proc/self/mem"), "cannot be read"),
+}
+
+
 @pytest.mark.skipif(not Path("/proc/self/mem").exists(), reason="needs Linux's /proc")
 def test_what_cannot_be_opened_fails_and_the_rest_loads(bench: Bench) -> None:
     """Each until it is mended; the next runs look again by themselves."""
     good = write_good(bench.folder / "good.parquet").read_bytes()
-    broken = {
-        "link.parquet": (lambda path: path.symlink_to("nowhere"), "leads nowhere"),
-        "loop.parquet": (lambda path: path.symlink_to(path), "leads nowhere"),
-        "pipe.parquet": (os.mkfifo, "is not a regular file"),
-        "disk.parquet": (lambda p: p.symlink_to("/proc/self/mem"), "cannot be read"),
-    }
-    for name, (make, _) in broken.items():
+    for name, (make, _) in BROKEN.items():
         make(bench.folder / name)
     unreadable = os.fsencode(bench.folder) + b"/\xff.parquet"
     Path(os.fsdecode(unreadable)).write_bytes(good)
@@ -707,11 +710,10 @@ def test_what_cannot_be_opened_fails_and_the_rest_loads(bench: Bench) -> None:
         assert history.pop("good.parquet") == ("loaded", 3)
         assert set(history.values()) == {("failed", None)}
         assert "not UTF-8" in bench.why(r"\udcff.parquet")
-        assert [reason in bench.why(name) for name, (_, reason) in broken.items()] == [
-            True
-        ] * len(broken)
+        for name, (_, reason) in BROKEN.items():
+            assert reason in bench.why(name)
     os.unlink(unreadable)
-    for name in broken:
+    for name in BROKEN:
         (bench.folder / name).unlink()
         write_good(bench.folder / name)
     assert "4 loaded (12 records), 1 already loaded" in bench.load()

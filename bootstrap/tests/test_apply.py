@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import pytest
+import yaml
 from botocore.exceptions import ClientError
 from moto.kms.models import kms_backends
 
 from bootstrap import bucket, steps
-from bootstrap.deployment import Deployment
+from bootstrap.changes import Change, retry
 from bootstrap.errors import BootstrapError
 from bootstrap.policies import trust_policy
+from bootstrap.settings import Members, load
+from bootstrap.steps import Deployment
 from bootstrap.tests.faithful import Aws
 from bootstrap.tests.world import (
     BUCKET,
@@ -149,6 +154,41 @@ def test_a_new_bucket_is_private_encrypted_versioned_and_tagged(world: World) ->
     assert tags == {"team": "security", "vpc-flow-logs:deployment": NAMES.mark}
 
 
+def test_an_account_regional_name_is_made_in_its_namespace(world: World) -> None:
+    seen: list[Any] = []
+    name = f"acme-{HOME}-{REGION}-an"
+    d = world.deployment(base_settings(name=name))
+    events, call = d.home.s3.meta.events, "before-parameter-build.s3.CreateBucket"
+
+    def note(params: dict[str, Any], **_: Any) -> None:
+        seen.append(params.get("BucketNamespace"))
+
+    events.register(call, note)
+    apply(d)
+    events.unregister(call, note)
+
+    assert seen == ["account-regional"]
+    assert steps.plan(d) == []
+
+
+def test_path_and_boundary_of_the_role_are_those_of_the_settings(world: World) -> None:
+    boundary = f"arn:aws:iam::{HOME}:policy/limits"
+    given = {"role_path": "/data/logs/", "permissions_boundary": boundary}
+    key = _key(world)
+    d = world.deployment(
+        {**_with_key(key, create=True), "snowflake": given, "tags": {"team": "a"}}
+    )
+    apply(d)
+
+    role = world.aws.iam.get_role(RoleName=ROLE)["Role"]
+    assert role["Arn"] == f"arn:aws:iam::{HOME}:role/data/logs/{ROLE}"
+    assert role["PermissionsBoundary"]["PermissionsBoundaryArn"] == boundary
+    # All that name the role name it with its path.
+    assert world.snowflake.calls[0][1][0] == role["Arn"]
+    assert role["Arn"] in snapshot(world, key)["key policy"]
+    assert steps.plan(d) == []
+
+
 def test_changed_settings_of_our_bucket_are_restored(world: World) -> None:
     d = world.deployment(base_settings())
     apply(d)
@@ -161,10 +201,10 @@ def test_changed_settings_of_our_bucket_are_restored(world: World) -> None:
     assert [c.resource for c in changes] == [f"versioning of bucket {BUCKET}"]
 
 
-Change = Literal["overwritten", "appended to"]
+How = Literal["overwritten", "appended to"]
 
 
-def _changed_by_aws(world: World, aws: Aws, how: Change) -> Deployment:
+def _changed_by_aws(world: World, aws: Aws, how: How) -> Deployment:
     their_bucket(world)
     aws.policy = how
     return world.deployment(base_settings(create=False))
@@ -175,9 +215,9 @@ def _policy(world: World) -> str:
     return text
 
 
-@pytest.mark.parametrize("how", get_args(Change))
+@pytest.mark.parametrize("how", get_args(How))
 def test_a_policy_that_aws_changed_is_restored(
-    world: World, aws: Aws, how: Change
+    world: World, aws: Aws, how: How
 ) -> None:
     d = _changed_by_aws(world, aws, how)
     before = _policy(world)
@@ -192,7 +232,7 @@ def test_a_policy_that_aws_changed_is_restored(
     assert ours["Statement"][:2] == theirs["Statement"]
     sids = [statement.get("Sid") for statement in ours["Statement"][2:]]
     assert sids == [NAMES.sid("DeliveryWrite"), NAMES.sid("DeliveryCheck")]
-    assert not bucket.journal(d).path.exists()
+    assert not d.journal.path.exists()
     assert steps.plan(d) == []
 
     destroy(d, delete_data=False)
@@ -208,7 +248,6 @@ def test_without_a_copy_of_the_policy_no_flow_log_is_created(world: World) -> No
     apply(d)
     creation = world.recorder.calls.index("CreateFlowLogs")
     destroy(d)
-    d.known.clear()
 
     world.recorder.start(refuse=creation - 1)
     with pytest.raises(BootstrapError, match="GetBucketPolicy"):
@@ -219,7 +258,7 @@ def test_without_a_copy_of_the_policy_no_flow_log_is_created(world: World) -> No
 
 def test_every_deployment_has_its_own_journal(world: World) -> None:
     found = [
-        bucket.journal(world.deployment(base_settings(**more)))
+        world.deployment(base_settings(**more)).journal
         for more in ({}, {"name": "another-bucket"}, {"prefix": "other"})
     ]
 
@@ -234,7 +273,7 @@ def test_an_old_copy_of_the_policy_is_left_to_people(
     world: World, aws: Aws, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     d = _changed_by_aws(world, aws, "overwritten")
-    journal = bucket.journal(d)
+    journal = d.journal
     journal.save(_policy(world))
     assert journal.read()
 
@@ -408,8 +447,28 @@ def test_a_policy_beyond_twenty_kilobytes_is_refused_beforehand(world: World) ->
         {"account_id": i, "regions": [REGION], "all": True} for i in ids
     ]
 
-    with pytest.raises(BootstrapError, match="S3 allows 20480"):
+    with pytest.raises(BootstrapError, match="AWS allows 20480"):
         steps.plan(world.deployment(document))
+
+
+@pytest.mark.parametrize(("accounts", "named"), [(9, True), (800, False)])
+def test_many_accounts_are_named_by_their_organisation(
+    world: World, tmp_path: Path, accounts: int, named: bool
+) -> None:
+    ids = [f"{number:012d}" for number in range(1, accounts + 1)]
+    chosen = {"organization": True, "role_name": "admin", "regions": [REGION]}
+    document = {**base_settings(), "sources": {**chosen, "all": True}}
+    path = tmp_path / "bootstrap.yml"
+    path.write_text(yaml.safe_dump(document), "utf-8")
+    organization = "o-ab12cd34ef"
+    settings = load(path, {}, (), lambda _: Members(ids, HOME, organization))
+    d = replace(world.deployment(base_settings()), settings=settings)
+
+    text = json.dumps(bucket.delivery(d.home, settings, d.journal).content)
+
+    assert (ids[-1] in text) is named
+    assert (organization in text) is not named
+    assert len(text) < 20_480
 
 
 def test_the_other_transition_setting_is_written_back(
@@ -439,11 +498,9 @@ def test_the_other_transition_setting_is_written_back(
 
 
 def test_a_retry_gives_up_on_every_other_error(world: World) -> None:
-    d = world.deployment(base_settings())
-
     def call() -> None:
         raise ClientError({"Error": {"Code": "AccessDenied"}}, "PutRolePolicy")
 
     with pytest.raises(ClientError):
-        d.retry(call, lambda error: False)
+        retry(Change("run", "x", "y", apply=call), 9, print, world.slept.append)
     assert world.slept == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -54,8 +55,38 @@ def test_a_call_without_an_answer_says_what_to_do(error: Any, words: str) -> Non
     assert words in str(explain_failure(error, "bucket"))
 
 
-def test_an_encoded_reason_is_written_to_a_file(world: World) -> None:
+CONTEXT = {"action": "ec2:CreateFlowLogs", "resource": "arn:vpc-1"}
+DECODED: dict[str, Any] = {
+    "A service control policy of the organisation denies": {"explicitDeny": True},
+    "Denied by statement `NoLogs`, for ec2:CreateFlowLogs on arn:vpc-1": {
+        "explicitDeny": True,
+        "matchedStatements": {"items": [{"statementId": "NoLogs"}]},
+    },
+    "No policy allows ec2:CreateFlowLogs on arn:vpc-1": {"explicitDeny": False},
+    "decode-authorization-message": None,
+}
+
+
+@pytest.mark.parametrize("words", DECODED)
+def test_an_encoded_reason_is_decoded_or_written_to_a_file(
+    world: World, words: str, request: pytest.FixtureRequest
+) -> None:
     encoded = "x9" * 450
+    reason = DECODED[words]
+
+    def answer(**_: Any) -> Any:
+        """Answer for STS; a caller may be refused that too."""
+        status = 403 if reason is None else 200
+        found = {"DecodedMessage": json.dumps({**(reason or {}), "context": CONTEXT})}
+        error = {"Error": {"Code": "AccessDenied", "Message": ""}}
+        return type("Answer", (), {"status_code": status, "headers": {}})(), {
+            **(found if reason else error),
+            "ResponseMetadata": {"HTTPStatusCode": status},
+        }
+
+    events, call = world.session.events, "before-call.sts.DecodeAuthorizationMessage"
+    events.register(call, answer)
+    request.addfinalizer(lambda: events.unregister(call, answer))
     error = _error(
         "UnauthorizedOperation",
         f"You are not authorized. Encoded authorization failure message: {encoded}",
@@ -65,5 +96,5 @@ def test_an_encoded_reason_is_written_to_a_file(world: World) -> None:
     text = str(d.explained(error, "flow logs"))
 
     assert "x9" not in text
-    assert "decode-authorization-message" in text
+    assert words in text
     assert (d.settings.state_dir / DENIED_FILE).read_text() == encoded

@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 from botocore.exceptions import ClientError
 
-from bootstrap import events, steps
+from bootstrap import steps
+from bootstrap.dbt import Pipe
 from bootstrap.errors import BootstrapError
 from bootstrap.events import Rule
-from bootstrap.snowflake import Pipe
 from bootstrap.tests.world import (
     BUCKET,
     HOME,
@@ -72,7 +72,7 @@ def test_ours_is_added_to_theirs_with_suffix_and_prefix(world: World) -> None:
 
     assert after == before
     assert after["EventBridgeConfiguration"] == {}
-    assert ours == events.as_item(events.wanted_rule(d, QUEUE))
+    assert ours == d.notification.content
     assert "=" not in json.dumps(ours["Filter"])
 
 

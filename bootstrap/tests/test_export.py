@@ -12,7 +12,6 @@ import hcl2
 import pytest
 
 from bootstrap import steps, verify
-from bootstrap.description import describe
 from bootstrap.export import OWNER, export
 from bootstrap.tests.world import (
     BUCKET,
@@ -126,7 +125,7 @@ def _logs(world: World, *regions: str) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", DOCUMENTS)
 def test_terraform_describes_what_apply_makes(world: World, applied: Any) -> None:
-    files = export(describe(applied), "terraform")
+    files = export(applied, "terraform")
     found, made = _of_terraform(files["main.tf"]), snapshot(world)
     bucket = made["buckets"][BUCKET]
 
@@ -211,7 +210,7 @@ def test_terraform_describes_what_apply_makes(world: World, applied: Any) -> Non
 def test_cloudformation_describes_what_apply_makes(
     world: World, applied: Any, tmp_path: Path
 ) -> None:
-    files = export(describe(applied), "cloudformation")
+    files = export(applied, "cloudformation")
     found, made = list(_of_cloudformation(files)), snapshot(world)
     bucket = made["buckets"][BUCKET]
 
@@ -276,7 +275,7 @@ def test_cloudformation_describes_what_apply_makes(
 def test_the_owner_of_a_bucket_gets_the_parts_to_paste(
     world: World, applied: Any, form: str
 ) -> None:
-    files = export(describe(applied), form)
+    files = export(applied, form)
     parts = {part["kind"]: part for part in json.loads(files[OWNER])}
     bucket = snapshot(world)["buckets"][BUCKET]
 
@@ -296,7 +295,7 @@ def test_the_owner_of_a_bucket_gets_the_parts_to_paste(
 @pytest.mark.parametrize("name", DOCUMENTS)
 @pytest.mark.parametrize("form", ["terraform", "cloudformation"])
 def test_no_secret_is_exported(applied: Any, form: str) -> None:
-    assert EXTERNAL_ID not in json.dumps(export(describe(applied), form))
+    assert EXTERNAL_ID not in json.dumps(export(applied, form))
 
 
 @pytest.mark.parametrize("name", ["existing bucket"])

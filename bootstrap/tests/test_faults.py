@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Literal
 
@@ -28,7 +28,7 @@ OTHER = "210987654321"
 ROLE = f"arn:aws:iam::{OTHER}:role/admin"
 LOGS = f"flow logs in {OTHER} {REGION}"
 DESTROY = steps.destroy_steps(delete_data=True, with_snowflake=True)
-Order = Sequence[steps.Step]
+Order = steps.Order
 # Writes to the role are those of the account with a new bucket.
 NO_ROLE = "^(?!.*Role)"
 
@@ -69,7 +69,6 @@ class Scenario:
     def start(self, **fault: int) -> None:
         """Start as a new process does, without clients from earlier runs."""
         self.world.accounts.forget_all()
-        self.d.known.clear()
         self.world.recorder.start(**fault)
 
     def run(self, order: Order) -> list[str]:
@@ -161,18 +160,18 @@ def test_a_run_that_stopped_at_a_write_is_finished_or_taken_back(
 ) -> None:
     """Reads change nothing, so these are all the states that a fault can leave."""
     before = scenario.look()
-    applying = scenario.writes(scenario.run(steps.APPLY))
+    applying = scenario.writes(scenario.run(steps.apply_steps))
     after = scenario.look()
     destroying = scenario.writes(scenario.run(DESTROY))
     assert scenario.look() == before
     assert len(applying) >= len(destroying) >= 2
 
     for number, other in zip(applying, itertools.cycle(destroying), strict=False):
-        with scenario.stopped(steps.APPLY, "refuse", number):
+        with scenario.stopped(steps.apply_steps, "refuse", number):
             scenario.run(DESTROY)
             assert scenario.look() == before
-        with scenario.stopped(steps.APPLY, "crash", number):
-            scenario.run(steps.APPLY)
+        with scenario.stopped(steps.apply_steps, "crash", number):
+            scenario.run(steps.apply_steps)
             assert scenario.look() == after
         with scenario.stopped(DESTROY, "refuse", other):
             scenario.run(DESTROY)
@@ -194,7 +193,7 @@ def test_a_read_that_is_refused_is_named_and_nothing_is_written(
     """A refusal never counts as a missing resource, before `apply` or after it."""
     seen: set[tuple[str, str]] = set()
     for _ in ("before", "after"):
-        for order in (steps.APPLY, DESTROY):
+        for order in (steps.apply_steps, DESTROY):
             calls = scenario.plan(order)
             assert writes(calls) == []
             for number, pair in enumerate(itertools.pairwise(["", *calls])):
@@ -205,7 +204,7 @@ def test_a_read_that_is_refused_is_named_and_nothing_is_written(
                 with pytest.raises(BootstrapError, match=calls[number]):
                     steps.plan(scenario.d, order)
                 assert writes(scenario.world.recorder.calls) == []
-        scenario.run(steps.APPLY)
+        scenario.run(steps.apply_steps)
 
 
 @pytest.mark.parametrize("name", ["role"])
@@ -227,7 +226,7 @@ def test_a_read_that_is_refused_is_named_and_nothing_is_written(
 def test_a_refusal_is_named_with_place_and_missing_permission(
     scenario: Scenario, call: str, action: str, words: str
 ) -> None:
-    scenario.start(refuse=scenario.plan(steps.APPLY).index(call))
+    scenario.start(refuse=scenario.plan(steps.apply_steps).index(call))
 
     with pytest.raises(BootstrapError) as caught:
         steps.plan(scenario.d)

@@ -11,7 +11,7 @@ import pytest
 from botocore.stub import ANY, Stubber
 from moto.ec2.models import ec2_backends
 
-from bootstrap import flow_logs, steps
+from bootstrap import description, flow_logs, steps
 from bootstrap.errors import BootstrapError
 from bootstrap.fields import (
     DEFAULT,
@@ -134,13 +134,13 @@ def test_refused_resources_are_errors_although_the_answer_is_200(
     assert f"{vpc}: 400: as the test sets it" in str(caught.value)
 
 
-def test_refused_deletions_are_errors_too() -> None:
+def test_refused_deletions_are_errors_too(world: World) -> None:
     answer = {
         "Unsuccessful": [{"ResourceId": "fl-1", "Error": {"Code": "Unavailable"}}]
     }
 
     with pytest.raises(BootstrapError, match="fl-1: Unavailable"):
-        flow_logs.raise_unsuccessful(answer, "DeleteFlowLogs", "here", ignore="x")
+        flow_logs.raise_unsuccessful(answer, "DeleteFlowLogs", world.aws, "x")
 
 
 def test_the_request_fits_the_service_model(world: World) -> None:
@@ -149,7 +149,8 @@ def test_the_request_fits_the_service_model(world: World) -> None:
     ec2: Any = d.home.ec2
     with Stubber(ec2) as stub:
         stub.add_response("describe_flow_logs", {"FlowLogs": []})
-        changes = flow_logs.plan_flow_logs(d)
+        (step,) = (s for s in steps.apply_steps(d) if s.title == "flow logs")
+        changes = list(step.read())
         for size in (25, 5):
             stub.add_response(
                 "create_flow_logs",
@@ -289,16 +290,6 @@ def test_a_resource_may_be_selected_by_another_source(world: World) -> None:
     assert ids[-1] in change.resource
 
 
-def test_a_source_in_another_partition_is_refused(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    d = world.deployment(_with_source(regions=["us-gov-west-1"], all=True))
-    monkeypatch.setitem(d.home.__dict__, "arn", f"arn:aws:iam::{HOME}:user/x")
-
-    with pytest.raises(BootstrapError, match="for each partition"):
-        d.account_of(d.settings.sources[0], "us-gov-west-1")
-
-
 def test_the_formats_are_those_of_the_guide() -> None:
     assert len(DEFAULT) == 14
     assert len(set(EXTENDED)) == len(EXTENDED) == 48
@@ -360,7 +351,7 @@ def test_attachments_and_regional_nat_gateways_may_be_sources(
 ) -> None:
     d = world.deployment(_with_source(ids=["x-1"], resource_type=kind))
     (source,) = d.settings.sources
-    request = flow_logs.request(d, source, ["x-1"])
+    request = description.flow_log(d.settings, source)
     model = d.home.ec2.meta.service_model.operation_model("CreateFlowLogs")
 
     enum = model.input_shape.members["ResourceType"].enum  # type: ignore[union-attr]

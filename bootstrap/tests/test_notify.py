@@ -21,10 +21,10 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from moto.s3.models import s3_backends
 
 from bootstrap.cli import main
-from bootstrap.deployment import Deployment
 from bootstrap.errors import BootstrapError
 from bootstrap.notify import REQUEST_FILES, Result, Snowpipe, notify, only_one
 from bootstrap.settings import Notify
+from bootstrap.steps import Deployment
 from bootstrap.tests.world import BUCKET, HOME, NAMES, REGION, World, base_settings
 
 NOW = datetime.now(UTC)
@@ -68,6 +68,10 @@ def _deployment(world: World, **more: Any) -> Deployment:
     return world.deployment(document)
 
 
+def _send(d: Deployment, hand: Any, now: datetime | None = None) -> Result:
+    return notify(d.settings, d.home, hand, d.say, now)
+
+
 def _deliver(number: int, day: datetime = NOW, hive: bool = False) -> str:
     folder = f"vpc/AWSLogs/{HOME}/vpcflowlogs/{REGION}/{day:%Y/%m/%d}"
     if hive:
@@ -87,10 +91,10 @@ def test_new_files_are_sent_once_with_paths_below_the_stage(
     paths = [_deliver(1), _deliver(2, hive=True), _deliver(3, NOW - timedelta(days=1))]
     s3_backends[HOME]["aws"].put_object(BUCKET, f"vpc/{paths[0]}.tmp", b"")
 
-    assert notify(d, taker) == Result(3, False)
-    assert notify(d, taker) == Result(0, False)
+    assert _send(d, taker) == Result(3, False)
+    assert _send(d, taker) == Result(0, False)
     late = _deliver(0)
-    assert notify(d, taker) == Result(1, False)
+    assert _send(d, taker) == Result(1, False)
 
     assert sorted(taker.paths()) == sorted([*paths, late])
     assert taker.batches[0][0][1] == 5
@@ -100,7 +104,7 @@ def test_a_run_is_bounded_and_the_next_continues(world: World, taker: Taker) -> 
     d = _deployment(world, max_files=2)
     paths = [_deliver(n) for n in range(5)]
 
-    results = [notify(d, taker) for _ in range(3)]
+    results = [_send(d, taker) for _ in range(3)]
 
     assert results == [Result(2, True), Result(2, True), Result(1, False)]
     assert taker.paths() == paths
@@ -115,7 +119,7 @@ def test_a_request_has_at_most_five_thousand_files(
     for number in range(5):
         _deliver(number)
 
-    notify(d, taker)
+    _send(d, taker)
 
     assert [len(batch) for batch in taker.batches] == [2, 2, 1]
 
@@ -129,8 +133,8 @@ def test_batches_before_a_failure_are_not_sent_again(
     taker.fail_at = 1
 
     with pytest.raises(BootstrapError):
-        notify(d, taker)
-    assert notify(d, taker) == Result(3, False)
+        _send(d, taker)
+    assert _send(d, taker) == Result(3, False)
 
     assert taker.paths() == paths
 
@@ -140,8 +144,8 @@ def test_a_second_run_at_the_same_time_is_an_error(world: World, taker: Taker) -
     lock = d.settings.state_dir / f"{NAMES.key}.lock"
 
     with only_one(lock), pytest.raises(BootstrapError, match="another run is active"):
-        notify(d, taker)
-    assert notify(d, taker) == Result(0, False)
+        _send(d, taker)
+    assert _send(d, taker) == Result(0, False)
 
 
 def test_files_older_than_the_look_back_are_left(world: World, taker: Taker) -> None:
@@ -149,7 +153,7 @@ def test_files_older_than_the_look_back_are_left(world: World, taker: Taker) -> 
     _deliver(1)
     later = NOW + timedelta(days=4)
 
-    assert notify(d, taker, later) == Result(0, False)
+    assert _send(d, taker, later) == Result(0, False)
 
 
 def test_the_ledger_stays_small_and_nothing_is_sent_twice(
@@ -159,7 +163,7 @@ def test_the_ledger_stays_small_and_nothing_is_sent_twice(
     _deliver(1)
 
     counts = [
-        notify(d, taker, NOW + timedelta(days=day)).handed_over for day in range(8)
+        _send(d, taker, NOW + timedelta(days=day)).handed_over for day in range(8)
     ]
 
     assert counts == [1, 0, 0, 0, 0, 0, 0, 0]
@@ -274,7 +278,7 @@ def test_the_library_sends_files_with_a_signed_token(
 ) -> None:
     paths = [_deliver(n) for n in range(2) if _deployment(world)]
 
-    assert notify(_deployment(world), snowpipe) == Result(2, False)
+    assert _send(_deployment(world), snowpipe) == Result(2, False)
 
     assert stand_in.files == [{"path": path, "size": 5} for path in paths]
     assert len(set(stand_in.request_ids)) == 1

@@ -153,12 +153,11 @@ def _change(team: Team, kind: str) -> None:
         team.snowflake.pipe_ = None
 
 
-def _theirs(world: World, others: list[str]) -> dict[str, Any]:
-    """Return all that belongs to others, without what bears a team's mark."""
-    found = snapshot(world)
+def _without(world: World, marks: list[str]) -> dict[str, Any]:
+    """Return all that there is, without what bears one of the marks."""
 
-    def of_team(text: str) -> bool:
-        return any(mark in text for mark in others)
+    def marked(text: str) -> bool:
+        return any(mark in text for mark in marks)
 
     def clean(value: Any) -> Any:
         if isinstance(value, dict):
@@ -166,16 +165,31 @@ def _theirs(world: World, others: list[str]) -> dict[str, Any]:
             return {
                 k: clean(v)
                 for k, v in value.items()
-                if not of_team(k) and k != "EventBridgeConfiguration"
+                if not marked(k) and k != "EventBridgeConfiguration"
             }
         if isinstance(value, list):
-            return [clean(v) for v in value if not of_team(json.dumps(v, default=str))]
+            return [clean(v) for v in value if not marked(json.dumps(v, default=str))]
         if isinstance(value, str) and value.startswith("{"):
             return clean(json.loads(value))
         return value
 
-    cleaned: dict[str, Any] = clean(found)
+    cleaned: dict[str, Any] = clean(snapshot(world))
     return cleaned
+
+
+def _of_other_owners(world: World) -> None:
+    """Make what other owners have beside the bucket: a flow log, a rule, a role."""
+    world.aws.ec2.create_flow_logs(
+        ResourceIds=world.vpcs(),
+        ResourceType="VPC",
+        TrafficType="REJECT",
+        LogDestinationType="s3",
+        LogDestination=f"arn:aws:s3:::{BUCKET}/theirs",
+    )
+    pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": ["elsewhere"]}}}
+    world.aws.events.put_rule(Name="theirs", EventPattern=json.dumps(pattern))
+    trust = json.dumps({"Version": "2012-10-17", "Statement": []})
+    world.aws.iam.create_role(RoleName="theirs", AssumeRolePolicyDocument=trust)
 
 
 @settings(
@@ -187,53 +201,48 @@ def _theirs(world: World, others: list[str]) -> dict[str, Any]:
 def test_any_sequence_of_one_team_leaves_all_others_as_they_are(
     data: st.DataObject, tmp_path_factory: pytest.TempPathFactory
 ) -> None:
+    """Both teams take turns; what is not theirs is the same after each turn."""
     with faithful() as aws, mock_aws():
         aws.principals.add(USER)
         world = World(tmp_path_factory.mktemp("state"))
-        conflicting = data.draw(st.sampled_from([None, "queue", "topic", "function"]))
-        their_bucket(world, conflicting)
+        their_bucket(
+            world, data.draw(st.sampled_from([None, "queue", "topic", "function"]))
+        )
+        _of_other_owners(world)
         aws.policy = data.draw(st.sampled_from(["kept", "overwritten", "appended to"]))
         prefixes = data.draw(st.sampled_from([("one", "two"), ("a", "a/b"), ("", "x")]))
         names = data.draw(st.sampled_from([(NAME, NAME), ("team", "team-b")]))
-        first, second = (
+        teams = [
             Team(
                 world,
                 base_settings({"name": name}, create=False, prefix=prefix),
                 letter,
             )
             for name, prefix, letter in zip(names, prefixes, "ab", strict=True)
-        )
-        marks = [
-            mark
-            for team in (first, second)
-            for mark in (
-                team.deployment().names.key,
-                team.deployment().names.mark,
-                *team.deployment().names.sids,
-            )
         ]
-        owners = _theirs(world, marks)
         before_all = snapshot(world)
-        is_there = data.draw(st.booleans())
-        if is_there:
-            apply(second.deployment())
-        theirs = snapshot(world)
+        there: dict[Team, bool] = dict.fromkeys(teams, False)
+        turns = st.tuples(st.integers(0, 1), st.sampled_from(CHANGES))
 
-        for kind in data.draw(st.lists(st.sampled_from(CHANGES), max_size=4)):
-            _change(first, kind)
+        for number, kind in data.draw(st.lists(turns, max_size=5)):
+            team, other = teams[number], teams[1 - number]
+            marks = team.deployment().names
+            ours = [marks.key, marks.mark, *marks.sids]
+            theirs = _without(world, ours)
+            _change(team, kind)
             if kind == "destroy":
-                destroy(first.deployment(), delete_data=False)
-                assert snapshot(world) == theirs
+                destroy(team.deployment(), delete_data=False)
             else:
-                apply(first.deployment(replace_flow_logs=True))
-                assert steps.plan(first.deployment()) == []
-            assert _theirs(world, marks) == owners
-            if is_there:
-                assert steps.plan(second.deployment()) == []
+                apply(team.deployment(replace_flow_logs=True))
+                assert steps.plan(team.deployment()) == []
+            there[team] = kind != "destroy"
+            assert _without(world, ours) == theirs
+            if there[other]:
+                assert steps.plan(other.deployment()) == []
 
-        destroy(first.deployment(), delete_data=False)
-        assert snapshot(world) == theirs
-        destroy(second.deployment(), delete_data=False)
+        for team in teams:
+            destroy(team.deployment(), delete_data=False)
+        # Byte for byte.
         assert snapshot(world) == before_all
 
 

@@ -13,10 +13,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from bootstrap import documents
-from bootstrap.naming import Names
+from bootstrap.naming import Names, Place, Senders
 from bootstrap.policies import (
-    Place,
-    Senders,
     delivery_statements,
     deny_plain_http,
     key_statements,
@@ -239,7 +237,7 @@ def test_the_keys_reader_is_the_role_and_nobody_else() -> None:
 
 @pytest.mark.parametrize(
     ("partition", "scheme"),
-    [("aws", "s3"), ("aws-us-gov", "s3gov"), ("aws-cn", "s3china")],
+    [("aws", "s3"), ("aws-us-gov", "s3gov"), ("aws-cn", "s3china"), ("aws-eusc", "s3")],
 )
 def test_arns_and_schemes_follow_the_partition(partition: str, scheme: str) -> None:
     place = Place(partition, BUCKET, "vpc")

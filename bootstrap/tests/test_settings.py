@@ -11,10 +11,10 @@ import pytest
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from bootstrap.aws import organization_accounts
+from bootstrap.aws import organization_members
 from bootstrap.errors import BootstrapError
 from bootstrap.fields import KNOWN_TRANSIT_GATEWAY, KNOWN_VPC, TAG_FIELDS
-from bootstrap.settings import Settings, load
+from bootstrap.settings import Members, Settings, load
 from bootstrap.tests.world import HOME, REGION, base_settings
 
 ROOT = Path(__file__).parents[2]
@@ -279,6 +279,47 @@ def test_the_guide_describes_every_key() -> None:
     assert source & documented
 
 
+@pytest.mark.parametrize(
+    ("region", "snowflake", "refused"),
+    [
+        (REGION, None, False),
+        (REGION, "AZURE_WESTEUROPE", False),
+        (REGION, "AWS_EU_WEST_1", False),
+        (REGION, "AWS_US_GOV_WEST_1", True),
+        (REGION, "AWS_CN_NORTHWEST_1", True),
+        ("us-gov-west-1", None, True),
+        ("us-gov-west-1", "AWS_US_WEST_2", True),
+        ("us-gov-west-1", "AWS_US_GOV_EAST_1", True),
+        ("us-gov-west-1", "AWS_US_GOV_WEST_1", False),
+        ("us-gov-west-1", "PUBLIC.AWS_US_GOV_WEST_1", False),
+        ("us-gov-west-1", "AWS_US_GOV_WEST_1_FHPLUS", False),
+        ("cn-north-1", "AWS_CN_NORTHWEST_1", True),
+        ("cn-northwest-1", "AWS_CN_NORTHWEST_1", False),
+        ("eusc-de-east-1", "AWS_EU_CENTRAL_1", True),
+        ("eusc-de-east-1", "AWS_EUSC_DE_EAST_1", False),
+    ],
+)
+def test_a_foreign_snowflake_account_is_refused(
+    region: str, snowflake: str | None, refused: bool
+) -> None:
+    document = base_settings({"snowflake": {"region": snowflake}}, region=region)
+    document["sources"][0]["regions"] = [region]
+
+    if not refused:
+        assert Settings.model_validate(document).snowflake.region == snowflake
+        return
+    with pytest.raises(ValueError, match=r"in the same region|set snowflake\.region"):
+        Settings.model_validate(document)
+
+
+def test_a_source_in_another_partition_is_refused() -> None:
+    document = base_settings()
+    document["sources"][0]["regions"] = ["us-gov-west-1"]
+
+    with pytest.raises(ValueError, match="one file for each partition"):
+        Settings.model_validate(document)
+
+
 # ----- an organisation
 
 WHOLE: dict[str, Any] = {
@@ -294,7 +335,7 @@ def _of_organization(tmp_path: Path, **more: Any) -> Settings:
     path = tmp_path / "bootstrap.yml"
     path.write_text(yaml.safe_dump(_changed(sources={**WHOLE, **more})), "utf-8")
     accounts = ["111111111111", "222222222222", HOME]
-    return load(path, {}, (), lambda _: (accounts, "222222222222"))
+    return load(path, {}, (), lambda _: Members(accounts, "222222222222"))
 
 
 def test_an_organisation_is_a_source_for_each_account(tmp_path: Path) -> None:
@@ -312,7 +353,7 @@ def test_a_wrong_key_of_an_organisation_is_named(tmp_path: Path) -> None:
         path = tmp_path / "bootstrap.yml"
         sources = {key: WHOLE[key] for key in WHOLE if key != "role_name"}
         path.write_text(yaml.safe_dump(_changed(sources=sources)), "utf-8")
-        load(path, {}, (), lambda _: ([], HOME))
+        load(path, {}, (), lambda _: Members([], HOME))
 
 
 def test_the_accounts_are_those_that_are_active(aws: Any) -> None:
@@ -324,9 +365,10 @@ def test_the_accounts_are_those_that_are_active(aws: Any) -> None:
     client.create_account(Email="b@example.com", AccountName="b")
     client.close_account(AccountId=account)
 
-    accounts, caller = organization_accounts(None)
+    accounts, caller, organization = organization_members(None)
 
     assert caller == HOME
     assert HOME in accounts
     assert account not in accounts
     assert len(accounts) == 2
+    assert organization == client.describe_organization()["Organization"]["Id"]

@@ -12,8 +12,9 @@ from moto.ec2.models import ec2_backends
 from moto.s3.models import s3_backends
 
 from bootstrap import verify
-from bootstrap.deployment import Deployment
-from bootstrap.snowflake import Pipe
+from bootstrap.dbt import Pipe
+from bootstrap.steps import Deployment
+from bootstrap.tests.faithful import Aws
 from bootstrap.tests.world import (
     BUCKET,
     HOME,
@@ -23,6 +24,7 @@ from bootstrap.tests.world import (
     World,
     apply,
     base_settings,
+    snapshot,
     their_bucket,
     writes,
 )
@@ -124,12 +126,12 @@ BREAKS: list[tuple[Callable[[World], object], str, str]] = [
     (_no_flow_log, f"flow logs of {HOME} {REGION}", "no flow log on vpc-"),
     (_no_policy, "bucket policy", "policy of bucket"),
     (_no_file, "newest delivered file", "no file of yesterday or today"),
-    (_no_notification, "events (queue)", "notifies no queue"),
-    (_other_queue, "events (queue)", "the pipe reads"),
+    (_no_notification, "events (queue)", "which the pipe reads"),
+    (_other_queue, "events (queue)", f"notify {QUEUE}2"),
     (_paused, "pipe", "PAUSED"),
     (_role_policy, "role", "vpc-flow-logs-access"),
     (_lifecycle, "lifecycle rules", "lifecycle rules"),
-    (_unversioned, "bucket", f"settings of {BUCKET}"),
+    (_unversioned, "bucket", f"versioning of bucket {BUCKET}"),
     (lambda w: _integration(w, enabled=False), "storage integration", "not enabled"),
     (lambda w: _integration(w, locations=()), "storage integration", "may not read"),
     (lambda w: _integration(w, role_arn="x"), "storage integration", "it assumes x"),
@@ -211,3 +213,65 @@ def test_topic_and_eventbridge_are_verified_too(world: World, conflicting: str) 
 
     states = {link.name: link.state for link in verify.check(d)}
     assert states[name] == "broken"
+
+
+# ----- the trial on a live account
+
+
+def _trial(d: Deployment, delivers_after: float) -> list[verify.Link]:
+    """Run the trial; a file comes after so many seconds of a clock of its own."""
+    waited: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        waited.append(seconds)
+        if sum(waited) == delivers_after:
+            folder = f"vpc-trial/AWSLogs/{HOME}/vpcflowlogs/{REGION}"
+            (log,) = (
+                log.id
+                for log in ec2_backends[HOME][REGION].flow_logs.values()
+                if log.log_destination.endswith("/vpc-trial/")
+            )
+            name = f"{HOME}_vpcflowlogs_{REGION}_{log}_{datetime.now(UTC):%d}_a"
+            key = f"{folder}/{datetime.now(UTC):%Y/%m/%d}/{name}.log.parquet"
+            s3_backends[HOME]["aws"].put_object(BUCKET, key, b"x")
+
+    links = list(verify.live(replace(d, sleep=sleep)))
+    assert sum(waited) <= 1230
+    return links
+
+
+@pytest.mark.parametrize(
+    ("how", "words"),
+    [
+        ("kept", "AWS kept it"),
+        ("appended to", "AWS added 2 statements"),
+        ("overwritten", "AWS overwrote it"),
+    ],
+)
+def test_a_trial_says_what_aws_does_and_leaves_no_trace(
+    world: World, d: Deployment, aws: Aws, how: Any, words: str
+) -> None:
+    before = snapshot(world)
+    aws.policy = how
+
+    policy, delivery, removal = _trial(d, 300)
+
+    assert (policy.name, policy.state) == ("trial: bucket policy", "ok")
+    assert words in policy.detail
+    assert (delivery.name, delivery.state) == ("trial: delivery", "ok")
+    assert "after 5 minutes; our policy does not ask for the ACL" in delivery.detail
+    assert (removal.name, removal.state) == ("trial: removal", "ok")
+    assert snapshot(world) == before
+    assert "vpc-trial" not in str(world.aws.s3.list_object_versions(Bucket=BUCKET))
+
+
+def test_a_trial_without_a_file_is_broken_after_twenty_minutes(
+    world: World, d: Deployment
+) -> None:
+    before = snapshot(world)
+
+    links = {link.name: link for link in _trial(d, 9999)}
+
+    assert links["trial: delivery"].state == "broken"
+    assert "no file after 20 minutes" in links["trial: delivery"].detail
+    assert snapshot(world) == before

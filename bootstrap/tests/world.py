@@ -15,10 +15,10 @@ from botocore.exceptions import ClientError
 from bootstrap import steps
 from bootstrap.aws import Account, Accounts
 from bootstrap.changes import Change
-from bootstrap.deployment import Deployment
+from bootstrap.dbt import ByHand, Dbt, Integration, Pipe
 from bootstrap.naming import Names
 from bootstrap.settings import Settings
-from bootstrap.snowflake import ByHand, Dbt, Integration, Pipe, SnowflakeSide
+from bootstrap.steps import Deployment
 
 HOME = "123456789012"
 REGION = "eu-west-1"
@@ -31,7 +31,7 @@ QUEUE = f"arn:aws:sqs:{REGION}:999988887777:sf-snowpipe-AIDA-abc"
 
 
 @dataclass
-class Snowflake:
+class Snowflake(ByHand):
     """The Snowflake side in memory, with the effects of the run-operations."""
 
     by_hand = False
@@ -103,7 +103,7 @@ class Recorder:
     def _before(self, model: Any, **_: Any) -> Any:
         number, self._count = self._count, self._count + 1
         self.calls.append(model.name)
-        self.services.append((model.service_model.service_name, model.name))
+        self.services.append((model.service_model.endpoint_prefix, model.name))
         if number != self.refuse_at:
             return None
         answer = type("Answer", (), {"status_code": 403, "headers": {}})()
@@ -195,7 +195,7 @@ class World:
     def deployment(self, document: dict[str, Any], **more: Any) -> Deployment:
         """Return a deployment in this account; the settings choose Snowflake's side."""
         settings = Settings.model_validate({"state_dir": self.folder, **document})
-        side: SnowflakeSide = self.snowflake
+        side: ByHand = self.snowflake
         if settings.snowflake.handshake == "manual":
             side = ByHand(settings)
         elif settings.snowflake.dbt.executable != "dbt":
