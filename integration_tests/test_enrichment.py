@@ -310,6 +310,17 @@ def test_files_are_recognized_on_snowflake(
     assert snowflake.query(loads) == [(lines[0][0] + 1,)]
 
 
+def test_set_up_creates_the_stage(
+    snowflake: SnowflakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VPC_FLOW_ENRICHMENT_LOCATION", "s3://a-bucket/lists")
+    arguments = {"locations": ["s3://a-bucket/logs/"], "print_only": True}
+    words = ("run-operation", "setup_stage", "--args", json.dumps(arguments))
+    printed = snowflake.dbt(*words, setup_role="administrator")
+    stage = "create stage if not exists flow.landing.enrichment_stage"
+    assert f"{stage}\n    url = 's3://a-bucket/lists/'" in printed
+
+
 # ----- what files say of an address
 
 
