@@ -211,27 +211,23 @@ class Deployment:
     ) -> list[Found]:
         """Return what is found in every account and region of `sources`, in order.
 
-        Several are read at a time, and their clients are freed afterwards.
+        Several are read at a time.
 
         Args:
             look: Finds something in one account and region.
             failed: Returns what is found in one that cannot be read; None to raise.
         """
+        places = self.settings.places
         # Before the threads, which share it.
-        home, places = self.home, self.settings.places
+        assert self.home.account_id
 
         def one(place: tuple[str, str]) -> list[Found]:
-            account = None
             try:
-                account = self.at(place)
-                return list(look(account, places[place]))
+                return list(look(self.at(place), places[place]))
             except FAILURES as error:
                 if failed is None:
                     raise
                 return failed(place, error)
-            finally:
-                if account is not None and account is not home:
-                    self.accounts.forget(account)
 
         if len(places) < 2:
             return [item for place in places for item in one(place)]

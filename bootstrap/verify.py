@@ -116,8 +116,6 @@ def _flow_logs(d: Deployment, place: tuple[str, str]) -> Iterator[Link]:
     chosen = flow_logs.chosen(account, d.settings.places[place])
     ids = {i for _, found in chosen for i in found}
     logs = [g for g in flow_logs.delivering(account, d.place) if g.resource_id in ids]
-    if account is not d.home:
-        d.accounts.forget(account)
     missing = sorted(ids - {log.resource_id for log in logs})
     if missing:
         text = f"no flow log on {', '.join(missing)}"

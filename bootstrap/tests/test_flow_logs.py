@@ -21,7 +21,6 @@ from bootstrap.fields import (
     TRANSIT_GATEWAY,
     log_format,
 )
-from bootstrap.tests.faithful import Aws
 from bootstrap.tests.world import (
     BUCKET,
     HOME,
@@ -120,18 +119,6 @@ def test_a_deleted_transit_gateway_is_not_selected(world: World) -> None:
 def test_tags_that_select_nothing_are_an_error(world: World) -> None:
     with pytest.raises(BootstrapError, match="has no vpc with tags"):
         steps.plan(world.deployment(_with_source(tags={"a": "b"})))
-
-
-def test_refused_resources_are_errors_although_the_answer_is_200(
-    world: World, aws: Aws
-) -> None:
-    (vpc,) = world.vpcs()
-    aws.fails[vpc] = "400"
-
-    with pytest.raises(BootstrapError) as caught:
-        apply(world.deployment(base_settings()))
-
-    assert f"{vpc}: 400: as the test sets it" in str(caught.value)
 
 
 def test_refused_deletions_are_errors_too(world: World) -> None:
@@ -251,26 +238,6 @@ def test_accounts_and_regions_are_reached_through_roles(world: World) -> None:
     destroy(d)
     assert there.describe_flow_logs()["FlowLogs"] == []
     assert _logs(world, "us-east-1") == []
-
-
-def test_credentials_of_another_account_are_refused(world: World) -> None:
-    document = _with_source(account_id=OTHER, all=True)
-
-    with pytest.raises(BootstrapError, match=f"for account {HOME}, not for {OTHER}"):
-        steps.plan(world.deployment(document))
-
-
-def test_a_flow_log_that_no_source_selects_any_more_is_noted(
-    world: World,
-) -> None:
-    first = world.vpcs()[0]
-    second: str = world.aws.ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
-    apply(world.deployment(_with_source(ids=[first, second])))
-
-    (change,) = steps.plan(world.deployment(_with_source(ids=[first])))
-
-    assert change.verb == "note"
-    assert second in change.resource
 
 
 def test_a_resource_may_be_selected_by_another_source(world: World) -> None:

@@ -15,6 +15,7 @@ from pyarrow import parquet
 
 from bootstrap import inventory
 from bootstrap.permissions import actions_of, policies_of
+from bootstrap.tests.faithful import Aws
 from bootstrap.tests.world import (
     BUCKET,
     HOME,
@@ -24,6 +25,8 @@ from bootstrap.tests.world import (
     apply,
     base_settings,
     destroy,
+    hooked,
+    refusal,
     snapshot,
     their_bucket,
     writes,
@@ -237,7 +240,11 @@ def test_all_accounts_and_regions_are_in_one_snapshot(world: World) -> None:
         assert part["rows"] == sum((r["account_id"], r["region"]) == here for r in rows)
 
 
-def test_what_cannot_be_read_is_marked_and_the_rest_is_there(world: World) -> None:
+def test_what_cannot_be_read_is_marked_and_the_rest_is_there(
+    aws: Aws, tmp_path: Path
+) -> None:
+    del aws
+    world = World(tmp_path, own_clients=True)
     document = json.loads(json.dumps(DOCUMENT))
     # A closed account, and a call that is denied in one region.
     document["sources"].append({**document["sources"][1], "account_id": "1" * 12})
@@ -245,15 +252,10 @@ def test_what_cannot_be_read_is_marked_and_the_rest_is_there(world: World) -> No
     def refuse(model: Any, params: Any, **_: Any) -> Any:
         if model.name != "DescribeInstances" or "us-east-1" not in params["url"]:
             return None
-        error = {"Code": "UnauthorizedOperation", "Message": "no"}
-        response = type("Answer", (), {"status_code": 403, "headers": {}})()
-        return response, {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 403}}
+        return refusal("UnauthorizedOperation", "no")
 
-    world.session.events.register("before-call.ec2.*", refuse)
-    try:
+    with hooked(world.session.events, "before-call.ec2.*", refuse):
         taken = Taken(world, document)
-    finally:
-        world.session.events.unregister("before-call.ec2.*", refuse)
 
     broken = [part for part in taken.rows("snapshots") if not part["is_complete"]]
     assert {(p["account_id"], p["region"], p["kind"]) for p in broken} == {
