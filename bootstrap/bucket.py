@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from bootstrap import description, documents
+from bootstrap import description, policies
 from bootstrap.aws import Account
 from bootstrap.changes import Change, Shared
 from bootstrap.description import Resource
@@ -279,7 +279,7 @@ def fitting(
     text: str | None,
     limit: int,
     forms: Sequence[Resource],
-    is_earlier: Callable[[documents.Document], bool] = lambda _: False,
+    is_earlier: Callable[[policies.Document], bool] = lambda _: False,
 ) -> Resource:
     """Return our statements in the first form that fits into a policy.
 
@@ -294,7 +294,7 @@ def fitting(
         Blocked: None fits.
     """
     for form in forms:
-        after = documents.edited(text, form.content, form.names, is_earlier) or ""
+        after = policies.edited(text, form.content, form.names, is_earlier) or ""
         size = len(after.encode())
         if size <= limit:
             return form
@@ -359,8 +359,8 @@ def compare_policy(
 
     def edit(text: str | None) -> str | None:
         restored = journal.restored(text)
-        after = documents.edited(restored, ours, wanted.names, is_earlier)
-        return text if documents.same_text(text, after) else after
+        after = policies.edited(restored, ours, wanted.names, is_earlier)
+        return text if policies.same_text(text, after) else after
 
     def write(text: str | None) -> object:
         if text is None:
@@ -398,15 +398,15 @@ def compare_policy(
     return [replace(change, apply=both)]
 
 
-def _is_earlier(names: Names) -> Callable[[documents.Document], bool]:
+def _is_earlier(names: Names) -> Callable[[policies.Document], bool]:
     """Return what recognises a bucket policy's statements of earlier versions.
 
     Two deployments of one name had the same ids: they are ours if delivery writes to
     our prefix.
     """
 
-    def is_earlier(statement: documents.Document) -> bool:
-        keys = [r.partition("/")[2] for r in documents.as_list(statement["Resource"])]
+    def is_earlier(statement: policies.Document) -> bool:
+        keys = [r.partition("/")[2] for r in policies.as_list(statement["Resource"])]
         return str(statement["Sid"]).endswith(DELIVERY_WRITE) and all(
             key.startswith(names.logs_prefix) for key in keys
         )
@@ -455,7 +455,7 @@ def compare_key_policy(
         return [Change("note", wanted.label, reason, None, wanted.content)]
     _check_key(aws, wanted)
 
-    def is_earlier(statement: documents.Document) -> bool:
+    def is_earlier(statement: policies.Document) -> bool:
         is_reader = str(statement["Sid"]).endswith(KEY_SNOWFLAKE)
         return is_reader and statement.get("Principal") == {"AWS": role_arn}
 
@@ -466,7 +466,7 @@ def compare_key_policy(
             KeyId=key, PolicyName="default", Policy=text
         ),
         # A key always has a policy.
-        lambda text: documents.edited(text, ours, wanted.names, is_earlier) or text,
+        lambda text: policies.edited(text, ours, wanted.names, is_earlier) or text,
         # KMS does not find a role at once after it is created.
         lambda error: (
             isinstance(error, ClientError)
@@ -557,38 +557,38 @@ class Journal:
             return None
         copy = self.read()
         if copy is not None and _is_aws_own(text):
-            earlier, added = json.loads(copy), documents.statements(json.loads(text))
+            earlier, added = json.loads(copy), policies.statements(json.loads(text))
             kept = [s for s in added if not self._covers(s)]
             if not kept:
                 return copy
-            whole = {**earlier, "Statement": [*documents.statements(earlier), *kept]}
-            return documents.render_like(copy, whole)
+            whole = {**earlier, "Statement": [*policies.statements(earlier), *kept]}
+            return policies.render_like(copy, whole)
         if copy is None:
             return text
-        now, before = json.loads(text), documents.statements(json.loads(copy))
+        now, before = json.loads(text), policies.statements(json.loads(copy))
         left = [
             s
-            for s in documents.statements(now)
+            for s in policies.statements(now)
             if not self._covers(s)
-            or any(documents.same_statement(s, other) for other in before)
+            or any(policies.same_statement(s, other) for other in before)
         ]
-        if len(left) == len(documents.statements(now)) or not left:
+        if len(left) == len(policies.statements(now)) or not left:
             return text
-        if documents.same({"Statement": left}, {"Statement": before}):
+        if policies.same({"Statement": left}, {"Statement": before}):
             return copy
-        return documents.render_like(text, {**now, "Statement": left})
+        return policies.render_like(text, {**now, "Statement": left})
 
-    def _covers(self, statement: documents.Document) -> bool:
+    def _covers(self, statement: policies.Document) -> bool:
         """Return whether AWS added this statement for deliveries that ours allow."""
         if not _is_of_aws(statement):
             return False
         condition = statement.get("Condition", {}).get("StringEquals", {})
-        accounts = documents.as_list(condition.get("aws:SourceAccount", []))
+        accounts = policies.as_list(condition.get("aws:SourceAccount", []))
         resources = {*self.senders.folders(self.place), self.place.arn}
         return (
             bool(accounts)
             and set(accounts) <= set(self.senders.accounts)
-            and set(documents.as_list(statement.get("Resource"))) <= resources
+            and set(policies.as_list(statement.get("Resource"))) <= resources
         )
 
 
@@ -601,11 +601,11 @@ def state_folder(folder: Path) -> Path:
 
 def _is_aws_own(text: str | None) -> bool:
     """Return whether every statement is one that AWS writes for a flow log."""
-    found = documents.statements(json.loads(text)) if text else []
+    found = policies.statements(json.loads(text)) if text else []
     return bool(found) and all(map(_is_of_aws, found))
 
 
-def _is_of_aws(statement: documents.Document) -> bool:
+def _is_of_aws(statement: policies.Document) -> bool:
     sid = statement.get("Sid", "")
     return bool(re.fullmatch(r"AWSLogDelivery(Write|(Acl)?Check)\d*", sid))
 
@@ -784,7 +784,7 @@ class Files:
         """Return what others have in our bucket, in words."""
         names, where = self.bucket.names, self.bucket.s3
         text = read_policy(self.aws, where)
-        left = documents.edited(text, [], names, _is_earlier(names))
+        left = policies.edited(text, [], names, _is_earlier(names))
         answer: Any = unless(
             "NoSuchLifecycleConfiguration",
             lambda: self.aws.s3.get_bucket_lifecycle_configuration(**where),
@@ -799,7 +799,7 @@ class Files:
             *self.uses(),
             *(
                 f"statement `{s.get('Sid', '(without id)')}` of its policy"
-                for s in documents.statements(json.loads(left or "null"))
+                for s in policies.statements(json.loads(left or "null"))
                 if not _is_of_aws(s)
             ),
             *(

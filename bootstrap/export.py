@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bootstrap.dbt import Integration
 from bootstrap.description import Resource
+from bootstrap.snowflake import Integration
 from bootstrap.steps import Deployment, describe
 
 OWNER = "for_the_owner.json"

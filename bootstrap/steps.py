@@ -19,7 +19,6 @@ from bootstrap import bucket, description, events, flow_logs, snowflake
 from bootstrap.aws import Account, Accounts
 from bootstrap.bucket import Files, Journal, state_folder
 from bootstrap.changes import Change, retry
-from bootstrap.dbt import ByHand, Integration
 from bootstrap.description import OF_THE_OWNER, Resource, Waits
 from bootstrap.errors import (
     DENIED_FILE,
@@ -32,6 +31,7 @@ from bootstrap.errors import (
 )
 from bootstrap.naming import Names, Place
 from bootstrap.settings import Settings, Source
+from bootstrap.snowflake import ByHand, Integration
 
 FAILURES = (ClientError, BotoCoreError, BootstrapError, OSError)
 # Accounts and regions that are read at the same time.

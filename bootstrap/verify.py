@@ -12,8 +12,8 @@ from typing import Literal
 from bootstrap import bucket, events, flow_logs, steps
 from bootstrap.bucket import read_policy
 from bootstrap.changes import Change
-from bootstrap.documents import statements
 from bootstrap.notify import delivered
+from bootstrap.policies import statements
 from bootstrap.steps import FAILURES, Deployment
 
 PARAMETERS = (

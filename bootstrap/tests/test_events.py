@@ -9,9 +9,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from bootstrap import steps
-from bootstrap.dbt import Pipe
 from bootstrap.errors import BootstrapError
 from bootstrap.events import Rule
+from bootstrap.snowflake import Pipe
 from bootstrap.tests.world import (
     BUCKET,
     HOME,

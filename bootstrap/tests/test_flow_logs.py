@@ -13,7 +13,7 @@ from moto.ec2.models import ec2_backends
 
 from bootstrap import description, flow_logs, steps
 from bootstrap.errors import BootstrapError
-from bootstrap.fields import (
+from bootstrap.naming import (
     DEFAULT,
     EXTENDED,
     KNOWN_TRANSIT_GATEWAY,

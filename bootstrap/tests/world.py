@@ -15,9 +15,9 @@ from botocore.exceptions import ClientError
 from bootstrap import steps
 from bootstrap.aws import Account, Accounts
 from bootstrap.changes import Change
-from bootstrap.dbt import ByHand, Dbt, Integration, Pipe
 from bootstrap.naming import Names
 from bootstrap.settings import Settings
+from bootstrap.snowflake import ByHand, Dbt, Integration, Pipe
 from bootstrap.steps import Deployment
 
 HOME = "123456789012"
