@@ -353,7 +353,7 @@ def compare_policy(
         aws: The bucket's account.
         wanted: Our statements.
         journal: The copy of the policy.
-        clear: Whether the copy is not needed afterwards.
+        clear: Whether the copy is not needed afterwards; it is not either if ours go.
     """
     ours, is_earlier = wanted.content or [], _is_earlier(wanted.names)
 
@@ -382,7 +382,7 @@ def compare_policy(
         show=lambda text: json.loads(text) if text else None,
     )
     changes = shared.changes(why)
-    if not clear:
+    if ours and not clear:
         return changes
     if not changes:
         journal.clear()

@@ -129,14 +129,11 @@ class Deployment:
         """The route of events."""
         return events.find_route(self.home, self.settings)
 
-    def compare(
-        self, resources: Iterable[Resource | None], always: bool = False
-    ) -> Iterator[Change]:
+    def compare(self, resources: Iterable[Resource | None]) -> Iterator[Change]:
         """Yield what changes each resource of the bucket's account, one after another.
 
         Args:
             resources: The resources; each is read after the one before is changed.
-            always: Whether to change what the bucket's owner manages.
         """
         for wanted in resources:
             if wanted is None:
@@ -146,8 +143,8 @@ class Deployment:
                 yield Change("wait", wanted.label, wanted.content.reason).at(*place)
                 continue
             for change in self._comparison(wanted.kind)(self.home, wanted):
-                theirs = not self.settings.bucket.manage and not always
-                if theirs and wanted.kind in OF_THE_OWNER and change.pending:
+                theirs = wanted.kind in OF_THE_OWNER
+                if theirs and change.pending and not self.settings.bucket.manage:
                     why = "bucket.manage: false, so its owner must change it"
                     change = replace(change, verb="wait", reason=why, apply=None)
                 yield change.at(*place)
@@ -498,10 +495,6 @@ def _destroy(
         arn = s.bucket.encryption.key_arn
         return gone(("key policy", arn)) if arn else iter(())
 
-    def policy() -> Iterable[Change]:
-        wanted = description.absent(s, "bucket policy", s.bucket.name)
-        return bucket.compare_policy(d.home, wanted, d.journal, clear=True)
-
     return (
         Step("data", data),
         Step(
@@ -535,7 +528,11 @@ def _destroy(
         Step("key policy", key, ("flow logs",)),
         Step("role", role, ("key policy",)),
         Step("lifecycle rules", lambda: gone(("lifecycle rules", s.bucket.name))),
-        Step("bucket policy", policy, ("flow logs",)),
+        Step(
+            "bucket policy",
+            lambda: gone(("bucket policy", s.bucket.name)),
+            ("flow logs",),
+        ),
         Step(
             "bucket",
             lambda: d.files.deletion_of_bucket(delete_data),

@@ -308,6 +308,10 @@ def test_a_bucket_that_its_owner_manages_is_only_checked(
     states = {link.name: link.state for link in verify.check(applied)}
     assert states["bucket policy"] == states["lifecycle rules"] == "ok"
 
+    there = snapshot(world)["buckets"]
+    kept = destroy(world.deployment(document), delete_data=False)
+    assert snapshot(world)["buckets"] == there
+    assert sum("its owner must change it" in c.reason for c in kept) == 3
     destroy(applied, delete_data=False)
     world.snowflake.integration_ = world.snowflake.pipe_ = None
     before = snapshot(world)["buckets"]

@@ -221,7 +221,7 @@ def test_every_address_rule_and_network_is_a_row(world: World) -> None:
 def test_the_kind_of_a_route_table_is_that_of_its_default_route(
     routes: list[dict[str, str]], kind: str
 ) -> None:
-    assert inventory._kind_of({"Routes": routes}) == kind
+    assert inventory._kind_of(routes) == kind
 
 
 def test_all_accounts_and_regions_are_in_one_snapshot(world: World) -> None:
@@ -230,7 +230,7 @@ def test_all_accounts_and_regions_are_in_one_snapshot(world: World) -> None:
     found = {(r["account_id"], r["region"]) for r in taken.rows("vpcs")}
     assert found == {(HOME, REGION), (HOME, "us-east-1"), (OTHER, REGION)}
     parts = taken.rows("snapshots")
-    assert len(parts) == 3 * len(inventory.TABLES)
+    assert len(parts) == 3 * len(inventory.COLUMNS)
     assert all(part["is_complete"] for part in parts)
     # The last file says that all others are there.
     assert list(taken.files)[-1].startswith("snapshots/")
@@ -260,7 +260,7 @@ def test_what_cannot_be_read_is_marked_and_the_rest_is_there(
     broken = [part for part in taken.rows("snapshots") if not part["is_complete"]]
     assert {(p["account_id"], p["region"], p["kind"]) for p in broken} == {
         (HOME, "us-east-1", "instances"),
-        *(("1" * 12, REGION, kind) for kind in inventory.TABLES),
+        *(("1" * 12, REGION, kind) for kind in inventory.COLUMNS),
     }
     by_kind = {part["kind"]: part for part in broken if part["account_id"] == HOME}
     assert "The caller needs ec2:DescribeInstances" in by_kind["instances"]["error"]
