@@ -591,12 +591,14 @@ def _walk(
     make: Callable[[Change], Change] = lambda change: change,
 ) -> Iterator[Change]:
     failed: dict[str, str] = {}
+    home = d.settings.bucket
     for step in steps:
         missing = next((title for title in step.needs if title in failed), None)
         if missing:
             failed[step.title] = failed[missing]
             reason = f"not tried, since this comes first: {failed[missing]}"
-            yield Change("wait", step.title, reason)
+            waits = Change("wait", step.title, reason)
+            yield waits.at(home.account_id, home.region)
             continue
         for change in d.tried(step):
             made = make(change)

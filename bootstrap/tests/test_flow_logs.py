@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ from botocore.stub import ANY, Stubber
 from moto.ec2.models import ec2_backends
 
 from bootstrap import description, flow_logs, steps
+from bootstrap.aws import Account
 from bootstrap.errors import BootstrapError
 from bootstrap.naming import (
     DEFAULT,
@@ -209,6 +211,21 @@ def test_another_owners_flow_log_to_our_prefix_is_recognised_and_kept(
     with pytest.raises(BootstrapError, match="others use it: flow log fl-"):
         destroy(d)
     assert len(_logs(world)) == 1
+
+
+def test_clients_of_a_few_accounts_are_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client takes megabytes; an account makes it again when it needs it."""
+    monkeypatch.setattr("bootstrap.aws.MOST_ACCOUNTS", 2)
+    living: Any = OrderedDict()
+    accounts = [Account(world.session, REGION, living) for _ in range(4)]
+
+    arns = [account.sts.get_caller_identity()["Arn"] for account in accounts]
+
+    assert [bool(a._clients) for a in accounts] == [False, False, True, True]
+    assert accounts[0].sts.get_caller_identity()["Arn"] == arns[0]
+    assert len(living) == 2
 
 
 def test_accounts_and_regions_are_reached_through_roles(world: World) -> None:
