@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import sys
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -61,10 +62,16 @@ class Jobs:
         sample: The sample, which is written to it.
         scale: Multiplies the sample's records and files.
         is_small: Whether dbt has the settings for a small machine.
+        words: Further words for the generator.
     """
 
     def __init__(
-        self, scratch: Path, sample: Sample, scale: float, is_small: bool
+        self,
+        scratch: Path,
+        sample: Sample,
+        scale: float,
+        is_small: bool,
+        words: Sequence[str] = (),
     ) -> None:
         self.scratch = scratch
         self.sample = sample
@@ -78,7 +85,7 @@ class Jobs:
         say(f"writing {sample.name}")
         records, files = int(sample.records * scale), max(1, int(sample.files * scale))
         self.folder = scratch / "logs"
-        self.write(self.folder, sample.days, records, files)
+        self.write(self.folder, sample.days, records, files, *words)
         # A file of the generator is of one flow log; the busiest has a fifth of all.
         one_more = int(ONE_MORE * scale)
         self.more = []

@@ -1,9 +1,9 @@
 """Flow logs of many peers, as an interface that faces the internet has them.
 
 A third of the records is between two addresses that are seen once. The others are
-between 200 interfaces, their databases, and 2,000 public addresses. Interfaces log
-both directions, in the default format. Records of two interfaces of the VPC are there
-twice, once for each.
+between 200 interfaces, their databases, and 2,000 public addresses, which reach the web
+alone. Interfaces log both directions, in the default format. Records of two interfaces
+of the VPC are there twice, once for each.
 """
 
 from __future__ import annotations
@@ -57,9 +57,11 @@ copy (
             end as client,
             cast(32768 + a // 65536 % 28232 as integer) as client_port,
             case
+                when is_inside
+                    then [443, 443, 80, 5432, 8080, 53, 3306, 6379, 123, 22]
+                        [1 + cast(b // 65536 % 10 as integer)]
                 when is_once then 443
-                else [443, 443, 80, 5432, 8080, 53, 3306, 6379, 123, 22]
-                    [1 + cast(b // 65536 % 10 as integer)]
+                else [443, 443, 80, 8080][1 + cast(b // 65536 % 4 as integer)]
             end as server_port
         from ends
 

@@ -65,7 +65,9 @@ def manifest_for(
         return None
     for source in MANIFEST.sources.values():
         if source.external:
-            source.external.location = environment["VPC_FLOW_LOGS_LOCATION"]
+            name = "ENRICHMENT" if source.name == "enrichment_lines" else "LOGS"
+            location = environment.get(f"VPC_FLOW_{name}_LOCATION", "")
+            source.external.location = location
     return MANIFEST
 
 

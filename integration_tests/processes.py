@@ -15,9 +15,11 @@ import time
 from collections.abc import Mapping, Sequence
 from multiprocessing.process import BaseProcess
 from pathlib import Path
+from typing import Any
+from unittest import mock
 
 import duckdb
-from flow_log_loader import loading
+from flow_log_loader import listing, loading
 
 ROOT = Path(__file__).parent.parent
 
@@ -38,6 +40,8 @@ class Command:
             does by itself.
         file_size: Bytes that no file may grow beyond, which is how a full disk looks to
             it; None for no such limit.
+        vanishing: A file that staging finds, and the name that it gets before staging
+            reads it.
     """
 
     def __init__(
@@ -47,11 +51,15 @@ class Command:
         output: Path,
         batch_files: int | None = None,
         file_size: int | None = None,
+        vanishing: tuple[Path, Path] | None = None,
     ) -> None:
         self.output = output
         self.process: BaseProcess = FORKSERVER.Process(
             target=_run,
-            args=(words, os.environ | environment, output, batch_files, file_size),
+            args=(
+                *(words, os.environ | environment, output),
+                *(batch_files, file_size, vanishing),
+            ),
         )
         self.process.start()
 
@@ -101,12 +109,23 @@ def _load(database: Path, settings: loading.Settings, batch_files: int) -> None:
         loading.Loader(connection.cursor(), settings, lambda line: None).run()
 
 
+def _lose_after_listing(file: Path, lost: Path) -> None:
+    def list_and_lose(*words: Any) -> listing.Listing:
+        listed = listing.list_files(*words)
+        if file.exists():
+            file.rename(lost)
+        return listed
+
+    mock.patch.object(loading, "list_files", list_and_lose).start()
+
+
 def _run(
     words: Sequence[str],
     environment: Mapping[str, str],
     output: Path,
     batch_files: int | None,
     file_size: int | None,
+    vanishing: tuple[Path, Path] | None,
 ) -> None:
     with output.open("w") as file:
         os.dup2(file.fileno(), 1)
@@ -117,6 +136,8 @@ def _run(
     os.chdir(ROOT)
     if batch_files:
         loading.BATCH_FILES = batch_files
+    if vanishing:
+        _lose_after_listing(*vanishing)
     if file_size:
         resource.setrlimit(resource.RLIMIT_FSIZE, (file_size, file_size))
 

@@ -49,7 +49,8 @@ class SnowflakeProject:
         self._write_profiles(folder, outputs)
         parsed = dbtRunner().invoke(["--quiet", "parse", *self._places(folder)])
         assert isinstance(parsed.result, Manifest), parsed.exception
-        self._runner = dbtRunner(manifest=parsed.result)
+        self.manifest = parsed.result
+        self._runner = dbtRunner(manifest=self.manifest)
 
     @staticmethod
     def _write_profiles(folder: Path, outputs: dict[str, Any]) -> None:

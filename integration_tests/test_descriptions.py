@@ -8,7 +8,10 @@ import re
 from .conftest import AS_OF
 from .snowflake_project import Bucket, SnowflakeProject
 
-INCREMENTAL = ("int_health__landed_files", "int_formats__unknown_fields_by_file")
+INCREMENTAL = (
+    *("int_health__landed_files", "int_health__loads"),
+    "int_formats__unknown_fields_by_file",
+)
 #: Beside them a view and a mart.
 MODELS = (
     *("stg_vpc_flow__flow_logs", "int_records__unread", *INCREMENTAL),

@@ -25,8 +25,8 @@ import sample_logs
 from .conftest import AS_OF, END_DATE, Project
 from .processes import Command, kill_after, start_loading
 from .test_main_job import MARTS, assert_marts_equal
-from .test_staging import settings_for
-from .text_files import write_as_text
+from .test_staging import BROKEN, settings_for
+from .text_files import make_text_of_some
 
 STAGE = ["run-operation", "stage_external_sources"]
 BUILD = ["run"]
@@ -49,6 +49,7 @@ class Site:
         self.chance = chance
         self.delivered: list[Path] = []
         self.counted: list[Path] = []
+        self.vanishing = self.bucket / "none"
         self.outputs = itertools.count()
         self.kills = 0
         # How long the work of a command takes: a guess until one has finished.
@@ -57,8 +58,13 @@ class Site:
     def deliver(self, files: list[Path]) -> None:
         """Put files into the bucket, and some that are there already once more.
 
-        Those also get a copy elsewhere. A link that leads nowhere is always there.
+        Those also get a copy elsewhere. Now and then all that is there moves elsewhere.
+        What cannot be read is always there: links that lead nowhere or to a disk that
+        fails, and a pipe. One of the new files may be gone once a run has listed it.
         """
+        tree = self.bucket / "AWSLogs"
+        if tree.exists() and self.chance.random() < 0.5:
+            tree.rename(self.bucket / f"moved_{len(self.delivered)}")
         again = self.chance.sample(self.delivered, len(self.delivered) // 10)
         targets = [(file, file.relative_to(self.sample)) for file in files + again]
         targets += [(file, Path("copies") / file.name) for file in again]
@@ -69,9 +75,12 @@ class Site:
             shutil.copyfile(file, target.with_suffix(".part"))
             target.with_suffix(".part").rename(target)
         self.delivered += files
-        link = self.bucket / "nowhere.parquet"
-        if not link.is_symlink():
-            link.symlink_to("gone")
+        self.vanishing = self.bucket / self.chance.choice(files).relative_to(
+            self.sample
+        )
+        for name, (make, _) in BROKEN.items():
+            if not os.path.lexists(self.bucket / name):
+                make(self.bucket / name)
 
     def start(self, words: list[str], **options: Any) -> Command:
         project = self.project
@@ -85,8 +94,15 @@ class Site:
         )
 
     def run(self, words: list[str], kill: bool = False) -> None:
-        """Run a command to its end, or kill it at some moment of its work."""
-        command = self.start(words, batch_files=self.chance.randint(1, 12))
+        """Run a command to its end, or kill it at some moment of its work.
+
+        Of the runs that are killed, half lose a file after they have listed it.
+        """
+        lost = self.vanishing.with_name("_lost")
+        options: dict[str, Any] = {"batch_files": self.chance.randint(1, 12)}
+        if kill and self.chance.random() < 0.5:
+            options["vanishing"] = (self.vanishing, lost)
+        command = self.start(words, **options)
         command.wait_for(PARSED)
         begun, usual = time.monotonic(), self.seconds[words[0]]
         if kill and command.kill_after(self.chance.uniform(0, usual)):
@@ -98,6 +114,8 @@ class Site:
                 self.seconds[words[0]] = time.monotonic() - begun
             if words == BUILD:
                 self.counted = list(self.delivered)
+        if lost.exists():
+            lost.rename(self.vanishing)
         assert_no_file_is_half_loaded(self.project.database)
 
     def kill(self, words: list[str], times: int) -> None:
@@ -200,20 +218,17 @@ def test_every_record_counts_once_whatever_happens(
     tmp_path: Path,
     seed: int,
 ) -> None:
-    files = sorted(sample.rglob("*.parquet"))
-    mixed, bucket = tmp_path / "mixed", tmp_path / "bucket"
-    shutil.copytree(sample / "AWSLogs", mixed / "AWSLogs")
-    write_as_text(files[::3], sample, mixed)
-    for file in files[::3]:
-        (mixed / file.relative_to(sample)).unlink()
-    site = Site(new_project(bucket), mixed, random.Random(seed))
+    mixed = tmp_path / "mixed"
+    shutil.copytree(sample, mixed)
+    files = make_text_of_some(mixed)
+    site = Site(new_project(tmp_path / "bucket"), mixed, random.Random(seed))
     live_through(site, truth, rounds=1, kills_a_round=1)
     assert site.kills == 4
     statuses = site.project.query(
         "select status, count(*) from landing.load_history group by 1 order by 1"
     )
     assert [status for status, _ in statuses] == ["copy", "failed", "loaded"]
-    assert ("loaded", len(files)) in statuses
+    assert ("loaded", files) in statuses
 
 
 def test_two_builds_and_a_staging_run_at_once_wait_for_each_other(
@@ -359,6 +374,7 @@ def test_every_record_counts_once_in_a_long_life(
 ) -> None:
     sample = tmp_path / "sample"
     truth = sample_logs.generate(sample, end_date=END_DATE, records=100_000, seed=seed)
+    make_text_of_some(sample)
     site = Site(new_project(tmp_path / "bucket"), sample, random.Random(seed))
     live_through(site, dict(truth), rounds=4, kills_a_round=2)
     assert site.kills >= 20

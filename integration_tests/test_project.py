@@ -29,6 +29,7 @@ CALLED_BY_DBT = {
     "get_external_build_plan",
     "get_incremental_insert_only_sql",
     "get_incremental_replace_sql",
+    "get_incremental_whole_sql",
     "get_persist_docs_column_list",
     "get_table_columns_and_constraints",
     "persist_docs",
@@ -171,13 +172,16 @@ ONLY_ON_SNOWFLAKE = {"int_records__unread"}
 #: Who reads the typed view besides `flow_records`: what that one leaves out, and what
 #: must be seen before anything is left out.
 READS_STAGING = {
-    *("flow_records", "transit_gateway_records", "int_health__landed_files"),
+    *("enrichment_files", "ip_ranges", "flow_records", "transit_gateway_records", "int_health__landed_files"),
     "int_formats__unknown_fields_by_file",
 }
 
 #: Who reads the source besides the typed view: what a view under AWS's names cannot
 #: show, which is how files were loaded and which fields are unknown.
-READS_SOURCES = {"stg_vpc_flow__flow_logs", "malformed_files", "int_health__loads"}
+READS_SOURCES = {
+    *("stg_enrichment__ranges", "stg_vpc_flow__flow_logs"),
+    *("malformed_files", "int_health__loads"),
+}
 
 
 def models_by_layer(manifest: dict[str, Any]) -> dict[str, dict[str, Any]]:
@@ -281,9 +285,11 @@ def test_every_detection_is_a_model_with_an_entry(manifest: dict[str, Any]) -> N
         assert meta["severity"] in ("low", "medium", "high", "critical"), rule["name"]
         assert re.fullmatch(r"T\d{4}([.]\d{3})?", meta["technique_id"]), rule["name"]
         assert isinstance(meta["threshold"], int), rule["name"]
-        named = set(re.findall(r"\{(\w+)\}", meta["summary"]))
+        named = set(re.findall(r"\{(\w+)[ }]", meta["summary"]))
         assert named <= set(re.findall(r"'(\w+)': ", _detections_macros()))
         assert "entity" in named and named & {"observed", "megabytes"}, rule["name"]
+        nouns = re.findall(r"\{\w+ (.*?)\}", meta["summary"])
+        assert not any(re.search("[^s]s$", noun) for noun in nouns), rule["name"]
         named_in_code = rf"[(]\s*'{rule['name']}'"
         assert re.search(named_in_code, rule["raw_code"]), rule["name"]
 

@@ -614,8 +614,9 @@ def test_foreign_parquet_is_never_touched(tmp_path: Path) -> None:
         ("--days", "1", "--incidents"),
         ("--admin-ports", "ssh"),
         ("--records", "1999", "--incidents"),
-        ("--records", "59999", "--attacks"),
-        ("--days", "9", "--records", "60000", "--attacks"),
+        ("--records", "79999", "--attacks"),
+        ("--days", "9", "--records", "80000", "--attacks"),
+        ("--benign", "--incidents"),
     ],
 )
 def test_bad_arguments_are_named(

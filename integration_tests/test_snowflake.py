@@ -28,8 +28,8 @@ from .test_addresses import OWN, QUERY, all_addresses, assert_python_agrees
 from .test_cookbook import QUESTIONS
 from .test_main_job import assert_rollups_lie_day_after_day
 from .test_staging import spoil, write
-from .test_text_logs import BAD_TEXT, HEADER, LINE, write_text
-from .text_files import write_as_text
+from .test_text_logs import HEADER, LINE, write_odd_and_bad_text, write_text
+from .text_files import make_text_of_some
 
 
 def plain(value: Any) -> Any:
@@ -140,14 +140,8 @@ def compared(
 
 def write_text_logs(folder: Path) -> None:
     """Make every third file of the sample text, and add text logs, good and bad."""
-    for number, (lines, _) in enumerate(BAD_TEXT.values()):
-        # An empty file has no line that Snowflake could land.
-        if lines:
-            write_text(folder / f"bad_{number}.log", *lines)
-    sampled = sorted(folder.glob("AWSLogs/**/*.parquet"))[1::3]
-    write_as_text(sampled, folder, folder)
-    for file in sampled:
-        file.unlink()
+    write_odd_and_bad_text(folder)
+    make_text_of_some(folder / "AWSLogs")
     write_text(folder / "a.log", HEADER, LINE, LINE.replace(" 7 ", " - "))
     write_text(folder / "in/b.LOG.GZ", "Bytes srcaddr new-part", "8 10.0.0.2 x")
     write_text(folder / "c.log", "SRCADDR Bytes", "10.0.0.3 9\r", "", compressed=True)
@@ -275,20 +269,31 @@ def test_address_macros_agree_with_python_on_snowflake(
     assert_python_agrees(found, OWN)
 
 
-def test_all_compiled_sql_parses_in_snowflakes_dialect(
-    snowflake: SnowflakeProject, compared: Path
-) -> None:
-    """Models, analyses, tests and unit tests."""
+def compiled(snowflake: SnowflakeProject) -> list[Path]:
+    """The compiled models, analyses, tests and unit tests."""
     folder = snowflake.target / "target/compiled/vpc_flow_logs"
     paths = [path for path in folder.rglob("*.sql") if path.is_file()]
     kinds = {path.relative_to(folder).parts[0] for path in paths}
     assert kinds >= {"models", "analyses", "tests"}
-    for path in paths:
+    return paths
+
+
+def test_all_compiled_sql_parses_in_snowflakes_dialect(
+    snowflake: SnowflakeProject, compared: Path
+) -> None:
+    for path in compiled(snowflake):
         # An account may map this alias to another type.
         assert not re.search(r"\b(as|::)\s*timestamp\b", path.read_text()), path
         for parsed in sqlglot.parse(path.read_text(), read="snowflake"):
             assert not isinstance(parsed, exp.Command), path
-        # A unit test is the model's SQL again, and takes sqlfluff as long again.
+
+
+@pytest.mark.long
+def test_another_parser_accepts_all_compiled_sql(
+    snowflake: SnowflakeProject, compared: Path
+) -> None:
+    """But for unit tests, which are the models' SQL again."""
+    for path in compiled(snowflake):
         if not any(part.endswith("unit_tests.yml") for part in path.parts):
             parsed = sqlfluff.parse(path.read_text(), dialect="snowflake")
             assert "unparsable" not in json.dumps(parsed), path

@@ -7,7 +7,7 @@ import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
 from datetime import date
 from pathlib import Path
 
@@ -21,6 +21,7 @@ from bench.peers import write_many_peers
 
 from .conftest import AS_OF, END_DATE, Project
 from .snowflake_project import Bucket, SnowflakeProject
+from .test_snowflake_builds import LARGE, large_relations_read
 
 LOADED = r"\b(loaded_at|loaded_through_at|row_last_commit_time)\b"
 STARTED = r"\bstarted_(at|date)\b"
@@ -81,34 +82,41 @@ def kind_of(bounds: tuple[str, ...]) -> str:
     return "touched" if is_short else "window"
 
 
-def measured(bucket: Bucket) -> dict[str, float]:
-    """Counts of a scheduled run in which one new file has come."""
-    project, files = bucket.project, bucket.files
+@dataclass
+class ScheduledRun:
+    """A run in which one new file has come, and what its statements were."""
+
+    project: SnowflakeProject
+    #: The statements that created the views.
+    created: list[str]
+    statements: list[str]
+    #: Columns of the files.
+    columns: int
+
+
+@pytest.fixture(scope="module")
+def scheduled_run(snowflake: SnowflakeProject, small: Path) -> ScheduledRun:
+    bucket = Bucket(snowflake, small)
+    stand_in, files = snowflake.stand_in, bucket.files
     bucket.put(*files[:-1])
-    project.stage()
-    project.stand_in.clear_log()
-    project.dbt("run", **AS_OF)
-    project.dbt("run", **AS_OF)
-    created = list(project.stand_in.statements())
+    snowflake.stage()
+    stand_in.clear_log()
+    snowflake.dbt("run", **AS_OF)
+    snowflake.dbt("run", **AS_OF)
+    created = list(stand_in.statements())
     bucket.announce(files[-1])
-    project.stand_in.clear_log()
-    project.dbt("run", **AS_OF)
-    statements = list(project.stand_in.statements())
-    reader = Reader(created + statements)
+    stand_in.clear_log()
+    snowflake.dbt("run", **AS_OF)
     columns = len(pq.read_schema(files[-1]).names)
-    return counted(project, reader, statements, columns)
+    return ScheduledRun(snowflake, created, list(stand_in.statements()), columns)
 
 
-def counted(
-    project: SnowflakeProject,
-    reader: Reader,
-    statements: list[str],
-    columns: int,
-) -> dict[str, float]:
+def counted(run: ScheduledRun) -> dict[str, float]:
     """Reads and writes of the statements, as the model has them."""
+    reader = Reader(run.created + run.statements)
     found: Counter[tuple[str, str]] = Counter()
     written = fields = compared = 0
-    for text in statements:
+    for text in run.statements:
         if not re.match(r"\s*(create|insert|merge)\b", text, re.IGNORECASE):
             continue
         parsed = sqlglot.parse_one(text, read="snowflake")
@@ -130,14 +138,14 @@ def counted(
             and not name.endswith("__dbt_tmp")
         )
 
-    tables = project.query(
+    tables = run.project.query(
         "select table_name, row_count from flow.information_schema.tables"
         " where table_type = 'BASE TABLE' and table_schema = 'ANALYTICS'"
     )
     rollups = {
         name.lower(): rows for name, rows in tables if name.lower().startswith(ROLLUPS)
     }
-    shown = project.stand_in.rows("show tables in schema flow.analytics")
+    shown = run.project.stand_in.rows("show tables in schema flow.analytics")
     kinds = {row["kind"] for row in shown if row["name"].lower() in rollups}
     print(sorted(found.items()))
 
@@ -149,7 +157,7 @@ def counted(
     return {
         "landing_reads": of("flow_logs", "new"),
         "overlap": 1,
-        "unknown_fields": fields * columns,
+        "unknown_fields": fields * run.columns,
         "compared": compared,
         "record_reads": of("flow_records", "new"),
         "record_days": of("flow_records", "touched"),
@@ -171,8 +179,48 @@ def assert_counts(measured: dict[str, float]) -> None:
     assert {name: now[name] for name in measured} == pytest.approx(measured, rel=0.1)
 
 
-def test_the_counts_are_those_of_a_scheduled_run(bucket: Bucket) -> None:
-    assert_counts(measured(bucket))
+def test_the_counts_are_those_of_a_scheduled_run(scheduled_run: ScheduledRun) -> None:
+    assert_counts(counted(scheduled_run))
+
+
+#: What a scan is bounded by, the narrowest first, and how that shows in its conditions.
+BOUNDS = {
+    "new": r"\b(loaded_at|_dbt_copied_at|row_last_commit_time) > to_timestamp",
+    "hours": r"date_trunc\('hour', started_at\) in",
+    "days": r"\bstarted_at >= to_timestamp",
+}
+
+
+def scans(text: str) -> Iterator[tuple[str, str]]:
+    """Each large relation that a statement reads, with what bounds the rows."""
+    if not large_relations_read(text):
+        return
+    for table in sqlglot.parse_one(text, read="snowflake").find_all(exp.Table):
+        reader = table.find_ancestor(exp.Select, exp.Merge)
+        bound = reader and (reader.args.get("where") or reader.args.get("on"))
+        if table.db and table.name.lower() in LARGE and bound:
+            conditions = bound.sql("snowflake")
+            kinds = [
+                kind for kind in BOUNDS if re.search(BOUNDS[kind], conditions, re.I)
+            ]
+            yield table.name.lower(), kinds[0]
+
+
+def test_a_scheduled_run_reads_in_proportion_to_what_is_new(
+    scheduled_run: ScheduledRun,
+) -> None:
+    """All statements of one run: landing is read by one, and only what is new.
+
+    docs/snowflake.md has these figures.
+    """
+    found = Counter(scan for text in scheduled_run.statements for scan in scans(text))
+    print(len(scheduled_run.statements), found)
+    assert found == {
+        ("stg_vpc_flow__flow_logs", "new"): 1,
+        ("flow_records", "new"): 10,
+        ("flow_records", "hours"): 1,
+        ("flow_records", "days"): 4,
+    }
 
 
 def test_the_rollups_have_as_many_rows_as_counted(

@@ -39,6 +39,11 @@ SERVICE = "VPC_FLOW_LOGS_SERVICE"
 MARK = "Created by the dbt project vpc_flow_logs"
 FUNCTION = "flow.analytics.ipv4_is_internal"
 STAGE, TABLE = "flow.landing.flow_logs_stage", "flow.landing.flow_logs"
+TEXTS = "flow.landing.text_logs"
+TEXT_FORMAT = (
+    "type = csv field_delimiter = none escape_unenclosed_field = none null_if = ()"
+    " skip_blank_lines = true"
+)
 GRANTS = ("grants", "future grants")
 CHANGES = re.compile(r"^(create|alter|drop|grant|revoke)\b", re.IGNORECASE)
 #: The beginnings of statements that sqlglot has no rules for. sqlfluff parses them. A
@@ -189,7 +194,8 @@ def account(
     )
     file = str(folder / "one.parquet")
     snowflake.s3.upload_file(file, BUCKET, "logs/day/one.parquet")
-    snowflake.s3.put_object(Bucket=BUCKET, Key="logs/day/bad.parquet", Body=b"bad")
+    for name, body in (("bad.parquet", b"bad"), ("two.log", b"srcaddr\n10.0.0.2\n")):
+        snowflake.s3.put_object(Bucket=BUCKET, Key=f"logs/day/{name}", Body=body)
     snowflake.stand_in.rows("drop database if exists flow; create role flow_setup")
     return Account(snowflake, folder)
 
@@ -214,14 +220,20 @@ def ready(account: Account, first: Any, key: KeyPair) -> Account:
 
 @pytest.fixture
 def piped(ready: Account, key: KeyPair) -> Account:
-    """With a landing table and its pipe, created by the service user as loader."""
+    """With both tables of landing and their pipes, which the loader created."""
     login = {"user": SERVICE, "private_key_file": key.file, "role": LOADER}
-    missing_only = LANDING.replace("create table", "create table if not exists")
-    ready.rows(missing_only.format(table=TABLE), **login)
-    copy = COPY.format(table=TABLE, stage=f"{STAGE}/")
-    ready.rows(
-        f"create pipe if not exists {TABLE} auto_ingest = true as {copy}", **login
-    )
+    for table, kind, suffix, file_format in (
+        (TABLE, "variant", "parquet", "type = parquet"),
+        (TEXTS, "varchar", "log", TEXT_FORMAT),
+    ):
+        create = LANDING.replace("create table", "create table if not exists")
+        ready.rows(create.format(table=table).replace("variant", kind), **login)
+        copy = COPY.format(table=table, stage=f"{STAGE}/").replace("variant", kind)
+        copy = copy.replace("type = parquet", file_format)
+        copy = copy.replace("[.]parquet", f"[.]{suffix}")
+        ready.rows(
+            f"create pipe if not exists {table} auto_ingest = true as {copy}", **login
+        )
     return ready
 
 
@@ -375,9 +387,11 @@ def test_grants_survive_a_rebuild_and_come_back_when_revoked(ready: Account) -> 
 
 def test_a_pipe_is_granted_by_its_name(piped: Account) -> None:
     """Snowflake refuses a grant on all pipes of a schema."""
-    piped.rows(f"revoke monitor on pipe {TABLE} from role {TRANSFORMER}")
+    for pipe in (TABLE, TEXTS):
+        piped.rows(f"revoke monitor on pipe {pipe} from role {TRANSFORMER}")
     piped.run("setup_roles")
-    assert ("MONITOR", "PIPE", TABLE.upper()) in piped.grants(TRANSFORMER)
+    for pipe in (TABLE, TEXTS):
+        assert ("MONITOR", "PIPE", pipe.upper()) in piped.grants(TRANSFORMER)
 
 
 def test_the_quota_carries_the_hourly_schedule() -> None:
@@ -565,36 +579,41 @@ def test_the_days_after(piped: Account) -> None:
     }
     assert "no file failed" in piped.run("load_errors")
     assert "no usage" in piped.run("pipe_usage")
-    assert "files handed to the pipe: 2" in piped.run("refresh_pipe")
-    assert "files handed to the pipe: 0" in piped.run(
+    sent = piped.run("refresh_pipe")
+    assert f"handed to {TABLE}: 2" in sent and f"handed to {TEXTS}: 1" in sent
+    again = piped.run(
         "refresh_pipe", prefix="day/", modified_after="2026-01-31T00:00:00Z"
     )
-    assert "executionState: RUNNING" in piped.run("pipe_status")
+    assert f"{TABLE}: 0" in again and f"{TEXTS}: 0" in again
+    for pipe in (TABLE, TEXTS):
+        assert f"\n{pipe}\n  executionState: RUNNING" in piped.run("pipe_status")
     after = json.loads(piped.run("describe_load"))
-    assert after["newest_file"] == f"{LOCATION}day/one.parquet"
+    assert after["newest_file"] == f"{LOCATION}day/two.log"
     errors = piped.run("load_errors", days=7)
     assert f"{LOCATION}day/bad.parquet" in errors
     assert "one.parquet" not in errors
     usage = piped.run("pipe_usage")
     today = datetime.now(UTC).date()
-    assert re.search(rf"^{today}: 1 files, \d+ bytes", usage, re.M)
+    assert re.search(rf"^{today}: 2 files, \d+ bytes", usage, re.M)
     listed = piped.run("list_stage", path="day/")
     assert f"{LOCATION}day/one.parquet" in listed
-    assert "files: 2" in listed
+    assert "files: 3" in listed
     preview = piped.run("preview_stage", path="day/one.parquet")
     (record,) = [line for line in preview.splitlines() if line.endswith("}")]
     file, number, fields = record.split(" ")
-    assert (file, number) == ("logs/day/one.parquet", "1")
+    # An account may number rows from 0 or from 1.
+    assert (file, number in "01") == ("logs/day/one.parquet", True)
     assert json.loads(fields) == {"start": 1700000000, "srcaddr": "10.0.0.1"}
     valid = piped.run("validate_integration", file="day/one.parquet")
     assert valid.count(": success") == 2
     refused = piped.run("validate_integration", fails=True, file="day/none.parquet")
     assert "NoSuchKey" in refused
     statements = [bare(sql) for sql in piped.stand_in.statements()]
+    where = "\n    prefix = 'day/'\n    modified_after = '2026-01-31T00:00:00Z'"
     assert changes(statements) == [
-        f"alter pipe {TABLE} refresh",
-        f"alter pipe {TABLE} refresh\n    prefix = 'day/'"
-        "\n    modified_after = '2026-01-31T00:00:00Z'",
+        f"alter pipe {pipe} refresh{options}"
+        for options in ("", where)
+        for pipe in (TABLE, TEXTS)
     ]
     script = written(list(dict.fromkeys(statements)))
     # What depends on the day.
@@ -615,7 +634,7 @@ def test_a_failed_file_is_loaded_by_the_statement_that_is_printed(
 
     file = str(piped.folder / "one.parquet")
     piped.s3.upload_file(file, BUCKET, "logs/day/bad.parquet")
-    assert "files handed to the pipe: 0" in piped.run("refresh_pipe")
+    assert f"files handed to {TABLE}: 0" in piped.run("refresh_pipe")
     assert [load["status"] for load in piped.rows(bad)] == ["LOADED"]
     assert piped.rows(
         f"select metadata_filename as file, count(*) as records from {TABLE}"

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import random
-import re
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -14,21 +13,16 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-import sqlglot
-from sqlglot import exp
 
 import sample_logs
 
-from .conftest import AS_OF, END_DATE
+from .conftest import AS_OF, END_DATE, WITHOUT_UNIT_TESTS
 from .snowflake_project import RUN, Bucket, KeyPair, SnowflakeProject
 from .test_main_job import assert_each_days_bytes_count_once, assert_marts_equal
-from .test_snowflake_builds import (
-    ADMIN_FLOWS,
-    LARGE,
-    TALKERS,
-    finish,
-    large_relations_read,
-)
+from .test_snowflake_builds import ADMIN_FLOWS, TALKERS, finish
+
+#: With the tests of a schedule.
+BUILD = ("build", *WITHOUT_UNIT_TESTS, "--exclude", "tag:audit")
 
 
 def assert_each_record_counts_once(
@@ -60,19 +54,19 @@ def test_late_and_repeated_loads_count_once_without_row_timestamps(
     settings = AS_OF | {"row_timestamps": False}
     bucket.put(*files[::3])
     project.stage(row_timestamps=False)
-    project.dbt("run", **settings)
+    project.dbt(*RUN, **settings)
 
     bucket.announce(*files[1::3])
     # These commit now, and began before what the models have already counted.
     project.stand_in.scan_time(90)
     bucket.announce(*files[2::3])
     project.stand_in.scan_time(None)
-    project.dbt("build", "--exclude-resource-types=unit_test", **settings)
+    project.dbt(*BUILD, *RUN[1:], **settings)
 
     # The pipe's history of 14 days lapses, and it loads some files again.
     project.stand_in.lapse("flow.landing.flow_logs")
     bucket.announce(*files[:5])
-    project.dbt("run", **settings)
+    project.dbt(*RUN, **settings)
     assert_each_record_counts_once(project, small_truth)
 
 
@@ -100,8 +94,9 @@ def test_no_record_is_lost_however_rows_are_numbered(
     )
     snowflake.stage()
     bucket.announce(file)
+    select = *BUILD, "--select", "+flow_records", "+int_health__files"
     for _ in range(2):
-        snowflake.dbt("build", "--exclude-resource-types=unit_test", **AS_OF)
+        snowflake.dbt(*select, **AS_OF)
         snowflake.stand_in.lapse("flow.landing.flow_logs")
         bucket.announce(file)
     counted = "select count(*), sum(bytes) from flow_records"
@@ -116,7 +111,7 @@ def test_a_run_that_read_first_and_writes_last_loses_nothing(
     project, files = bucket.project, bucket.files
     bucket.put(*files[::2])
     project.stage()
-    project.dbt("run", **AS_OF)
+    project.dbt(*RUN, **AS_OF)
     bucket.announce(*files[1::2])
     project.query(f"delete from {TALKERS}")
     with project.stand_in.hold("update .*write_lock") as is_held:
@@ -124,55 +119,9 @@ def test_a_run_that_read_first_and_writes_last_loses_nothing(
         while not is_held():
             assert first.process.is_alive(), first.printed()
             time.sleep(0.05)
-        project.dbt("run", **AS_OF)
+        project.dbt(*RUN, **AS_OF)
     finish(first)
     assert_each_record_counts_once(project, small_truth)
-
-
-#: What a scan is bounded by, the narrowest first, and how that shows in its conditions.
-BOUNDS = {
-    "new": r"\b(loaded_at|_dbt_copied_at|row_last_commit_time) > to_timestamp",
-    "hours": r"date_trunc\('hour', started_at\) in",
-    "days": r"\bstarted_at >= to_timestamp",
-}
-
-
-def scans(text: str) -> Iterator[tuple[str, str]]:
-    """Each large relation that a statement reads, with what bounds the rows."""
-    if not large_relations_read(text):
-        return
-    for table in sqlglot.parse_one(text, read="snowflake").find_all(exp.Table):
-        reader = table.find_ancestor(exp.Select, exp.Merge)
-        bound = reader and (reader.args.get("where") or reader.args.get("on"))
-        if table.db and table.name.lower() in LARGE and bound:
-            conditions = bound.sql("snowflake")
-            kinds = [
-                kind for kind in BOUNDS if re.search(BOUNDS[kind], conditions, re.I)
-            ]
-            yield table.name.lower(), kinds[0]
-
-
-def test_a_scheduled_run_reads_in_proportion_to_what_is_new(bucket: Bucket) -> None:
-    """All statements of one run: landing is read by one, and only what is new.
-
-    docs/snowflake.md has these figures.
-    """
-    project, files = bucket.project, bucket.files
-    bucket.put(*files[:-1])
-    project.stage()
-    project.dbt("run", **AS_OF)
-    bucket.announce(files[-1])
-    project.stand_in.clear_log()
-    project.dbt("run", **AS_OF)
-    statements = project.stand_in.statements()
-    found = Counter(scan for text in statements for scan in scans(text))
-    print(len(statements), found)
-    assert found == {
-        ("stg_vpc_flow__flow_logs", "new"): 1,
-        ("flow_records", "new"): 10,
-        ("flow_records", "hours"): 1,
-        ("flow_records", "days"): 4,
-    }
 
 
 HOURS = 24

@@ -185,8 +185,9 @@ def test_a_trial_copy_leaves_nothing(bucket: Bucket) -> None:
     project.stage()
     bucket.put(file)
     name = str(file.relative_to(bucket.folder))
+    project.s3.put_object(Bucket=bucket.name, Key=f"{name}.log", Body=b"bytes\n1\n")
     printed = project.operation("trial_copy", path=name)
-    assert f"{name}: {records_of(file)} records" in printed
+    assert f"{name}: {records_of(file)} records\n{name}.log: 2 lines" in printed
     assert project.query(LANDED) == [(0, 0)]
     tables = project.stand_in.rows("show tables in schema flow.landing")
     assert {table["name"] for table in tables} == {"FLOW_LOGS", "TEXT_LOGS"}

@@ -7,14 +7,26 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlfluff
 
-from .conftest import AS_OF
+import sample_logs
+
+from .conftest import AS_OF, END_DATE
 from .snowflake_project import RUN, Bucket, SnowflakeProject
+from .test_main_job import MARTS
 from .test_snowflake_runs import assert_each_record_counts_once
 from .test_staging import write_good
-from .test_text_logs import BAD_TEXT, HEADER, LINE, ODD_TEXT, write_text
+from .test_text_logs import (
+    BAD_TEXT,
+    HEADER,
+    LINE,
+    ODD_TEXT,
+    write_odd_and_bad_text,
+    write_text,
+)
 from .text_files import write_as_text
 
+MILLION = 1_000_000
 LANDED = (
     "select metadata_filename, metadata_file_row_number,"
     " cast(get_ignore_case(value, 'bytes') as varchar)"
@@ -35,86 +47,57 @@ ADD = (
 def test_each_file_has_an_order_of_fields_of_its_own(
     snowflake: SnowflakeProject, tmp_path: Path
 ) -> None:
-    """Compressed or not, whatever the ending says, beside Parquet; also by events."""
+    """Compressed or not, whatever the ending says, beside Parquet; also by events.
+
+    Beside them are files that other tools have changed, and bad ones.
+    """
     write_text(tmp_path / "a.log", HEADER, LINE, LINE.replace(" 7 ", " - "))
     write_text(tmp_path / "in/b.LOG.GZ", "Bytes srcaddr new-part", "8 10.0.0.2 x")
     write_text(tmp_path / "c.log", "SRCADDR Bytes", "10.0.0.3 9\r", "", compressed=True)
     write_text(tmp_path / "d.log.gz", HEADER, compressed=True)
     write_text(tmp_path / "_e.log", HEADER, LINE)
     write_good(tmp_path / "f.parquet", records=1)
-    for number, (lines, _) in enumerate(BAD_TEXT.values()):
-        write_text(tmp_path / f"bad_{number}.log", *lines)
+    write_odd_and_bad_text(tmp_path)
     bucket = Bucket(snowflake, tmp_path)
     bucket.put(*(file for file in bucket.files if file.name != "a.log"))
     snowflake.stage()
     bucket.announce(tmp_path / "a.log")
     assert "Moved lines" in snowflake.stage()
-    snowflake.dbt("run", "--select", "+flow_records", "int_health__loads", **AS_OF)
+    snowflake.dbt("run", "--select", "+flow_records", "+failed_files")
+    columns = (
+        "metadata_file_row_number, account_id, srcaddr, srcport, bytes, log_status"
+    )
+    as_written = 1, "012345678901", "10.0.0.1", 22, 7, "OK"
+    again = (2, *as_written[1:])
     assert snowflake.query(
-        "select metadata_filename, metadata_file_row_number, account_id, srcaddr,"
-        " srcport, bytes, log_status from flow_records where metadata_filename"
-        " not like '%.parquet' order by 1, 2"
+        f"select metadata_filename, {columns} from flow_records"
+        " where metadata_filename not like '%.parquet' order by 1, 2"
     ) == [
-        ("a.log", 1, "012345678901", "10.0.0.1", 22, 7, "OK"),
+        ("a.log", *as_written),
         ("a.log", 2, "012345678901", "10.0.0.1", 22, None, "OK"),
         ("c.log", 1, None, "10.0.0.3", None, 9, None),
         ("in/b.LOG.GZ", 1, None, "10.0.0.2", None, 8, None),
+        *(
+            (f"odd {name}.log", *row)
+            for name in sorted(ODD_TEXT)
+            for row in (as_written, again)
+        ),
     ]
-    found = dict(
-        snowflake.query("select metadata_filename, reason from malformed_files")
-    )
-    # An empty file has no line that Snowflake could add.
-    wanted = {
-        f"bad_{number}.log": reason.replace(
-            "Expected 9 columns, got 8", "without a field"
-        )
-        for number, (lines, reason) in enumerate(BAD_TEXT.values())
-        if lines
-    }
-    assert found.keys() == wanted.keys()
-    for name, reason in wanted.items():
-        assert reason in found[name]
+    for model in ("malformed_files", "failed_files"):
+        found = dict(snowflake.query(f"select metadata_filename, reason from {model}"))
+        assert found.keys() == {f"bad {name}.log" for name in BAD_TEXT}
+        for name, (_, reason) in BAD_TEXT.items():
+            assert reason in found[f"bad {name}.log"], name
     records = "select metadata_filename, records from int_health__loads where status"
-    assert dict(snowflake.query(f"{records} = 'loaded'")) == {
+    loaded = dict(snowflake.query(f"{records} = 'loaded'"))
+    assert loaded == {
         **{"a.log": 2, "c.log": 1, "d.log.gz": 0, "in/b.LOG.GZ": 1, "f.parquet": 1},
-        **{
-            f"bad_{number}.log": 0
-            for number, bad in enumerate(BAD_TEXT)
-            if bad == "empty"
-        },
+        **{f"odd {name}.log": 2 for name in ODD_TEXT},
     }
     assert "0" in snowflake.dbt("test", "--select", "assert_text_logs_are_moved")
-
-
-def test_text_of_another_tool_loads_as_it_is(
-    snowflake: SnowflakeProject, tmp_path: Path
-) -> None:
-    for number, data in enumerate(ODD_TEXT.values()):
-        (tmp_path / f"{number}.log").write_bytes(data)
-    bucket = Bucket(snowflake, tmp_path)
-    bucket.put(*bucket.files)
-    snowflake.stage()
-    assert snowflake.query(LANDED) == [
-        (f"{number}.log", row, "7") for number in range(len(ODD_TEXT)) for row in (1, 2)
-    ]
-
-
-def test_text_that_cannot_be_read_fails_to_load(
-    snowflake: SnowflakeProject, tmp_path: Path
-) -> None:
-    """It is cut off, or in another encoding; the file beside it loads."""
-    write_text(tmp_path / "a.log.gz", HEADER, *[LINE] * 99, compressed=True)
-    cut = (tmp_path / "a.log.gz").read_bytes()[:-20]
-    (tmp_path / "a.log.gz").write_bytes(cut)
-    (tmp_path / "b.log").write_bytes(f"{HEADER}\n{LINE}\n".encode("utf-16"))
-    (tmp_path / "c.log").write_bytes(f"\ufeff{HEADER}\r\n{LINE}\r\n".encode())
-    bucket = Bucket(snowflake, tmp_path)
-    bucket.put(*bucket.files)
-    snowflake.stage()
-    assert snowflake.query(LANDED) == [("c.log", 1, "7")]
     printed = snowflake.operation("load_errors")
-    assert f"{bucket.url}a.log.gz: Load failed" in printed
-    assert f"{bucket.url}b.log: Load failed" in printed
+    assert f"{bucket.url}bad cut.log: Load failed" in printed
+    assert "cause: 'Compressed file ended" in printed
     assert "copy into flow.landing.text_logs" in printed.lower()
 
 
@@ -186,6 +169,21 @@ def test_a_move_that_fails_moves_nothing(
     assert empty.query(LANDED) == [("a.log", 1, "1")]
 
 
+def test_the_task_moves_lines_without_dbt(empty: SnowflakeProject) -> None:
+    """The statement of the printed task, which also parses in Snowflake's dialect."""
+    add(empty, "a", 1, "srcaddr bytes")
+    add(empty, "a", 2, "10.0.0.1 1")
+    printed = empty.operation("text_logs_task", schedule="60 minutes")
+    script = printed[printed.index("-- Moves the lines") :]
+    sqlfluff.parse(script, dialect="snowflake")
+    assert "schedule = '60 minutes'" in script
+    (block,) = re.findall(r"\nas\n(.*\$\$);\nalter task", script, re.DOTALL)
+    for _ in range(2):
+        empty.query(block)
+        assert empty.query(LANDED) == [("a.log", 1, "1")]
+    assert empty.query(WAITING) == [("a.log", 1)]
+
+
 def test_a_bucket_of_text_gives_the_marts_of_its_parquet(
     snowflake: SnowflakeProject,
     small: Path,
@@ -204,6 +202,25 @@ def test_a_bucket_of_text_gives_the_marts_of_its_parquet(
     snowflake.stage()
     snowflake.dbt(*RUN, **AS_OF)
     assert_each_record_counts_once(snowflake, small_truth)
+
+
+@pytest.mark.long
+def test_a_million_records_as_text_give_the_same_marts(
+    snowflake: SnowflakeProject, tmp_path: Path
+) -> None:
+    """And those of the truth; the stand-in takes several GB and half an hour."""
+    parquet, text = tmp_path / "parquet", tmp_path / "text"
+    truth = sample_logs.generate(parquet, end_date=END_DATE, records=MILLION)
+    write_as_text(parquet.rglob("*.parquet"), parquet, text)
+    rows = []
+    for folder in (parquet, text):
+        bucket = Bucket(snowflake, folder)
+        bucket.put(*bucket.files)
+        snowflake.stage()
+        snowflake.dbt(*RUN, **AS_OF)
+        assert_each_record_counts_once(snowflake, dict(truth))
+        rows.append({mart: snowflake.rows(mart, by) for mart, by in MARTS.items()})
+    assert rows[0] == rows[1]
 
 
 def test_without_text_logs_no_statement_needs_a_warehouse(

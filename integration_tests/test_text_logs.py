@@ -33,10 +33,9 @@ def bench(tmp_path: Path) -> Iterator[Bench]:
     bench.connection.close()
 
 
-def write_text(path: Path, *lines: str, compressed: bool = False) -> None:
+def write_text(path: Path, *texts: str, compressed: bool = False) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
-    data = "".join(f"{line}\n" for line in lines).encode()
-    path.write_bytes(gzip.compress(data) if compressed else data)
+    path.write_bytes(gzip.compress(lines(*texts)) if compressed else lines(*texts))
 
 
 def test_each_file_has_an_order_of_fields_of_its_own(bench: Bench) -> None:
@@ -70,42 +69,92 @@ UNKNOWN = {
     "log-status": "OK",
 }
 
+
+def lines(*texts: str) -> bytes:
+    return "".join(f"{text}\n" for text in texts).encode()
+
+
+def with_bytes(value: str) -> bytes:
+    """A file whose second record has this text in its field `bytes`."""
+    return lines(HEADER, LINE, LINE.replace(" 7 ", f" {value} "))
+
+
 #: What an editor or another tool has left in a file; each holds LINE twice.
 ODD_TEXT: dict[str, bytes] = {
-    "byte order mark": f"\ufeff{HEADER}\n{LINE}\n{LINE}\n".encode(),
-    "carriage returns": f"{HEADER}\r\n{LINE}\r\n{LINE}\r\n".encode(),
-    "blank lines": f"{HEADER}\n\n\n{LINE}\n\n{LINE}\n\n".encode(),
-    "no end of line": f"{HEADER}\n{LINE}\n{LINE}".encode(),
-    "two members": gzip.compress(f"{HEADER}\n{LINE}\n".encode())
-    + gzip.compress(f"{LINE}\n".encode()),
-    "capitals": f"{HEADER.upper()}\n{LINE}\n{LINE}\n".encode(),
+    "byte order mark": b"\xef\xbb\xbf" + lines(HEADER, LINE, LINE),
+    "carriage returns": lines(f"{HEADER}\r", f"{LINE}\r", f"{LINE}\r"),
+    "blank lines": lines(HEADER, "", "", LINE, "", LINE, ""),
+    "no end of line": lines(HEADER, LINE, LINE).rstrip(),
+    "two members": gzip.compress(lines(HEADER, LINE)) + gzip.compress(lines(LINE)),
+    "capitals": lines(HEADER.upper(), LINE, LINE),
+    "zeros in front": with_bytes("0" * 20 + "7"),
+    "spaces after the names": lines(f"{HEADER}  ", LINE, LINE),
+    "a name that is no field": lines(
+        f"{HEADER} pkt-src_aws_service", *[f'{LINE} "\\\0'] * 2
+    ),
 }
 
-BAD_TEXT: dict[str, tuple[tuple[str, ...], str]] = {
-    "cloudwatch": ((f"2026-11-29T22:00:00.000Z {LINE}",), "an export of CloudWatch"),
-    "json": (('{"messageType": "DATA_MESSAGE", "logEvents": []}',), "inside JSON"),
-    "no names": ((LINE, LINE), "its first line names no fields"),
-    "generic": (("start action bytes", "1 ACCEPT 1"), "not a flow log"),
-    "a word": ((HEADER, LINE, LINE.replace(" 7 ", " seven ")), "seven"),
-    "a fraction": ((HEADER, LINE.replace(" 7 ", " 7.5 ")), "7.5"),
-    "too few": ((HEADER, LINE, LINE.removesuffix(" OK")), "Expected 9 columns, got 8"),
-    "a header inside": ((HEADER, LINE, HEADER, LINE), "version"),
-    "twice": ((f"{HEADER} BYTES", f"{LINE} 1"), "two columns are named bytes"),
-    "empty": ((), "names no fields"),
+NO_NAMES = "not a flow log: its first line names no fields"
+NO_UTF8 = "not text in UTF-8"
+#: What is wrong, and a part of the reason that both engines give.
+BAD_TEXT: dict[str, tuple[bytes, str]] = {
+    "cloudwatch": (
+        lines(f"2026-11-29T22:00:00.000Z {LINE}"),
+        "an export of CloudWatch Logs",
+    ),
+    "json": (lines(' {"messageType": "DATA_MESSAGE", "logEvents": []}'), "records in"),
+    "no names": (lines(LINE, LINE), NO_NAMES),
+    "tabs": (lines(HEADER.replace(" ", "\t"), LINE.replace(" ", "\t")), NO_NAMES),
+    "letters of another alphabet": (lines(f"{HEADER} naïve", f"{LINE} 1"), NO_NAMES),
+    "empty": (b"", NO_NAMES),
+    "blank": (b"\n\n", NO_NAMES),
+    "generic": (
+        lines("start action bytes", "1 ACCEPT 1"),
+        "not a flow log: no column is one that only flow logs have",
+    ),
+    "hyphen and underscore": (
+        lines("tgw-attachment_id interface-tag_2", "x y"),
+        "not a flow log",
+    ),
+    "twice": (lines(f"{HEADER} BYTES", f"{LINE} 1"), "two columns are named bytes,"),
+    "no field twice": (
+        lines(f"{HEADER} x x", f"{LINE} 1 2"),
+        "two columns are named x,",
+    ),
+    "a word": (with_bytes("seven"), "bytes holds seven, which is no integer"),
+    "a fraction": (with_bytes("7.5"), "bytes holds 7.5, which is no integer"),
+    "hexadecimal": (with_bytes("0x1F"), "bytes holds 0x1F, which is no integer"),
+    "an exponent": (with_bytes("1e3"), "bytes holds 1e3, which is no integer"),
+    "a plus": (with_bytes("+5"), "bytes holds +5, which is no integer"),
+    "a tab": (with_bytes("7\t"), "bytes holds 7\t, which is no integer"),
+    "wide digits": (with_bytes("\uff17"), "bytes holds \uff17, which is no integer"),
+    "nothing": (with_bytes(""), "bytes holds , which is no integer"),
+    "65 bits": (with_bytes(f"{2**63}"), f"bytes holds {2**63}, which is no integer"),
+    "many digits": (with_bytes("9" * 5_000), "bytes holds 999"),
+    "too few": (
+        lines(HEADER, LINE, LINE.removesuffix(" OK")),
+        "without a field for each name in the first line: 2 012345678901 eni-1",
+    ),
+    "too many": (lines(HEADER, f"{LINE} OK"), "without a field for each name"),
+    "a header inside": (lines(HEADER, LINE, HEADER, LINE), "which is no integer"),
+    "cut": (gzip.compress(lines(HEADER, *[LINE] * 99))[:-20], "cannot be decompressed"),
+    "utf-16": (lines(HEADER, LINE).decode().encode("utf-16"), NO_UTF8),
+    "latin-1": (lines(HEADER, LINE) + lines(LINE).replace(b"OK", b"\xe9"), NO_UTF8),
 }
 
 
-@pytest.mark.parametrize("case", [*BAD_TEXT, "cut", "bytes"])
+def write_odd_and_bad_text(folder: Path) -> None:
+    """Write a file for each of both, which it names."""
+    for name, data in ODD_TEXT.items():
+        (folder / f"odd {name}.log").write_bytes(data)
+    for name, (data, _) in BAD_TEXT.items():
+        (folder / f"bad {name}.log").write_bytes(data)
+
+
+@pytest.mark.parametrize("case", BAD_TEXT)
 def test_bad_text_is_quarantined_and_the_others_load(bench: Bench, case: str) -> None:
-    lines, reason = BAD_TEXT.get(case, ((HEADER, *[LINE] * 99), ""))
-    bad = bench.folder / "b.log"
-    write_text(bad, *lines, compressed=case == "cut")
-    if case == "cut":
-        bad.write_bytes(bad.read_bytes()[:-20])
-        reason = "cannot be decompressed"
-    elif case == "bytes":
-        bad.write_bytes(b"\xff\xfe\x00")
-        reason = "its first line is not text"
+    data, reason = BAD_TEXT[case]
+    (bench.folder / "b.log").write_bytes(data)
     write_text(bench.folder / "a.log", HEADER, LINE)
     write_good(bench.folder / "c.parquet")
     assert bench.load().endswith(

@@ -29,3 +29,12 @@ def write_as_text(files: Iterable[Path], source: Path, target: Path) -> None:
             f"copy (select {columns} from {read}) to '{target / name}'"
             " (format csv, delim ' ', header, nullstr '-', compression gzip)"
         )
+
+
+def make_text_of_some(folder: Path) -> int:
+    """Replace every third Parquet file below a folder by text; return the files."""
+    files = sorted(folder.rglob("*.parquet"))
+    write_as_text(files[1::3], folder, folder)
+    for file in files[1::3]:
+        file.unlink()
+    return len(files)

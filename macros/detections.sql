@@ -31,10 +31,13 @@
         'mining_pool',
         'amplifier',
         'syn_flood',
+        'connection_flood',
+        'packet_flood',
         'blocked_egress',
         'new_admin_exposure',
         'east_west_admin',
         'upload_above_baseline',
+        'upload_to_new_network',
         'beacon',
         'long_connection',
         'slow_scan',
@@ -117,9 +120,18 @@
 
 
 {# Whether a row only tries a port as scans do: a few times. Health checks, idle
-   connections and software that tries again have more records in a day. #}
+   connections and software that tries again have more records in a day. Answers that
+   come too late are refused as well, but without a packet of the client. #}
 {% macro is_scan() -%}
-    ({{ vpc_flow_logs.is_probe() }} and records <= 20)
+    ({{ vpc_flow_logs.is_probe() }} and records <= 20 and client_packets > 0)
+{%- endmacro %}
+
+
+{# Whether a row shows that nothing answers: UDP, or packets as small as a SYN, to a
+   server that sends nothing. NAT gateways drop what they did not ask for, but AWS logs it
+   as accepted. #}
+{% macro is_unanswered() -%}
+    (server_packets = 0 and (protocol = 17 or client_bytes <= 80 * client_packets))
 {%- endmacro %}
 
 
@@ -133,13 +145,12 @@
 {# A CTE `flows` of the clients that try at least as many ports and hosts in a day as
    the threshold of a rule. Few do, so the rule aggregates few rows. #}
 {% macro flows_of_probing_clients(rule_id) -%}
-{%- set rollup = ref('vpc_flow_logs', 'int_traffic__daily_flows') -%}
 probing_clients as (
 
     select
         started_date,
         client_addr
-    from {{ rollup }}
+    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
     where server_port is not null and {{ vpc_flow_logs.is_scan() }}
     group by started_date, client_addr
     having count(*) >= {{ vpc_flow_logs.threshold(rule_id) }}
@@ -148,14 +159,22 @@ probing_clients as (
 
 flows as (
 
-    select rollup.*
-    from {{ rollup }} as rollup
+    select all_flows.*
+    from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as all_flows
     inner join probing_clients
         on
-            rollup.started_date = probing_clients.started_date
-            and rollup.client_addr = probing_clients.client_addr
+            all_flows.started_date = probing_clients.started_date
+            and all_flows.client_addr = probing_clients.client_addr
 
 )
+{%- endmacro %}
+
+
+{# How many ports or hosts a client must try: the threshold of a rule for a client of
+   ours, and five times as many for others, since the internet scans every address every
+   day. #}
+{% macro scan_threshold(rule_id) -%}
+    case when is_own_client then 1 else 5 end * {{ vpc_flow_logs.threshold(rule_id) }}
 {%- endmacro %}
 
 
@@ -175,92 +194,39 @@ flows as (
 {# The view of a rule: public addresses reach one of the ports of ours. The entity is
    our end, and the number is that of public addresses. #}
 {% macro ports_reached_from_outside(rule_id, ports) -%}
-    {{ vpc_flow_logs.ports_reached(rule_id, ports, 'client', 'server') }}
+    {{ vpc_flow_logs.ports_reached(rule_id, ports, 'server') }}
 {%- endmacro %}
 
 
 {# The view of a rule: hosts of ours reach one of the ports of public addresses. The
    entity is our end, and the number is that of public addresses. #}
 {% macro ports_reached_outside(rule_id, ports) -%}
-    {{ vpc_flow_logs.ports_reached(rule_id, ports, 'server', 'client') }}
-{%- endmacro %}
-
-
-{# CTEs for rules on ports between an end that is outside and one of ours; the last one
-   is `reached`, the accepted traffic for which `condition` holds. Without flags, a port
-   from 1024 on may be that of a client: NAT gateways take theirs from there. An address
-   of ours that exchanges data in the other direction, with many addresses outside on
-   ports of no known service, has so many such ports that they say nothing. #}
-{% macro reached_flows(outside, own, condition) -%}
-{%- set flows = ref('vpc_flow_logs', 'int_detections__flows') -%}
-ambiguous as (
-
-    select
-        flows.started_date,
-        flows.{{ outside }}_addr as ambiguous_addr
-    from {{ flows }} as flows
-    where
-        not {{ vpc_flow_logs.is_service_port('flows.server_port') }}
-        and flows.action = 'ACCEPT'
-        and {{ vpc_flow_logs.is_outside_end(own) }}
-        and {{ vpc_flow_logs.is_own_end(outside) }}
-    group by flows.started_date, flows.{{ outside }}_addr
-    having count(distinct flows.{{ own }}_addr) >= 20
-
-),
-
-reached as (
-
-    select flows.*
-    from {{ flows }} as flows
-    left join ambiguous
-        on
-            flows.started_date = ambiguous.started_date
-            and flows.{{ own }}_addr = ambiguous.ambiguous_addr
-    where
-        {{ condition }}
-        and flows.action = 'ACCEPT'
-        and {{ vpc_flow_logs.is_outside_end(outside) }}
-        and {{ vpc_flow_logs.is_own_end(own) }}
-        {# An answer alone, from a high port, may come from a client's own port. #}
-        and (
-            flows.server_port < 1024
-            or flows.client_packets > 0
-            or flows.server_packets = 0
-        )
-        and (
-            ambiguous.ambiguous_addr is null
-            or flows.server_port < 1024
-            or flows.orientation_method = 'tcp_flags'
-        )
-
-)
+    {{ vpc_flow_logs.ports_reached(rule_id, ports, 'client') }}
 {%- endmacro %}
 
 
 {# The view of a rule on accepted traffic to some ports, between an end that is outside
-   and one of ours, which is the entity. #}
-{% macro ports_reached(rule_id, ports, outside, own) -%}
-    {%- set condition -%}
-        flows.server_port in ({{ ports | join(', ') }})
-        and flows.protocol in (6, 17)
-    {%- endset -%}
-    with
-
-    {{ vpc_flow_logs.reached_flows(outside, own, condition) }}
-
+   and one of ours, which is the entity and has the role. #}
+{% macro ports_reached(rule_id, ports, role) -%}
     select
         started_date,
-        {{ own }}_addr as entity,
+        host_addr as entity,
         cast(null as varchar) as peer,
-        server_port as port,
+        port,
         protocol,
-        cast(count(distinct {{ outside }}_addr) as bigint) as observed,
-        {{ vpc_flow_logs.flow_measures() }}
-    from reached
-    group by started_date, {{ own }}_addr, server_port, protocol
-    having
-        count(distinct {{ outside }}_addr) >= {{ vpc_flow_logs.threshold(rule_id) }}
+        peers as observed,
+        records,
+        bytes,
+        first_seen_at,
+        last_seen_at,
+        has_tcp_flags,
+        has_flow_direction
+    from {{ ref('vpc_flow_logs', 'int_detections__daily_ports') }}
+    where
+        role = '{{ role }}'
+        and is_outside
+        and port in ({{ ports | join(', ') }})
+        and peers >= {{ vpc_flow_logs.threshold(rule_id) }}
 {%- endmacro %}
 
 
@@ -364,14 +330,15 @@ reached as (
 
 
 {# The days, as text and sorted, whose rows in `evaluated` are older than those in the
-   rollups, are of another version, or are missing; none on a first or full build. #}
-{% macro stale_days(rollups, evaluated, version) %}
+   rollups, are of another version, or are missing; none on a first or full build. A day
+   for which `condition` does not hold is not stale. #}
+{% macro stale_days(rollups, evaluated, version, condition=none) %}
     {% if not execute or not is_incremental() %}
         {% do return(none) %}
     {% endif %}
     {% set since = vpc_flow_logs.watermark(evaluated, 'loaded_through_at') %}
     {% set days = run_query(
-        'with ' ~ vpc_flow_logs.loaded_days(rollups) ~ ', done as ('
+        'with ' ~ vpc_flow_logs.loaded_days(rollups, condition) ~ ', done as ('
         ~ ' select started_date, min(rules_version) as rules_version,'
         ~ ' min(loaded_through_at) as loaded_through_at'
         ~ ' from ' ~ evaluated ~ ' group by started_date)'
@@ -388,16 +355,17 @@ reached as (
 {% endmacro %}
 
 
-{# CTEs of the days of some rollups; the last one is `loaded`, with the load time up to
-   which all of them count a day. #}
-{% macro loaded_days(rollups) -%}
+{# CTEs of the days of some rollups for which a condition holds, or those that findings
+   may be made of; the last one is `loaded`, with the load time up to which all of them
+   count a day. #}
+{% macro loaded_days(rollups, condition=none) -%}
 loads as (
     {% for rollup in rollups %}
         select
             started_date,
             max(loaded_through_at) as loaded_through_at
         from {{ rollup }}
-        where {{ vpc_flow_logs.in_horizon() }}
+        where {{ condition or vpc_flow_logs.in_horizon() }}
         group by started_date
         {{ 'union all' if not loop.last }}
     {% endfor %}
@@ -410,6 +378,27 @@ loaded as (
         min(loaded_through_at) as loaded_through_at
     from loads
     group by started_date
+
+)
+{%- endmacro %}
+
+
+{# A CTE `every_day`: the columns of a CTE on the days of `loaded` that are stale, and for
+   a day without rows one row of nulls. So the next run sees which days were read, by
+   which version and up to which load. #}
+{% macro every_day(cte, days, version, columns) -%}
+every_day as (
+
+    select
+        loaded.started_date,
+        {% for column in columns %}
+            {{ cte }}.{{ column }},
+        {% endfor %}
+        '{{ version }}' as rules_version,
+        loaded.loaded_through_at
+    from loaded
+    left join {{ cte }} on loaded.started_date = {{ cte }}.started_date
+    where {{ vpc_flow_logs.on_days(days, 'loaded.started_date') }}
 
 )
 {%- endmacro %}
@@ -431,23 +420,34 @@ loaded as (
 {%- endmacro %}
 
 
-{# A sentence of the registry as SQL: `{entity}` and the like become the columns. #}
+{# A sentence of the registry as SQL. `{entity}` and the like become the columns, and
+   `{observed port}` a number with its noun. #}
 {% macro finding_text(template) -%}
-    {%- set columns = {
+    {%- set texts = {
         'entity': 'entity',
         'peer': "coalesce(peer, 'unknown')",
         'port': "coalesce(cast(port as varchar), 'any')",
         'protocol': "coalesce(cast(protocol as varchar), 'any')",
         'observed': 'cast(observed as varchar)',
         'megabytes': 'cast(cast(floor(observed / 1000000) as bigint) as varchar)',
-        'records': 'cast(records as varchar)',
     } -%}
     {%- set text = namespace(sql=dbt.escape_single_quotes(template)) -%}
-    {%- for name, column in columns.items() -%}
+    {%- for name, column in texts.items() -%}
         {%- set text.sql = text.sql | replace('{' ~ name ~ '}', "' || " ~ column
             ~ " || '") -%}
     {%- endfor -%}
+    {%- for noun in modules.re.findall('{observed ([^}]+)}', template) -%}
+        {%- set text.sql = text.sql | replace('{observed ' ~ noun ~ '}', "' || "
+            ~ vpc_flow_logs.counted('observed', noun) ~ " || '") -%}
+    {%- endfor -%}
     '{{ text.sql }}'
+{%- endmacro %}
+
+
+{# A number with its noun: `1 port`, `2 ports`, `2 addresses`. #}
+{% macro counted(number, noun) -%}
+    cast({{ number }} as varchar) || ' {{ noun }}'
+    || case {{ number }} when 1 then '' else '{{ 'es' if noun.endswith('s') else 's' }}' end
 {%- endmacro %}
 
 
@@ -586,7 +586,7 @@ loaded as (
 
 {# The condition that a day is one that a rule with a history may look at: those that
    are evaluated, and a window before them. #}
-{% macro in_history(started_date) -%}
+{% macro in_history(started_date='started_date') -%}
     {%- set last = vpc_flow_logs.as_of() -%}
     {%- set first = last - modules.datetime.timedelta(days=3 * var('lookback_days')) -%}
     {{ started_date }}
@@ -612,42 +612,19 @@ loaded as (
     {%- set days = [7, var('lookback_days')] | min -%}
     started_date >= (
         select {{ dbt.dateadd('day', days, 'min(history.started_date)') }}
-        from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as history
+        from {{ ref('vpc_flow_logs', 'int_detections__daily_ports') }} as history
         where {{ vpc_flow_logs.in_history('history.started_date') }}
     )
 {%- endmacro %}
 
 
-{# The view of a rule on what is new to a host of ours: `thing`, an expression, that the
-   host did not have in the window before, although it had seven days of traffic there,
-   and nothing new on its last seven. If more than two hosts get the same on a day, the
-   environment changed. `peer` and `port` show the thing if it is the only one of the
-   day. #}
-{% macro first_seen(rule_id, own, thing, condition, peer='null', port='null') -%}
-    with
-
-    seen as (
-
-        select
-            started_date,
-            {{ own }}_addr as entity,
-            {{ thing }} as thing,
-            min(server_addr) as server_addr,
-            min(server_port) as server_port,
-            min(protocol) as protocol,
-            {{ vpc_flow_logs.flow_measures() }}
-        from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
-        where
-            action = 'ACCEPT'
-            and protocol in (6, 17)
-            and not {{ vpc_flow_logs.is_probe() }}
-            and {{ vpc_flow_logs.is_own_end(own) }}
-            and {{ condition }}
-            and {{ vpc_flow_logs.in_history('started_date') }}
-        group by started_date, {{ own }}_addr, {{ thing }}
-
-    ),
-
+{# The end of a rule on what is new to a host of ours. The CTE `seen` has a row for each
+   of its days and things, with the measures of a finding. A thing is new if the host did
+   not have it in the window before, although it had seven days of traffic there, and
+   nothing new on its last seven. If more than two hosts get the same on a day, the
+   environment changed. `peer`, `port` and `protocol` show the thing if it is the only one
+   of the day. #}
+{% macro first_seen(rule_id) -%}
     dated as (
 
         select
@@ -727,10 +704,9 @@ loaded as (
     select
         started_date,
         entity,
-        cast(case when count(*) = 1 then min({{ peer }}) end as varchar) as peer,
-        cast(case when count(*) = 1 then min({{ port }}) end as bigint) as port,
-        cast(case when min(protocol) = max(protocol) then min(protocol) end as bigint)
-            as protocol,
+        case when count(*) = 1 then min(peer) end as peer,
+        case when count(*) = 1 then min(port) end as port,
+        case when min(protocol) = max(protocol) then min(protocol) end as protocol,
         cast(count(*) as bigint) as observed,
         {{ vpc_flow_logs.sums_of_flow_measures() }}
     from found
@@ -859,28 +835,21 @@ loaded as (
 {# The view of a rule: a host of ours in a range of a variable exchanges data with
    public addresses on a port that the variable does not list for the range. Without
    ranges it has no rows. #}
-{% macro ports_not_allowed(rule_id, ranges, outside, own) -%}
+{% macro ports_not_allowed(rule_id, variable, role) -%}
+    {%- set ranges = var(variable) -%}
     with
 
     reached as (
 
         select
-            flows.started_date,
-            flows.{{ own }}_addr as entity,
-            flows.server_port as port,
-            flows.protocol,
-            cast(count(distinct flows.{{ outside }}_addr) as bigint) as observed,
-            {{ vpc_flow_logs.flow_measures() }}
-        from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
+            *,
+            host_addr as entity
+        from {{ ref('vpc_flow_logs', 'int_detections__daily_ports') }}
         where
-            {{ 'flows.server_port is not null' if ranges else 'false' }}
-            and flows.protocol in (6, 17)
-            and flows.action = 'ACCEPT'
-            and not {{ vpc_flow_logs.is_probe() }}
-            and {{ vpc_flow_logs.is_outside_end(outside) }}
-            and {{ vpc_flow_logs.is_own_end(own) }}
-        group by
-            flows.started_date, flows.{{ own }}_addr, flows.server_port, flows.protocol
+            role = '{{ role }}'
+            and is_outside
+            and exchanging_peers >= {{ vpc_flow_logs.threshold(rule_id) }}
+            and {{ 'true' if ranges else 'false' }}
 
     ),
 
@@ -892,7 +861,7 @@ loaded as (
         cast(null as varchar) as peer,
         port,
         protocol,
-        observed,
+        exchanging_peers as observed,
         records,
         bytes,
         first_seen_at,
@@ -901,8 +870,7 @@ loaded as (
         has_flow_direction
     from parsed
     where
-        observed >= {{ vpc_flow_logs.threshold(rule_id) }}
-        and (
+        (
             false
             {%- for range in ranges %}
             or coalesce({{ vpc_flow_logs.address_in_cidr(

@@ -8,6 +8,13 @@
     {% if other is not none %}
         {% do return(other) %}
     {% endif %}
+    {% if source_node.name == 'enrichment_lines' %}
+        {% do return([vpc_flow_logs.call_of_loader('stage_enrichment_files', {
+            'location': source_node.external.location,
+            'landing': '"' ~ source_node.schema ~ '"."' ~ source_node.identifier ~ '"',
+            's3_requester_pays': var('s3_requester_pays'),
+        })]) %}
+    {% endif %}
     {% do vpc_flow_logs.refuse_destructive_staging(source_node) %}
     {% set fields = {} %}
     {% for field in vpc_flow_logs.flow_log_fields() %}
@@ -29,22 +36,21 @@
         'full_refresh': var('ext_full_refresh'),
     } %}
 
-    {# The loader's function returns its error: if it raised it, dbt would print a
-       traceback. #}
+    {% do return([vpc_flow_logs.call_of_loader('stage_flow_logs', settings)]) %}
+{% endmacro %}
+
+
+{# The statement that calls a function of the plugin. The function returns its error: if
+   it raised it, dbt would print a traceback. #}
+{% macro call_of_loader(function, settings) %}
     {% set escaped = tojson(settings) | replace("'", "''") %}
-    {% set load %}
-        /* load every file that is not loaded yet */
-        with staged as materialized (
-            select stage_flow_logs('{{ escaped }}') as outcome
-        )
-        select
-            case
-                when starts_with(outcome, 'error: ') then error(substr(outcome, 8))
-                else outcome
-            end as outcome
-        from staged
-    {% endset %}
-    {% do return([load]) %}
+    {% do return(
+        "/* load every file that is not loaded yet */"
+        ~ "\nwith staged as materialized (select " ~ function ~ "('" ~ escaped
+        ~ "') as outcome)"
+        ~ "\nselect case when starts_with(outcome, 'error: ')"
+        ~ " then error(substr(outcome, 8)) else outcome end as outcome from staged"
+    ) %}
 {% endmacro %}
 
 

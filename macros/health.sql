@@ -124,11 +124,19 @@
             last_load_time,
             status,
             file_size,
-            {#- The first line of a text log is no record. #}
-            {{ 'row_count' if loop.first else 'greatest(row_count - 1, 0)' }}
-                as row_count,
             bytes_billed,
-            first_error_message
+            {%- if loop.first %}
+            row_count,
+            {{ vpc_flow_logs.load_fault('first_error_message') }} as load_fault
+            {%- else %}
+            {#- The first line of a text log is no record. #}
+            row_count - 1 as row_count,
+            case
+                when status = 'Loaded' and row_count = 0
+                    then {{ vpc_flow_logs.no_names() }}
+                else {{ vpc_flow_logs.load_fault('first_error_message') }}
+            end as load_fault
+            {%- endif %}
         from {{ vpc_flow_logs.copy_history(
             vpc_flow_logs.landing_table(name), 14, since
         ) }}
@@ -146,7 +154,7 @@
             file_size,
             row_count,
             bytes_billed,
-            first_error_message
+            load_fault
         from loads
         where status != 'Load in progress'
         qualify
@@ -161,12 +169,12 @@
 
         select
             attempts.*,
-            malformed_files.reason as malformed_reason,
-            attempts.status = 'Loaded' and malformed_files.reason is null as is_loaded
+            coalesce(files.fault, attempts.load_fault) as reason,
+            attempts.status = 'Loaded' and reason is null as is_loaded
         from attempts
-        left join {{ ref('vpc_flow_logs', 'malformed_files') }} as malformed_files
-            on attempts.metadata_filename = malformed_files.metadata_filename
-        where coalesce(malformed_files.reason, '') not like 'copy of %'
+        left join {{ ref('vpc_flow_logs', 'int_health__landed_files') }} as files
+            on attempts.metadata_filename = files.metadata_filename
+        where coalesce(files.fault, '') not like 'copy of %'
 
     )
 
@@ -177,9 +185,7 @@
         cast(file_size as bigint) as size_bytes,
         cast(case when is_loaded then row_count end as bigint) as records,
         cast(bytes_billed as bigint) as bytes_billed,
-        case
-            when not is_loaded then coalesce(malformed_reason, first_error_message)
-        end as reason
+        reason
     from judged
 {%- endmacro %}
 

@@ -275,6 +275,28 @@
 {% endmacro %}
 
 
+{# The incremental strategy of models that are made as a whole: the new rows, if there
+   are any, replace all rows. #}
+{% macro get_incremental_whole_sql(arg_dict) %}
+    {{ return(adapter.dispatch('get_incremental_whole_sql', 'vpc_flow_logs')(
+        arg_dict
+    )) }}
+{% endmacro %}
+
+{% macro duckdb__get_incremental_whole_sql(arg_dict) %}
+    {% set target, new = arg_dict.target_relation, arg_dict.temp_relation %}
+    {% set columns = arg_dict.dest_columns | map(attribute='quoted') | join(', ') %}
+    delete from {{ target }} where exists (select 1 from {{ new }});
+    insert into {{ target }} ({{ columns }}) select {{ columns }} from {{ new }};
+{% endmacro %}
+
+{% macro snowflake__get_incremental_whole_sql(arg_dict) %}
+    {% call vpc_flow_logs.ordered_transaction(arg_dict.target_relation) %}
+    {{ vpc_flow_logs.duckdb__get_incremental_whole_sql(arg_dict) }}
+    {% endcall %}
+{% endmacro %}
+
+
 {# Statements on Snowflake as one transaction, after any other such transaction on
    models of the same schema.
 
@@ -283,9 +305,10 @@
 
    The UPDATE first, because a statement sees what was committed before it began, and it
    is not documented that one that has waited for a lock looks again. The statements
-   after the UPDATE begin when the other transaction has ended.
+   after the UPDATE begin when the other transaction has ended. `first` is a statement
+   before the transaction.
    https://docs.snowflake.com/en/sql-reference/transactions #}
-{% macro ordered_transaction(relation) %}
+{% macro ordered_transaction(relation, first='') %}
     {% set lock = relation.incorporate(path={'identifier': 'write_lock'}) %}
     {% do run_query(
         'create table if not exists ' ~ lock
@@ -294,6 +317,7 @@
     ) if load_relation(lock) is none %}
     execute immediate $$
     begin
+        {{ first }}
         begin transaction;
         update {{ lock }} set taken_at = current_timestamp();
         {{ caller() }}

@@ -14,7 +14,8 @@
     where status in ('quarantined', 'copy')
 {%- endmacro %}
 
-{# Snowpipe has loaded them. The ledger of files says what is wrong with each. #}
+{# Snowpipe has loaded them, and the ledger of files says what is wrong with each; or it
+   could not read them. #}
 {% macro snowflake__malformed_files() -%}
     select
         metadata_filename,
@@ -22,6 +23,44 @@
         loaded_at as found_at
     from {{ ref('vpc_flow_logs', 'int_health__landed_files') }}
     where fault is not null
+    union all
+    select
+        metadata_filename,
+        min(reason) as reason,
+        min(loaded_at) as found_at
+    from {{ ref('vpc_flow_logs', 'int_health__loads') }}
+    where
+        metadata_filename not in (
+            select landed.metadata_filename
+            from {{ ref('vpc_flow_logs', 'int_health__landed_files') }} as landed
+        )
+    group by metadata_filename
+    having
+        count(case when status = 'loaded' then 1 end) = 0
+        and count(case when {{ vpc_flow_logs.is_unreadable('reason') }} then 1 end) > 0
+{%- endmacro %}
+
+
+{# Why Snowflake did not load a file, from the message in its load history, in the words
+   of the loader on DuckDB. #}
+{% macro load_fault(message) -%}
+    case
+        when {{ message }} ilike '%invalid utf8%' then 'not text in UTF-8'
+        when {{ message }} ilike '%decompress%'
+            then 'cannot be decompressed: ' || {{ message }}
+        when {{ message }} ilike '%parsing the parquet%'
+            then 'not readable Parquet: ' || {{ message }}
+        else {{ message }}
+    end
+{%- endmacro %}
+
+
+{# Whether such a reason says that the file is damaged, so that no other try helps. #}
+{% macro is_unreadable(reason) -%}
+    (
+        {{ reason }} like 'not %'
+        or {{ reason }} like 'cannot be decompressed: %'
+    )
 {%- endmacro %}
 
 
@@ -37,9 +76,9 @@
 {%- endmacro %}
 
 {% macro snowflake__record_fault() -%}
-    {%- set twice = vpc_flow_logs.two_of_one_name(vpc_flow_logs.field_names(
-        "array_to_string(object_keys(as_object(value)), ' ')"
-    )) -%}
+    {%- set twice = vpc_flow_logs.two_of_one_name(
+        "array_to_string(object_keys(as_object(value)), '|')", '|'
+    ) -%}
     case
         when as_varchar(value) is not null
             then coalesce(
@@ -55,7 +94,7 @@
         {%- for field in vpc_flow_logs.flow_log_fields() %}
         when not {{ vpc_flow_logs.has_right_type(field) }}
             then '{{ field.name }} holds '
-                || {{ vpc_flow_logs.landed_value(field.name, true) }}
+                || left({{ vpc_flow_logs.landed_value(field.name, true) }}, 200)
                 || ', which is no '
                 || '{{ 'text' if field.type == 'varchar' else 'integer' }}'
         {%- endfor %}
@@ -227,11 +266,15 @@
 {%- endmacro %}
 
 
-{# Whether a text is an integer of 64 bits. TRY_CAST would round a fraction. #}
+{# Whether a text is an integer of 64 bits; null for null. TRY_CAST would round a
+   fraction, and is null for more than 38 digits. #}
 {% macro is_bigint(text) -%}
     {{ vpc_flow_logs.regexp_matches_all_of(text, '-?[0-9]+') }}
-    and try_cast({{ text }} as bigint)
-        between -9223372036854775808 and 9223372036854775807
+    and coalesce(
+        try_cast({{ text }} as bigint)
+        between -9223372036854775808 and 9223372036854775807,
+        {{ text }} is null
+    )
 {%- endmacro %}
 
 
@@ -255,7 +298,8 @@
     {%- endif -%}
     loaded_at <= {{ vpc_flow_logs.load_time_literal(judged_at) }}
     and metadata_filename not in (
-        select malformed_files.metadata_filename
-        from {{ ref('vpc_flow_logs', 'malformed_files') }} as malformed_files
+        select judged.metadata_filename
+        from {{ ledger }} as judged
+        where judged.fault is not null
     )
 {%- endmacro %}

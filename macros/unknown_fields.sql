@@ -19,7 +19,8 @@
                 filter(
                     object_keys(as_object(value)),
                     name ->
-                    lower(replace(name, '-', '_')) not in ('{{ known | join("', '") }}')
+                    lower(iff(contains(name, '_'), name, replace(name, '-', '_')))
+                    not in ('{{ known | join("', '") }}')
                 )
     end
 {%- endmacro %}

@@ -92,6 +92,11 @@ def _parser() -> argparse.ArgumentParser:
         help="plant campaigns of attackers, and traffic that only looks like one",
     )
     add(
+        "--benign",
+        action="store_true",
+        help="write everyday traffic alone, without exposures",
+    )
+    add(
         "--overwrite",
         action="store_true",
         help="replace the files of an earlier run; all other files stay",

@@ -6,9 +6,11 @@ day before the last one. Its number decides the addresses and the time.
 
 from .exchange import ICMP, UDP
 from .stories import (
+    ACCOUNT,
     CHECK,
     CLOSED,
     HOST,
+    INTERFACE,
     LOGIN,
     PEER,
     REFUSED,
@@ -29,13 +31,14 @@ _EARLIER = range(2, 10)
 _EVERY_DAY = range(9)
 _KNOWN = (1, 4)
 _ELSEWHERE = End(False, known=("91.198.174.7", "2a0b:4d07:2::7"))
+_DROP = End(False, known=("91.199.3.3", "2a0b:4d08:3::3"))
 _QUAD9 = End(False, known=("9.9.9.9", "2620:fe::fe"))
 
 CAMPAIGNS = (
     # Discovery
     Story(
         "the internet scans the ports of a host",
-        (Talk(PEER, HOST, range(1000, 1060), REFUSED),),
+        (Talk(PEER, HOST, range(1000, 1260), REFUSED),),
         (Found("port_scan_vertical", PEER, HOST),),
     ),
     Story(
@@ -44,9 +47,12 @@ CAMPAIGNS = (
         (Found("port_scan_vertical", HOST, hosts(1)),),
     ),
     Story(
-        "the internet looks for Telnet",
-        (Talk(PEER, hosts(110), 23, REFUSED),),
-        (Found("port_scan_horizontal", PEER, port=23),),
+        "a bot of ours looks for Telnet on the internet",
+        (Talk(HOST, peers(110), 23, UNANSWERED),),
+        (
+            Found("port_scan_horizontal", HOST, port=23),
+            Found("cleartext_login_to_internet", HOST, port=23),
+        ),
     ),
     Story(
         "a worm looks for file shares",
@@ -60,8 +66,6 @@ CAMPAIGNS = (
             Talk(HOST, hosts(1), 443),
         ),
         (Found("contacts_that_fail", HOST),),
-        # Over IPv6 the rule takes hosts of ours for public ones.
-        formats=("default", "rich"),
     ),
     Story(
         "a scan finds an open port and goes on with it",
@@ -230,6 +234,11 @@ CAMPAIGNS = (
         (Found("upload_above_baseline", HOST, protocol=None),),
     ),
     Story(
+        "files go to a network that is new",
+        (Talk(HOST, _DROP, 443, Carried((100_000, 120_000_000), (9_000, 400_000))),),
+        (Found("upload_to_new_network", HOST, protocol=None),),
+    ),
+    Story(
         "malware tries its servers one by one",
         (Talk(HOST, peers(510), 443, REFUSED), Talk(HOST, PEER, 443)),
         (Found("blocked_egress", HOST),),
@@ -249,7 +258,18 @@ CAMPAIGNS = (
         "connections without data fill a server",
         (Talk(PEER, HOST, 443, UNANSWERED, times=10_100, every=3),),
         (Found("syn_flood", HOST, PEER, 443),),
+        formats=("default",),
+    ),
+    Story(
+        "connections with data keep a server busy",
+        (Talk(PEER, HOST, 80, CHECK, times=10_100, every=0.1),),
+        (Found("connection_flood", HOST, PEER, 80),),
         formats=("rich",),
+    ),
+    Story(
+        "a host of ours floods another network",
+        (Talk(HOST, PEER, 0, Carried((1_100_000, 90_000_000), None), ICMP),),
+        (Found("packet_flood", HOST, PEER, protocol=ICMP),),
     ),
     Story(
         "an intruder goes on to file shares of other hosts",
@@ -331,7 +351,38 @@ CAMPAIGNS = (
     Story(
         "records are skipped while an interface is flooded",
         skipped=90,
-        finds=(Found("records_skipped", None, protocol=None),),
+        finds=(Found("records_skipped", INTERFACE, protocol=None),),
+    ),
+    Story(
+        "an intruder stops the logs of an interface",
+        (
+            Talk(HOST, hosts(2), 443, days=(2,)),
+            Talk(HOST, hosts(2), 443, times=8, every=_HOUR, logged_by=(False, True)),
+        ),
+        (Found("interface_silent", INTERFACE, HOST, protocol=None),),
+    ),
+    Story(
+        "an intruder stops the logs of an account for two hours",
+        (
+            Talk(HOST, hosts(1), 443, times=24, every=_HOUR, days=range(2, 6)),
+            Talk(HOST, hosts(1), 443, times=8, every=_HOUR),
+            Talk(HOST, hosts(1), 443, times=13, every=_HOUR, after=10 * _HOUR),
+        ),
+        (Found("logs_interrupted", ACCOUNT, protocol=None),),
+        has_own_account=True,
+    ),
+    # What users don't allow
+    Story(
+        "the internet reaches a port that is not allowed",
+        (Talk(PEER, HOST, 8446),),
+        (Found("inbound_port_not_allowed", HOST, port=8446),),
+        variable="allowed_inbound_ports",
+    ),
+    Story(
+        "a host uses a port outside that is not allowed",
+        (Talk(HOST, PEER, 8447),),
+        (Found("outbound_port_not_allowed", HOST, port=8447),),
+        variable="allowed_outbound_ports",
     ),
 )
 
@@ -494,8 +545,18 @@ LOOK_ALIKES = (
         (
             Talk(peers(60), HOST, 23, REFUSED),
             Talk(peers(60), HOST, 22, REFUSED, every=40),
+            Talk(End(False, 61), HOST, range(2_000, 2_100), REFUSED),
+            Talk(End(False, 62), hosts(110), 23, REFUSED),
         ),
-        looks_like="brute_force_by_many",
+        looks_like="port_scan_vertical",
+    ),
+    Story(
+        "background noise at a NAT gateway, which drops it",
+        tuple(
+            Talk(peers(20), HOST, port, UNANSWERED, every=60)
+            for port in (22, 23, 445, 3306, 3389)
+        ),
+        looks_like="database_port_from_public",
     ),
     Story(
         "a partner that tries a wrong port first",

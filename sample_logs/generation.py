@@ -78,6 +78,7 @@ def generate(
     admin_ports: Sequence[int] = (22, 3389),
     incidents: bool = False,
     attacks: bool = False,
+    benign: bool = False,
     until: datetime | None = None,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -107,6 +108,7 @@ def generate(
             to the truth. Files then come every half hour, and some records are lost.
         attacks: Whether to plant the campaigns and look-alikes of `campaigns`, and to
             add to the truth which findings must come, and which must not.
+        benign: Whether to write everyday traffic alone, without planted exposures.
         until: An aware time; no record ends and no file is created later. None means
             the whole of `end_date`, and files of its records on the next day.
         overwrite: Whether to replace the files of an earlier run.
@@ -127,6 +129,8 @@ def generate(
     _check_at_least(0, seed=seed, lookback_days=lookback_days)
     if records_per_file is not None:
         _check_at_least(1, records_per_file=records_per_file)
+    if benign and (incidents or attacks):
+        raise ValueError("a benign sample has no incidents and no attacks")
     if incidents:
         _check_at_least(SMALLEST_SAMPLE, records=records)
     if attacks:
@@ -153,7 +157,7 @@ def generate(
     all_days = [end_date - timedelta(days=days - 1 - i) for i in range(days)]
     trouble = Incidents(end) if incidents else None
     planted: dict[tuple[Site, date], Columns] = {}
-    for site in sites if records >= SMALLEST_SAMPLE else ():
+    for site in sites if records >= SMALLEST_SAMPLE and not benign else ():
         by_day = plant(site, vocabulary, end_date, days, end)
         if trouble:
             by_day = {

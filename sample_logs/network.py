@@ -42,7 +42,11 @@ def identifier(prefix: str, *parts: object) -> str:
 
 @dataclass(frozen=True)
 class Interface:
-    """A network interface; an empty text means that it has no such value."""
+    """A network interface; an empty text means that it has no such value.
+
+    `account_id` is empty for the account of the flow log. In a VPC that several
+    accounts share, an interface has the account of its owner.
+    """
 
     interface_id: str
     role: str
@@ -52,6 +56,7 @@ class Interface:
     instance_id: str
     az_id: str
     ecs_service: str
+    account_id: str = ""
 
 
 @dataclass(frozen=True)

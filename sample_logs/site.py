@@ -74,7 +74,6 @@ class Site:
         }
         self.constants = {
             "version": flow_log.version,
-            "account_id": vocabulary.code(flow_log.account_id),
             "region": vocabulary.code(flow_log.region),
             "vpc_id": vocabulary.code(flow_log.vpc_id),
             "sublocation_type": NO_TEXT,
@@ -103,6 +102,9 @@ class Site:
             "subnet_id": [face.subnet_id for face in faces],
             "instance_id": [face.instance_id or "-" for face in faces],
             "az_id": [face.az_id for face in faces],
+            "account_id": [
+                face.account_id or self.flow_log.account_id for face in faces
+            ],
             "future_field": [f"{face.role}-{i % 3}" for i, face in enumerate(faces)],
         }
         for field in ECS_FIELDS:

@@ -59,6 +59,10 @@ class Lane:
         """A public address, counted from 0."""
         return _later(self.public, story * _PUBLIC_BLOCK + peer)
 
+    def account(self, story: int) -> str:
+        """The account of a story that has one of its own."""
+        return f"7777{FLOW_LOGS.index(self.described):04}{story:04}"
+
     def protocol(self, protocol: int) -> int:
         """The protocol in this lane: that of IPv6 for ICMP."""
         return ICMP_V6 if protocol == ICMP and self.is_ipv6 else protocol
@@ -88,6 +92,8 @@ class End:
         return [address(story, self.first + number) for number in range(self.count)]
 
 
+#: Entities of findings that are no address: the interface of `HOST`, and its account.
+INTERFACE, ACCOUNT = "interface", "account"
 #: A host of ours, and a public address. `hosts` and `peers` are further ones.
 HOST, PEER = End(is_ours=True), End(is_ours=False)
 
@@ -143,6 +149,7 @@ class Talk:
         after: Seconds from the story's beginning to the first start.
         days: Days before the last one.
         is_one_connection: Whether all have the same client port.
+        logged_by: Whether the client's interface logs them, and the server's.
     """
 
     client: End
@@ -155,6 +162,7 @@ class Talk:
     after: int = 0
     days: Sequence[int] = (1,)
     is_one_connection: bool = False
+    logged_by: tuple[bool, bool] = (True, True)
 
     @property
     def ports(self) -> list[int]:
@@ -218,10 +226,10 @@ class Talk:
             np.array(self.ports)[number % len(self.ports)],
         )
         # A rejection is logged by the receiver alone, if it is ours.
-        at_server = self.server.is_ours
-        at_client = self.client.is_ours and not (
-            at_server and self.carried.action == REJECT
-        )
+        at_server = self.server.is_ours and self.logged_by[1]
+        at_client = self.client.is_ours and self.logged_by[0]
+        at_client &= not (at_server and self.carried.action == REJECT)
+        is_inside = self.client.is_ours and self.server.is_ours
         seen: list[Columns] = []
         for is_logged, addresses, opens in (
             (at_client, clients, True),
@@ -234,7 +242,7 @@ class Talk:
                     client,
                     server,
                     opens=opens,
-                    path=SAME_VPC if at_client and at_server else INTERNET_GATEWAY,
+                    path=SAME_VPC if is_inside else INTERNET_GATEWAY,
                     counts=(opens or not at_client, not opens or not at_server),
                 )
                 seen += both if self.carried.received else both[:1]
@@ -247,14 +255,14 @@ class Found:
 
     Args:
         rule: The rule's name.
-        entity: The entity; None is the interface of `HOST`.
+        entity: The entity's address, or `INTERFACE` or `ACCOUNT`.
         peer: The peer, if the finding has one.
         port: The port, if the finding has one.
         protocol: The protocol, if the finding has one.
     """
 
     rule: str
-    entity: End | None
+    entity: End | str
     peer: End | None = None
     port: int | None = None
     protocol: int | None = TCP
@@ -272,6 +280,8 @@ class Story:
         looks_like: The rule that must not fire; empty for a campaign.
         suppressed: The reason of the entry that covers all findings of `HOST`.
         skipped: SKIPDATA records of the interface of `HOST`.
+        has_own_account: Whether all hosts are of an account that nothing else has.
+        variable: Name of the variable that allows `HOST` port 443 alone.
         formats: The only lanes of the story; none means all. Many records or hosts may
             be too many, and a rule may need tcp_flags.
     """
@@ -282,6 +292,8 @@ class Story:
     looks_like: str = ""
     suppressed: str = ""
     skipped: int = 0
+    has_own_account: bool = False
+    variable: str = ""
     formats: tuple[str, ...] = ()
 
     @property

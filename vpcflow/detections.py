@@ -50,7 +50,7 @@ def page() -> str:
     for rule_id, rule in rules.items():
         lines.append(
             f"| [`{rule_id}`](#{rule_id}) | {rule['severity']} |"
-            f" {rule['technique_id']} | {rule['threshold']:,} {rule['unit']} |"
+            f" {rule['technique_id']} | {rule['threshold']:,} ({rule['unit']}) |"
         )
     for rule_id, rule in rules.items():
         technique = rule["technique_id"].replace(".", "/")
@@ -62,7 +62,7 @@ def page() -> str:
             "",
             f"- Severity {rule['severity']}; {rule['tactic']},"
             f" [{rule['technique_id']}](https://attack.mitre.org/techniques/{technique}/)",
-            f"- Threshold: {rule['threshold']:,} {rule['unit']}",
+            f"- Threshold: {rule['threshold']:,} ({rule['unit']})",
             f"- Why: {rule['why']}",
             f"- What to look at next: {rule['next']}",
             f"- Known false positives: {rule['false_positives']}",

@@ -23,7 +23,12 @@ select
     records.interface_id,
     findings.finding_id
 from findings
-inner join records on findings.entity = records.entity
+inner join records
+    on records.entity = case
+        when findings.entity_type = 'interface' and findings.peer is not null
+            then findings.peer
+        else findings.entity
+    end
 where
     records.started_at <= findings.last_seen_at
     and records.started_at >= case

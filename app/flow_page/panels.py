@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
@@ -16,6 +16,9 @@ from .filters import Filters, condition
 #: Rows of a table, so that an answer stays below the 32 MB that Snowflake allows.
 MOST_ROWS = 1000
 
+#: What a panel calls the sum of all that it does not name.
+OTHERS = "all others"
+
 #: Runs a query; the page keeps the answers.
 Ask = Callable[[str, tuple[Any, ...]], pd.DataFrame]
 
@@ -26,8 +29,9 @@ class Panel:
 
     `sql` reads the mart `table`, with `{filters}` where the condition of the filters
     goes. `parameters` names filters whose values its own question marks take, which
-    come after those. `empty` says why there may be no rows. `first` columns are shown
-    before the others.
+    come after those. `names` are the other parts in braces, which come last: what
+    another panel names, without the sum of the others. `empty` says why there may be
+    no rows.
     """
 
     question: str
@@ -37,6 +41,7 @@ class Panel:
     chart: Chart | None = None
     caption: str = ""
     parameters: tuple[str, ...] = ()
+    names: dict[str, Panel] = field(default_factory=dict)
     drawn: int | None = 20
 
 
@@ -62,6 +67,12 @@ def answer(panel: Panel, filters: Filters, store: Store, ask: Ask) -> Answer:
     shown = condition(panel.table, filters)
     more = [str(getattr(filters, name)) for name in panel.parameters]
     sql = panel.sql.replace("{filters}", shown.sql)
+    for name, other in panel.names.items():
+        found = answer(other, filters, store, ask).rows
+        named = [] if found is None else [v for v in found[name] if v != OTHERS]
+        # At least one, since SQL has no empty list.
+        sql = sql.replace(f"{{{name}}}", ", ".join("?" * len(named or [""])))
+        more += named or [""]
     rows = ask(f"{sql} limit {MOST_ROWS}", (*shown.parameters, *more))
     captions = [panel.caption]
     if shown.ignored:

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from . import charts
 from .data import FLOWS
-from .panels import Panel
+from .panels import OTHERS, Panel
 
 #: How many are shown by name; the others are summed.
 TOP = 10
-OTHERS = "all others"
 BYTES = "client_bytes + server_bytes"
 COUNTED = "Each byte counts once, whichever interfaces logged it."
 NONE = "No accepted traffic is in this period, or the filters leave none."
@@ -51,22 +50,20 @@ def top(columns: str, label: str, name: str) -> str:
 
 
 def who_talks_to_whom() -> str:
-    """Return the SQL of the bytes between the largest clients and servers."""
+    """Return the SQL of the bytes between the largest clients and servers.
+
+    Their names come from the panels of both: to find them again takes as long.
+    """
+    ends = ", ".join(
+        f"case when {end}_addr in ({{{end}}}) then {end}_addr else '{OTHERS}' end"
+        f" as {end}"
+        for end in ("client", "server")
+    )
     return (
         f"with flows as (select client_addr, server_addr, {BYTES} as bytes"
-        f" from {FLOWS} where {{filters}} and action = 'ACCEPT'),"
-        + "".join(
-            f" {end}s as (select {end}_addr from flows group by {end}_addr"
-            f" order by sum(bytes) desc, {end}_addr limit {TOP}),"
-            for end in ("client", "server")
-        )
-        + " linked as (select"
-        f" coalesce(clients.client_addr, '{OTHERS}') as client,"
-        f" coalesce(servers.server_addr, '{OTHERS}') as server, flows.bytes from flows"
-        " left join clients on flows.client_addr = clients.client_addr"
-        " left join servers on flows.server_addr = servers.server_addr)"
-        " select client, server, cast(sum(bytes) as bigint) as bytes"
-        " from linked group by client, server order by bytes desc, client, server"
+        f" from {FLOWS} where {{filters}} and action = 'ACCEPT')"
+        f" select {ends}, cast(sum(bytes) as bigint) as bytes"
+        " from flows group by 1, 2 order by bytes desc, client, server"
     )
 
 
@@ -80,6 +77,22 @@ def over_time(action: str, value: str, step: str) -> str:
     )
 
 
+CLIENTS = Panel(
+    question="Which clients exchange most?",
+    table=FLOWS,
+    sql=top("client_addr", "client_addr", "client"),
+    chart=charts.bars("client", "bytes", "bytes"),
+    caption=COUNTED,
+    empty=NONE,
+)
+SERVERS = Panel(
+    question="Which servers exchange most?",
+    table=FLOWS,
+    sql=top("server_addr", "server_addr", "server"),
+    chart=charts.bars("server", "bytes", "bytes"),
+    caption=COUNTED,
+    empty=NONE,
+)
 PANELS = (
     Panel(
         question="How much traffic was accepted in each hour?",
@@ -112,28 +125,15 @@ PANELS = (
         question="Who talks to whom?",
         table=FLOWS,
         sql=who_talks_to_whom(),
+        names={"client": CLIENTS, "server": SERVERS},
         chart=charts.sankey("client", "server", "bytes"),
         drawn=None,
         caption=f"Clients on the left, servers on the right, by bytes: the {TOP}"
         f" largest of each, and the sum of the others. {COUNTED}",
         empty=NONE,
     ),
-    Panel(
-        question="Which clients exchange most?",
-        table=FLOWS,
-        sql=top("client_addr", "client_addr", "client"),
-        chart=charts.bars("client", "bytes", "bytes"),
-        caption=COUNTED,
-        empty=NONE,
-    ),
-    Panel(
-        question="Which servers exchange most?",
-        table=FLOWS,
-        sql=top("server_addr", "server_addr", "server"),
-        chart=charts.bars("server", "bytes", "bytes"),
-        caption=COUNTED,
-        empty=NONE,
-    ),
+    CLIENTS,
+    SERVERS,
     Panel(
         question="Which conversations are the largest?",
         table=FLOWS,

@@ -35,12 +35,13 @@ FILE_NAME = "111122223333_vpcflowlogs_us-east-1_{}_20260330T1005Z_0a.log.parquet
 PROTOCOLS = {"icmp": 1, "tcp": 6, "udp": 17, "gre": 47, "icmpv6": 58}
 
 #: The variables of a build of all cases. The ranges are those of cases about ports that
-#: are not allowed.
+#: are not allowed. Floods have few records.
 VARIABLES: dict[str, Any] = {
     "as_of": AS_OF.isoformat(),
     "top_n": 100_000,
     "allowed_inbound_ports": {"172.16.0.0/16": [443], "2600:1f14:a::/48": []},
     "allowed_outbound_ports": {"172.16.0.0/16": [80, 443]},
+    "detection_thresholds": {"syn_flood": 100, "connection_flood": 200},
 }
 
 #: AWS's types; every other field is text.

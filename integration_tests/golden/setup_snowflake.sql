@@ -93,8 +93,10 @@ grant monitor on future pipes in schema flow.landing
 grant usage, create table, create view on schema flow.analytics
     to role vpc_flow_logs_transformer;
 
--- Snowflake refuses a grant on all pipes. For a pipe that is older than this set-up:
+-- Snowflake refuses a grant on all pipes. For pipes that are older than this set-up:
 -- grant monitor on pipe flow.landing.flow_logs to role vpc_flow_logs_transformer;
+
+-- grant monitor on pipe flow.landing.text_logs to role vpc_flow_logs_transformer;
 
 -- The analyst reads the models and calls the function.
 grant usage on schema flow.analytics to role vpc_flow_logs_analyst;

@@ -1,5 +1,7 @@
 drop pipe if exists flow.landing.flow_logs;
 
+drop pipe if exists flow.landing.text_logs;
+
 drop stage if exists flow.landing.flow_logs_stage;
 
 drop storage integration if exists vpc_flow_logs;

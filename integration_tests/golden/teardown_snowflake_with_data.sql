@@ -8,6 +8,8 @@ drop user if exists vpc_flow_logs_service;
 
 drop table if exists flow.landing.flow_logs;
 
+drop table if exists flow.landing.text_logs;
+
 drop schema if exists flow.landing;
 
 drop schema if exists flow.analytics;

@@ -1,9 +1,9 @@
 """Expressions that fakesnow's translation to DuckDB lacks, or is lax about.
 
 Followed: sf:sql-reference/functions/{parse_ip,to_timestamp,typeof,convert_timezone,
-try_cast,get_ignore_case,arrays_to_object,object_keys,array_except,array_intersection,
-as_char-varchar,as_object}, sf:sql-reference/reserved-keywords, sf:sql-reference/
-{operators-arithmetic,data-types-datetime,date-time-input-output},
+try_cast,get_ignore_case,arrays_to_object,object_keys,array_except,array_distinct,
+array_intersection,as_char-varchar,as_object}, sf:sql-reference/reserved-keywords,
+sf:sql-reference/{operators-arithmetic,data-types-datetime,date-time-input-output},
 sf:user-guide/semistructured-considerations.
 
 Strict: a division of two NUMBERs is rounded, TIMESTAMP is the type that the account
@@ -159,6 +159,11 @@ def array_except(left: str, right: str) -> str:
     return json.dumps(rest)
 
 
+def array_distinct(array: str) -> str:
+    """ARRAY_DISTINCT of a JSON array."""
+    return json.dumps(list(dict.fromkeys(json.loads(array))))
+
+
 def array_intersection(left: str, right: str) -> str:
     """ARRAY_INTERSECTION of JSON arrays, which is of multisets too."""
     rest = json.loads(right)
@@ -174,9 +179,10 @@ def install_functions(connection: duckdb.DuckDBPyConnection) -> None:
     connection.create_function(
         "_sf_any_case", any_case, ["JSON", "VARCHAR"], "JSON", null_handling="special"
     )
-    for function in (array_except, array_intersection):
+    for function in (array_distinct, array_except, array_intersection):
         name = f"_sf_{function.__name__}"
-        connection.create_function(name, function, ["JSON", "JSON"], "JSON")
+        arrays = ["JSON"] * (1 if function is array_distinct else 2)
+        connection.create_function(name, function, arrays, "JSON")
 
 
 def install_macros(connection: duckdb.DuckDBPyConnection) -> None:
@@ -298,6 +304,8 @@ def _rewrite(node: Expr, session: Session) -> Expr:
             return _call("json_extract_string", node.this, exp.Literal.string("$"))
         case exp.JSONKeys():
             return _call("_sf_object_keys", node.this)
+        case exp.ArrayDistinct():
+            return _call("_sf_array_distinct", node.this)
         case exp.ArrayExcept():
             return _call("_sf_array_except", node.this, node.expression)
         case exp.ArrayIntersect():
@@ -321,6 +329,11 @@ def _rewrite(node: Expr, session: Session) -> Expr:
             for snowflake, python in _TIME_FORMAT.items():
                 written = written.replace(snowflake, python)
             return _call("strftime", node.this, exp.Literal.string(written))
+        case exp.Join() if node.method == "ASOF":
+            # sf:sql-reference/constructs/asof-join: rows without a match stay.
+            condition = node.args.pop("match_condition")
+            node.set("side", "LEFT")
+            node.set("on", exp.and_(node.args.get("on"), condition))
         case exp.Typeof():
             return _call("_sf_typeof", node.this)
         case exp.CurrentRole():

@@ -226,8 +226,14 @@ def _lines(file: File, data: bytes) -> list[str]:
     try:
         plain = gzip.decompress(data) if data[:2] == b"\x1f\x8b" else data
         lines = plain.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
-    except (EOFError, OSError, zlib.error, UnicodeDecodeError) as error:
-        raise SqlError(f"{error} File '{file.key}'", 100144, "22000") from error
+    except UnicodeDecodeError as error:
+        message = f"Invalid UTF8 detected in string. File '{file.key}'"
+        raise SqlError(message, 100144, "22000") from error
+    except (EOFError, OSError, zlib.error) as error:
+        message = (
+            f"Invalid data encountered during decompression for file: '{file.key}'"
+        )
+        raise SqlError(f"{message}, cause: '{error}'", 100079, "22000") from error
     return [line for line in lines if line]
 
 

@@ -57,7 +57,8 @@ TREE_HANDLERS: dict[type[Expr], TreeHandler] = {}
 SELECT, INSERT, UPDATE, DELETE, MERGE = 4096, 12544, 12800, 13056, 13312
 DDL = 24576
 _BLOCK = text.pattern(
-    r"execute immediate\s+\$\$\s*begin (?P<statements>begin transaction;.*;)"
+    r"execute immediate\s+\$\$\s*begin (?:let (?P<variable>\w+) integer :="
+    r" \((?P<query>.*?)\); )?(?P<statements>begin transaction;.*;)"
     r" exception when other then rollback; raise; end;?\s*\$\$"
 )
 #: Seconds; Snowflake's are 43,200.
@@ -170,7 +171,12 @@ class Session:
         """
         parts = text.statements(sql)
         if len(parts) == 1 and (block := _BLOCK.fullmatch(parts[0])):
-            return self._run_block(text.statements(block["statements"]))
+            body = block["statements"]
+            if block["variable"]:
+                value = self.run(block["query"]).rows[0][0]
+                written = "null" if value is None else str(value)
+                body = body.replace(f":{block['variable']}", written)
+            return self._run_block(text.statements(body))
         entry: dict[str, Any] = {
             "text": sql,
             "role": self.role,

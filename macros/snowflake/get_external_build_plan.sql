@@ -13,6 +13,9 @@
     {% if other is not none %}
         {% do return(other) %}
     {% endif %}
+    {% if source_node.name == 'enrichment_lines' %}
+        {% do return(vpc_flow_logs.enrichment_plan(source_node)) %}
+    {% endif %}
     {% do vpc_flow_logs.refuse_destructive_staging(source_node) %}
     {% set landing = source_node.relation_name %}
     {% set state = vpc_flow_logs.landing_state(source_node) %}

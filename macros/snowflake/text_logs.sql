@@ -14,36 +14,61 @@
     {% if not found or not found.rows %}
         {% do return(none) %}
     {% endif %}
-    {% set newest = vpc_flow_logs.newest_load(
-        texts.relation_name, 'metadata$row_last_commit_time'
+    {% do run_query(vpc_flow_logs.move_text_logs_sql()) %}
+    {% do log(
+        'Moved lines of text logs to ' ~ vpc_flow_logs.landing_table(), info=true
     ) %}
-    {% set landing = api.Relation.create(
-        database=texts.database,
-        schema=texts.schema,
-        identifier=vpc_flow_logs.landing_node().identifier
+{% endmacro %}
+
+
+{# `dbt --quiet run-operation text_logs_task`: prints the statements that let Snowflake
+   move the lines each hour, without dbt. #}
+{% macro text_logs_task(schedule='using cron 7 * * * * UTC') %}
+    {% set names = vpc_flow_logs.start_operation(
+        'text_logs_task', var('loader_role')
     ) %}
-    {% set sql = vpc_flow_logs.move_text_logs_sql(
-        landing, texts.relation_name, newest
-    ) %}
-    {% do run_query(sql) %}
-    {% do log('Moved lines of text logs to ' ~ landing, info=true) %}
+    {% set task = names.landing_schema ~ '.move_text_logs' %}
+    {% set script %}
+-- Moves the lines of text logs, before each build. Serverless, so that an hour without
+-- lines costs seconds. Run it as an administrator who has the role of the loader.
+grant execute managed task on account to role {{ names.loader_role }};
+grant create task on schema {{ names.landing_schema }} to role {{ names.loader_role }};
+use role {{ names.loader_role }};
+create or replace task {{ task }}
+    schedule = {{ vpc_flow_logs.text_literal(schedule) }}
+    target_completion_interval = '10 minutes'
+    suspend_task_after_num_failures = 0
+    comment = '{{ vpc_flow_logs.creation_mark() }}'
+as
+{{ vpc_flow_logs.move_text_logs_sql().rstrip() }};
+alter task {{ task }} resume;
+    {% endset %}
+    {% do print(vpc_flow_logs.tidy(script)) %}
 {% endmacro %}
 
 
 {# The transaction. Lines that are committed after `newest`, a time in nanoseconds, stay
-   for the next run.
+   for the next run: the DELETE must see the lines that the INSERT has seen.
 
    A file may be loaded in several transactions. So a line waits for the first line of
    its file, and a first line stays for a day. #}
-{% macro move_text_logs_sql(landing, texts, newest) %}
-    {% set committed_at = 'metadata$row_last_commit_time' %}
-    {% set day_ago = vpc_flow_logs.load_time_literal(
-        run_started_at - modules.datetime.timedelta(days=1)
+{% macro move_text_logs_sql() %}
+    {% set texts = vpc_flow_logs.landing_table('text_logs') %}
+    {% set landing = api.Relation.create(
+        database=vpc_flow_logs.landing_node().database,
+        schema=vpc_flow_logs.landing_node().schema,
+        identifier=vpc_flow_logs.landing_node().identifier
     ) %}
+    {% set committed_at = 'metadata$row_last_commit_time' %}
+    {% set day_ago = "dateadd('day', -1, current_timestamp())" %}
     {% set fault = vpc_flow_logs.header_fault('value') %}
-    {% set known %}
-        {{ committed_at }} <= {{ vpc_flow_logs.load_time_literal(newest) }}
+    {% set newest %}
+        let newest integer := (
+            select date_part('epoch_nanosecond', max({{ committed_at }}))
+            from {{ texts }}
+        );
     {% endset %}
+    {% set known = committed_at ~ ' <= to_timestamp_ltz(:newest, 9)' %}
     {% set moves %}
         {{ known }}
         and case
@@ -56,7 +81,7 @@
                 )
         end
     {% endset %}
-    {% call vpc_flow_logs.ordered_transaction(landing) %}
+    {% call vpc_flow_logs.ordered_transaction(landing, newest) %}
     insert into {{ landing }} (
         value,
         metadata_filename,
@@ -118,52 +143,71 @@
         if field.name not in vpc_flow_logs.generic_fields() -%}
         {%- do specific.append(field.name) -%}
     {%- endfor -%}
-    {%- set names = vpc_flow_logs.field_names(header) -%}
+    {%- set names = "replace(lower(trim(" ~ header ~ ")), '-', '_')" -%}
+    {%- set fields = vpc_flow_logs.field_names('trim(' ~ header ~ ')', ' ') -%}
     {%- set name = '[a-z][a-z0-9_]*' -%}
+    {%- set twice -%}
+        array_except(split({{ names }}, ' '), array_distinct(split({{ names }}, ' ')))
+    {%- endset -%}
     case
         when {{ vpc_flow_logs.regexp_matches_all_of(
-            header, '[0-9]{4}-[0-9]{2}-[0-9]{2}T[^ ]+Z .*'
+            'trim(' ~ header ~ ')', '[0-9]{4}-[0-9]{2}-[0-9]{2}T[^ ]+Z .*'
         ) }}
             then 'an export of CloudWatch Logs: no line names its fields. Let the flow'
                 || ' log deliver to S3'
-        when left({{ header }}, 1) in ('{', '[')
+        when left(trim({{ header }}), 1) in ('{', '[')
             then 'records inside JSON, as CloudWatch Logs sends them. Let the flow log'
                 || ' deliver to S3'
         when not {{ vpc_flow_logs.regexp_matches_all_of(
             names, name ~ '( ' ~ name ~ ')*'
         ) }}
-            then 'not a flow log: its first line names no fields'
+            then {{ vpc_flow_logs.no_names() }}
+        when array_size({{ twice }}) > 0 then {{ vpc_flow_logs.two_columns(twice) }}
         when not {{ vpc_flow_logs.regexp_matches_all_of(
-            "' ' || " ~ names ~ " || ' '", '.* (' ~ specific | join('|') ~ ') .*'
+            "' ' || " ~ fields ~ " || ' '", '.* (' ~ specific | join('|') ~ ') .*'
         ) }}
             then {{ vpc_flow_logs.no_flow_log() }}
-        else {{ vpc_flow_logs.two_of_one_name(names) }}
     end
 {%- endmacro %}
 
 
-{# Names of columns, between spaces, as names of fields. #}
-{% macro field_names(names) -%}
-    replace(lower(trim({{ names }})), '-', '_')
+{# The reason of a text log without a line of names. #}
+{% macro no_names() -%}
+    'not a flow log: its first line names no fields'
+{%- endmacro %}
+
+
+{# Names of columns, between separators, as names of fields. AWS's documentation has
+   hyphens, its Parquet underscores, and no field has both. #}
+{% macro field_names(names, separator) -%}
+    {%- set part = '[^' ~ separator ~ ']*' -%}
+    {%- set mixed = part ~ '(-' ~ part ~ '_|_' ~ part ~ '-)' ~ part -%}
+    replace(regexp_replace(lower({{ names }}), '{{ mixed }}', 'no_field'), '-', '_')
 {%- endmacro %}
 
 
 {# Says which field has two columns; null if none has. An array keeps what occurs once
    more than in the array that is taken from it. #}
-{% macro two_of_one_name(names) -%}
+{% macro two_of_one_name(names, separator) -%}
     {%- set fields = vpc_flow_logs.flow_log_fields() | map(attribute='name')
-        | join(' ') -%}
+        | join(separator) -%}
+    {%- set found -%}
+        split({{ vpc_flow_logs.field_names(names, separator) }}, '{{ separator }}')
+    {%- endset -%}
+    {%- set known = "split('" ~ fields ~ "', '" ~ separator ~ "')" -%}
     {%- set twice -%}
-        array_intersection(
-            array_except(split({{ names }}, ' '), split('{{ fields }}', ' ')),
-            split('{{ fields }}', ' ')
-        )
+        array_intersection(array_except({{ found }}, {{ known }}), {{ known }})
     {%- endset -%}
     case
-        when array_size({{ twice }}) > 0
-            then 'two columns are named ' || array_to_string({{ twice }}, ', ')
-                || ', but for case or hyphens'
+        when array_size({{ twice }}) > 0 then {{ vpc_flow_logs.two_columns(twice) }}
     end
+{%- endmacro %}
+
+
+{# The reason of a file with two columns of one name. #}
+{% macro two_columns(names) -%}
+    'two columns are named ' || array_to_string({{ names }}, ', ')
+        || ', but for case or hyphens'
 {%- endmacro %}
 
 

@@ -12,6 +12,8 @@ from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
 where
     flows.action = 'REJECT'
     and flows.server_port is not null
+    {# Late answers are also refused, on their way in. #}
+    and flows.client_packets > 0
     and {{ vpc_flow_logs.is_own_end('client') }}
     and {{ vpc_flow_logs.is_outside_end('server') }}
 group by flows.started_date, flows.client_addr, flows.protocol

@@ -13,6 +13,7 @@ contacts as (
         client_addr,
         server_addr,
         protocol,
+        is_own_client,
         min(case when {{ vpc_flow_logs.is_scan() }} then 1 else 0 end) as has_failed,
         {{ vpc_flow_logs.flow_measures() }}
     from flows
@@ -21,10 +22,11 @@ contacts as (
         and server_port not in (80, 443)
         {# Peers of file sharing outside listen on any port. #}
         and (
-            server_scope != 'public'
+            is_own_server
+            or server_scope != 'public'
             or {{ vpc_flow_logs.is_service_port('server_port') }}
         )
-    group by started_date, client_addr, server_addr, protocol
+    group by started_date, client_addr, server_addr, protocol, is_own_client
 
 )
 
@@ -37,7 +39,7 @@ select
     cast(sum(has_failed) as bigint) as observed,
     {{ vpc_flow_logs.sums_of_flow_measures() }}
 from contacts
-group by started_date, client_addr, protocol
+group by started_date, client_addr, protocol, is_own_client
 having
-    sum(has_failed) >= {{ vpc_flow_logs.threshold('contacts_that_fail') }}
+    sum(has_failed) >= {{ vpc_flow_logs.scan_threshold('contacts_that_fail') }}
     and sum(has_failed) >= 4 * (count(*) - sum(has_failed))

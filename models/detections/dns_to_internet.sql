@@ -13,6 +13,8 @@ asked as (
     where
         flows.server_port in (53, 853, 5353)
         and flows.action = 'ACCEPT'
+        {# What comes from port 53 without a question is noise of the internet. #}
+        and flows.client_packets > 0
         and flows.server_addr not in (
             '1.0.0.1', '1.1.1.1', '8.8.4.4', '8.8.8.8', '9.9.9.9', '149.112.112.112',
             '208.67.220.220', '208.67.222.222', '2001:4860:4860::8844',

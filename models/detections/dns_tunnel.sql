@@ -14,4 +14,5 @@ where server_port = 53 and action = 'ACCEPT'
 group by started_date, client_addr, server_addr, server_port, protocol
 having
     sum(client_bytes) >= {{ vpc_flow_logs.threshold('dns_tunnel') }}
-    and sum(client_bytes) >= 110 * sum(client_packets)
+    {# Questions for long names inside clusters have about 130 bytes. #}
+    and sum(client_bytes) >= 150 * sum(client_packets)

@@ -6,28 +6,11 @@ with
 
 contacts as (
 
-    select
-        flows.started_date,
-        flows.client_addr,
-        flows.server_addr,
-        flows.server_port,
-        flows.protocol,
-        {{ vpc_flow_logs.flow_measures() }}
-    from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
+    select * from {{ ref('vpc_flow_logs', 'int_detections__internal_attempts') }}
     where
-        flows.server_port in (22, 135, 445, 3389, 5985, 5986)
-        and flows.protocol = 6
-        and flows.action = 'ACCEPT'
-        and {{ vpc_flow_logs.is_own_end('client') }}
-        and {{ vpc_flow_logs.is_own_end('server') }}
-        and not {{ vpc_flow_logs.is_probe() }}
-        and {{ vpc_flow_logs.in_history('flows.started_date') }}
-    group by
-        flows.started_date,
-        flows.client_addr,
-        flows.server_addr,
-        flows.server_port,
-        flows.protocol
+        is_exchange
+        and server_port in (22, 135, 445, 3389, 5985, 5986)
+        and {{ vpc_flow_logs.in_history() }}
 
 ),
 
@@ -36,7 +19,7 @@ dated as (
     select
         *,
         lag(started_date) over (
-            partition by client_addr, server_addr, server_port, protocol
+            partition by client_addr, server_addr, server_port
             order by started_date
         ) as previous_date
     from contacts
@@ -61,14 +44,13 @@ spreading as (
         started_date,
         client_addr,
         server_port,
-        protocol,
         cast(count(*) as bigint) as new_hosts,
         {{ vpc_flow_logs.sums_of_flow_measures() }}
     from dated
     where
         {{ vpc_flow_logs.is_new_since('previous_date') }}
         and {{ vpc_flow_logs.has_history() }}
-    group by started_date, client_addr, server_port, protocol
+    group by started_date, client_addr, server_port
     having count(*) >= {{ vpc_flow_logs.threshold('east_west_admin') }}
 
 ),
@@ -97,7 +79,7 @@ select
     spreading.client_addr as entity,
     cast(null as varchar) as peer,
     spreading.server_port as port,
-    spreading.protocol,
+    cast(6 as bigint) as protocol,
     spreading.new_hosts as observed,
     spreading.records,
     spreading.bytes,

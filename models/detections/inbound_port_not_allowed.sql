@@ -2,5 +2,5 @@
    allowed_inbound_ports does not allow. #}
 
 {{ vpc_flow_logs.ports_not_allowed(
-    'inbound_port_not_allowed', var('allowed_inbound_ports'), 'client', 'server'
+    'inbound_port_not_allowed', 'allowed_inbound_ports', role='server'
 ) }}

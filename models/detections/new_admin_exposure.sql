@@ -3,24 +3,14 @@
 
 with
 
-{{ vpc_flow_logs.reached_flows(
-    'client',
-    'server',
-    vpc_flow_logs.is_admin_port('flows.server_port', 'flows.protocol')
-    ~ ' and ' ~ vpc_flow_logs.in_history('flows.started_date'),
-) }},
-
 contacts as (
 
-    select
-        started_date,
-        server_addr,
-        server_port,
-        protocol,
-        cast(count(distinct client_addr) as bigint) as observed,
-        {{ vpc_flow_logs.flow_measures() }}
-    from reached
-    group by started_date, server_addr, server_port, protocol
+    select * from {{ ref('vpc_flow_logs', 'int_detections__daily_ports') }}
+    where
+        role = 'server'
+        and is_outside
+        and {{ vpc_flow_logs.is_admin_port('port', 'protocol') }}
+        and {{ vpc_flow_logs.in_history() }}
 
 ),
 
@@ -29,7 +19,7 @@ dated as (
     select
         *,
         lag(started_date) over (
-            partition by server_addr, server_port, protocol order by started_date
+            partition by host_addr, port, protocol order by started_date
         ) as previous_date
     from contacts
 
@@ -37,11 +27,11 @@ dated as (
 
 select
     started_date,
-    server_addr as entity,
+    host_addr as entity,
     cast(null as varchar) as peer,
-    server_port as port,
+    port,
     protocol,
-    observed,
+    peers as observed,
     records,
     bytes,
     first_seen_at,
@@ -50,6 +40,6 @@ select
     has_flow_direction
 from dated
 where
-    observed >= {{ vpc_flow_logs.threshold('new_admin_exposure') }}
+    peers >= {{ vpc_flow_logs.threshold('new_admin_exposure') }}
     and {{ vpc_flow_logs.is_new_since('previous_date') }}
     and {{ vpc_flow_logs.has_history() }}

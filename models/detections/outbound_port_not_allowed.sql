@@ -2,5 +2,5 @@
    allowed_outbound_ports does not allow. #}
 
 {{ vpc_flow_logs.ports_not_allowed(
-    'outbound_port_not_allowed', var('allowed_outbound_ports'), 'server', 'client'
+    'outbound_port_not_allowed', 'allowed_outbound_ports', role='client'
 ) }}

@@ -21,6 +21,6 @@ where
     and server_port not between 6881 and 6889
     and (protocol = 6 or {{ vpc_flow_logs.is_service_port('server_port') }})
     and {{ vpc_flow_logs.is_scan() }}
-group by started_date, client_addr, server_port, protocol
+group by started_date, client_addr, server_port, protocol, is_own_client
 having
-    count(distinct server_addr) >= {{ vpc_flow_logs.threshold('port_scan_horizontal') }}
+    count(distinct server_addr) >= {{ vpc_flow_logs.scan_threshold('port_scan_horizontal') }}

@@ -18,6 +18,6 @@ where
     server_port is not null
     and {{ vpc_flow_logs.is_scan() }}
     and not (protocol = 17 and server_port between 33434 and 33534)
-group by started_date, client_addr, server_addr, protocol
+group by started_date, client_addr, server_addr, protocol, is_own_client
 having
-    count(distinct server_port) >= {{ vpc_flow_logs.threshold('port_scan_vertical') }}
+    count(distinct server_port) >= {{ vpc_flow_logs.scan_threshold('port_scan_vertical') }}

@@ -7,12 +7,16 @@ with
 refused as (
 
     select
-        started_date,
-        client_addr,
-        server_addr
-    from {{ ref('vpc_flow_logs', 'int_detections__flows') }}
-    where action = 'REJECT'
-    group by started_date, client_addr, server_addr
+        flows.started_date,
+        flows.client_addr,
+        flows.server_addr
+    from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
+    where
+        flows.action = 'REJECT'
+        and flows.client_packets > 0
+        and {{ vpc_flow_logs.is_outside_end('client') }}
+        and {{ vpc_flow_logs.is_own_end('server') }}
+    group by flows.started_date, flows.client_addr, flows.server_addr
     having count(*) >= {{ vpc_flow_logs.threshold('refused_then_accepted') }}
 
 ),
@@ -29,8 +33,6 @@ pairs as (
     where
         flows.server_port not in (53, 80, 123, 443)
         and flows.protocol in (6, 17)
-        and {{ vpc_flow_logs.is_outside_end('client') }}
-        and {{ vpc_flow_logs.is_own_end('server') }}
 
 )
 

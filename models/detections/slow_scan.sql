@@ -5,6 +5,17 @@
 
 with
 
+{# Few clients fail at so many. #}
+clients as (
+
+    select client_addr
+    from {{ ref('vpc_flow_logs', 'int_detections__internal_attempts') }}
+    where has_failed and {{ vpc_flow_logs.in_history() }}
+    group by client_addr
+    having count(distinct server_addr) >= {{ vpc_flow_logs.threshold('slow_scan') }}
+
+),
+
 {# A host that answers on one port answers. #}
 contacts as (
 
@@ -15,6 +26,7 @@ contacts as (
         min(case when {{ vpc_flow_logs.is_scan() }} then 1 else 0 end) as has_failed,
         {{ vpc_flow_logs.flow_measures() }}
     from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
+    inner join clients on flows.client_addr = clients.client_addr
     where
         flows.protocol = 6
         and flows.server_port is not null
@@ -25,27 +37,14 @@ contacts as (
 
 ),
 
-{# Few clients fail at so many. #}
-clients as (
-
-    select client_addr
-    from contacts
-    where has_failed = 1
-    group by client_addr
-    having count(distinct server_addr) >= {{ vpc_flow_logs.threshold('slow_scan') }}
-
-),
-
 dated as (
 
     select
-        contacts.*,
-        lag(contacts.started_date) over (
-            partition by contacts.client_addr, contacts.server_addr
-            order by contacts.started_date
+        *,
+        lag(started_date) over (
+            partition by client_addr, server_addr order by started_date
         ) as previous_date
     from contacts
-    inner join clients on contacts.client_addr = clients.client_addr
 
 ),
 

@@ -12,6 +12,11 @@ from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
 where
     flows.protocol not in (1, 6, 17, 58)
     and flows.action = 'ACCEPT'
+    {# What our end does not answer is noise of the internet. #}
+    and case
+        when flows.is_own_client then flows.client_packets
+        else flows.server_packets
+    end > 0
     and (
         ({{ vpc_flow_logs.is_outside_end('client') }})
         or ({{ vpc_flow_logs.is_outside_end('server') }})

@@ -5,17 +5,13 @@ with
 measured as (
 
     select
-        flows.started_date,
-        flows.client_addr as entity,
-        cast(sum(flows.client_bytes) as bigint) as observed,
-        {{ vpc_flow_logs.flow_measures() }}
-    from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
-    where
-        flows.action = 'ACCEPT'
-        and {{ vpc_flow_logs.is_own_end('client') }}
-        and {{ vpc_flow_logs.is_outside_end('server') }}
-        and {{ vpc_flow_logs.in_history('flows.started_date') }}
-    group by flows.started_date, flows.client_addr
+        started_date,
+        host_addr as entity,
+        cast(sum(sent_bytes) as bigint) as observed,
+        {{ vpc_flow_logs.sums_of_flow_measures() }}
+    from {{ ref('vpc_flow_logs', 'int_detections__daily_networks') }}
+    where host_addr is not null and {{ vpc_flow_logs.in_history() }}
+    group by started_date, host_addr
 
 ),
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -23,20 +24,22 @@ from dbt_common.events.functions import fire_event
 from dbt_common.events.types import Note
 from dbt_common.exceptions import DbtRuntimeError
 
+from .enrichment import EnrichmentSettings, stage_enrichment
 from .exporting import Export, write_snapshot
 from .listing import ListingError
 from .loading import Loader, LoadError, Settings
 from .locking import InUseError, open_when_free
-from .s3 import S3Error
+from .s3 import ChangedError, ObjectError, S3Error
 
 # Seconds, if the profile has no `lock_timeout`.
 LOCK_TIMEOUT = 300
 
 
 class Plugin(BasePlugin):  # type: ignore[misc]
-    """Registers two functions on the DuckDB connection that dbt uses.
+    """Registers functions on the DuckDB connection that dbt uses.
 
-    `stage_flow_logs(settings)` loads files, `write_snapshot(export)` exports tables.
+    `stage_flow_logs(settings)` loads files, `stage_enrichment_files(settings)` those of
+    enrichment, `write_snapshot(export)` exports tables.
     """
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
@@ -68,9 +71,9 @@ class Plugin(BasePlugin):  # type: ignore[misc]
     def configure_connection(self, conn: duckdb.DuckDBPyConnection) -> None:
         """Register the functions; from here on dbt's own connection has the file open.
 
-        They take settings as JSON and return a summary. If that of `stage_flow_logs`
-        starts with `error: `, the plan fails with its text: dbt would print an
-        exception as a page of traceback. That of `write_snapshot` is a warning then.
+        They take settings as JSON and return a summary. If that of staging starts with
+        `error: `, the plan fails with its text: dbt would print an exception as a page
+        of traceback. That of `write_snapshot` is a warning then.
 
         They are declared free of side effects, so that DuckDB evaluates the call, whose
         argument is a constant, while it plans the statement. During execution a second
@@ -82,13 +85,12 @@ class Plugin(BasePlugin):  # type: ignore[misc]
             self.first.close()
 
         def stage_flow_logs(settings: str) -> str:
-            try:
-                loader = Loader(conn.cursor(), Settings(**json.loads(settings)), _say)
-                return loader.run()
-            except (ListingError, LoadError, S3Error, OSError, duckdb.Error) as failure:
-                return f"error: {failure}"
-            except KeyboardInterrupt:
-                return "error: interrupted; what was loaded stays loaded"
+            load = Loader(conn.cursor(), Settings(**json.loads(settings)), _say).run
+            return _outcome(load)
+
+        def stage_enrichment_files(settings: str) -> str:
+            options = EnrichmentSettings(**json.loads(settings))
+            return _outcome(lambda: stage_enrichment(conn.cursor(), options, _say))
 
         def export_tables(export: str) -> str:
             folder = os.environ.get("VPC_FLOW_SNAPSHOT") or f"{self.path}.snapshot"
@@ -102,11 +104,25 @@ class Plugin(BasePlugin):  # type: ignore[misc]
 
         for name, function in {
             "stage_flow_logs": stage_flow_logs,
+            "stage_enrichment_files": stage_enrichment_files,
             "write_snapshot": export_tables,
         }.items():
             conn.create_function(
                 name, function, ["VARCHAR"], "VARCHAR", side_effects=False
             )
+
+
+def _outcome(stage: Callable[[], str]) -> str:
+    """Return what staging returns, or its failure as text."""
+    try:
+        return stage()
+    except (
+        *(ListingError, LoadError, S3Error, ObjectError, ChangedError),
+        *(OSError, duckdb.Error),
+    ) as failure:
+        return f"error: {failure}"
+    except KeyboardInterrupt:
+        return "error: interrupted; what was loaded stays loaded"
 
 
 def _say(message: str) -> None:

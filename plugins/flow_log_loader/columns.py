@@ -11,6 +11,7 @@ INTEGERS = {
     for width in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
 }
 FRACTIONS = ("FLOAT", "DOUBLE", "DECIMAL")
+IN_OTHER_LETTERS = ", but for case or hyphens"
 
 # Seconds within DuckDB's timestamps: the years 1 to about 287,000. A start or end
 # outside of them lands as null.
@@ -50,9 +51,7 @@ def fields_of(
         if number.isdigit() and base not in {other.name for other in columns}:
             name = field_name(base) if field_name(base) in found else name
         if name in fields and name in found:
-            raise MalformedError(
-                f"two columns are named {name}, but for case or hyphens"
-            )
+            raise MalformedError(f"two columns are named {name}{IN_OTHER_LETTERS}")
         found[name if name in fields else column.name] = column
     if not found.keys() & (fields.keys() - set(generic)):
         raise MalformedError(
@@ -62,8 +61,12 @@ def fields_of(
 
 
 def field_name(name: str) -> str:
-    """Return the field that a column of this name is, if it is one."""
-    return name.lower().replace("-", "_")
+    """Return the field that a column of this name is, if it is one.
+
+    AWS's documentation has hyphens, its Parquet underscores, and no name has both.
+    """
+    lower = name.lower()
+    return lower if "_" in lower else lower.replace("-", "_")
 
 
 def is_ordinary(field: str, column: Column, fields: Mapping[str, str]) -> bool:

@@ -171,7 +171,8 @@ def path_in(location: str, name: str) -> str:
     return os.path.realpath(os.path.join(root, name))
 
 
-def _is_hidden(name: str) -> bool:
+def is_hidden(name: str) -> bool:
+    """Return whether a file or folder of this name is no data."""
     return name[:1] in ("_", ".")
 
 
@@ -181,7 +182,7 @@ def _is_flow_log(name: str) -> bool:
 
 def _kind(name: str) -> str:
     """Return the kind of a file that is passed over: its extension, mostly."""
-    if _is_hidden(name):
+    if is_hidden(name):
         return "_ or . in front"
     found = re.search(r"\.[a-z0-9]{1,8}$", name.lower())
     return found[0] if found else "no extension"
@@ -204,7 +205,7 @@ def _list_local(location: str, passed_over: Counter[str]) -> Iterator[LogFile]:
             name = match.relative_to(fixed).as_posix()
             if walked.intersection(match.parents):
                 continue
-            if name != "." and any(map(_is_hidden, name.split("/"))):
+            if name != "." and any(map(is_hidden, name.split("/"))):
                 passed_over[_kind("_")] += 1
             elif match.is_dir():
                 walked.add(match)
@@ -246,7 +247,7 @@ def _walk(folder: str, above: str, passed_over: Counter[str]) -> Iterator[LogFil
                 with os.scandir(opened) as entries:
                     for entry in entries:
                         name, path = above + entry.name, f"{current}/{entry.name}"
-                        if _is_hidden(entry.name):
+                        if is_hidden(entry.name):
                             passed_over[_kind(entry.name)] += 1
                         elif entry.is_symlink():
                             if os.path.isdir(path):
@@ -330,7 +331,7 @@ def _list_s3(
             ):
                 continue
             folders, _, name = found[len(_folder(prefix)) :].rpartition("/")
-            if any(_is_hidden(part) for part in (*folders.split("/"), name)):
+            if any(is_hidden(part) for part in (*folders.split("/"), name)):
                 passed_over[_kind("_")] += 1
             elif _is_flow_log(name):
                 yield LogFile(found, f"s3://{bucket_name}/{found}", size, modified)

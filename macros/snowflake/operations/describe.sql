@@ -49,8 +49,8 @@
 {% endmacro %}
 
 
-{# `dbt --quiet run-operation describe_load`: the file that was loaded last, within the
-   14 days of COPY_HISTORY. #}
+{# `dbt --quiet run-operation describe_load`: the file that was loaded last, Parquet or
+   text, within the 14 days of COPY_HISTORY. #}
 {% macro describe_load() %}
     {% set names = vpc_flow_logs.start_operation(
         'describe_load', 'setup_role or ' ~ var('loader_role')
@@ -61,10 +61,21 @@
             {'exists': true, 'newest_file': none, 'newest_loaded_at': none}
         ) %}
         {% set sql %}
+            with
+
+            loads as (
+
+                {%- for table in names.pipes %}
+                {{ 'union all' if not loop.first }}
+                select * from {{ vpc_flow_logs.copy_history(table, 14) | indent(16) }}
+                {%- endfor %}
+
+            )
+
             select
                 stage_location || file_name as newest_file,
                 last_load_time as newest_loaded_at
-            from {{ vpc_flow_logs.copy_history(names.table, 14) | indent(12) }}
+            from loads
             where status = 'Loaded'
             order by last_load_time desc
             limit 1

@@ -30,6 +30,7 @@
         'table': landing ~ '.flow_logs',
         'pipe': landing ~ '.flow_logs',
         'text_logs': landing ~ '.text_logs',
+        'pipes': [landing ~ '.flow_logs', landing ~ '.text_logs'],
         'stage': landing ~ '.flow_logs_stage',
         'function': models ~ '.ipv4_is_internal',
         'monitor': names.warehouse ~ '_monitor',

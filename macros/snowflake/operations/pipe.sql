@@ -1,36 +1,43 @@
-{# Operations on the pipe: its state, its loads and their cost. #}
+{# Operations on the pipes: their state, their loads and the cost of these. #}
 
 
-{# `dbt run-operation pipe_status`: whether the pipe runs, how many files it has
+{# `dbt run-operation pipe_status`: whether each pipe runs, how many files it has
    pending, and when it received its last event. #}
 {% macro pipe_status() %}
     {% set names = vpc_flow_logs.start_operation(
         'pipe_status',
         var('loader_role') ~ ' or ' ~ var('transformer_role')
     ) %}
-    {% do vpc_flow_logs.require_object('pipes', names.pipe, 'stage_external_sources') %}
-    {% for name, value in vpc_flow_logs.pipe_state(names.pipe).items() %}
-        {% do print(name ~ ': ' ~ value) %}
+    {% for pipe in names.pipes %}
+        {% do vpc_flow_logs.require_object('pipes', pipe, 'stage_external_sources') %}
+        {% do print(pipe) %}
+        {% for name, value in vpc_flow_logs.pipe_state(pipe).items() %}
+            {% do print('  ' ~ name ~ ': ' ~ value) %}
+        {% endfor %}
     {% endfor %}
 {% endmacro %}
 
 
 {# `dbt run-operation refresh_pipe`: loads files of the last seven days for which no
-   event arrived. Use it for gaps: Snowflake advises against a schedule. `prefix` is a
-   path below the stage, `modified_after` a time such as 2026-01-31T00:00:00Z. #}
+   event arrived, through both pipes. Use it for gaps: Snowflake advises against a
+   schedule. `prefix` is a path below the stage, `modified_after` a time such as
+   2026-01-31T00:00:00Z. #}
 {% macro refresh_pipe(prefix=none, modified_after=none) %}
     {% set names = vpc_flow_logs.start_operation('refresh_pipe', var('loader_role')) %}
-    {% do vpc_flow_logs.require_object('pipes', names.pipe, 'stage_external_sources') %}
-    {% set sql = 'alter pipe ' ~ names.pipe ~ ' refresh' %}
-    {% if prefix %}
-        {% set sql = sql ~ '\n    prefix = ' ~ vpc_flow_logs.text_literal(prefix) %}
-    {% endif %}
-    {% if modified_after %}
-        {% set sql = sql ~ '\n    modified_after = '
-            ~ vpc_flow_logs.text_literal(modified_after) %}
-    {% endif %}
-    {% set sent = vpc_flow_logs.rows_of(sql) | selectattr('file', 'defined') | list %}
-    {% do print('files handed to the pipe: ' ~ sent | length) %}
+    {% for pipe in names.pipes %}
+        {% do vpc_flow_logs.require_object('pipes', pipe, 'stage_external_sources') %}
+        {% set sql = 'alter pipe ' ~ pipe ~ ' refresh' %}
+        {% if prefix %}
+            {% set sql = sql ~ '\n    prefix = ' ~ vpc_flow_logs.text_literal(prefix) %}
+        {% endif %}
+        {% if modified_after %}
+            {% set sql = sql ~ '\n    modified_after = '
+                ~ vpc_flow_logs.text_literal(modified_after) %}
+        {% endif %}
+        {% set sent = vpc_flow_logs.rows_of(sql) | selectattr('file', 'defined')
+            | list %}
+        {% do print('files handed to ' ~ pipe ~ ': ' ~ sent | length) %}
+    {% endfor %}
 {% endmacro %}
 
 
@@ -91,7 +98,7 @@
 {% endmacro %}
 
 
-{# `dbt run-operation pipe_usage`: files, bytes and credits of the pipe by UTC day. No
+{# `dbt run-operation pipe_usage`: files, bytes and credits of both pipes by UTC day. No
    resource monitor caps these credits. #}
 {% macro pipe_usage(days=14) %}
     {% do vpc_flow_logs.start_operation(
@@ -145,7 +152,7 @@
 {%- endmacro %}
 
 
-{# The loads and credits of the pipe, for a FROM clause: of a number of UTC days with
+{# The loads and credits of both pipes, for a FROM clause: of a number of UTC days with
    today. A row is for 5 minutes, an hour or 24 hours, by the length of the range, so
    the range begins at midnight. #}
 {% macro pipe_usage_history(days) -%}
@@ -154,11 +161,18 @@
     ) -%}
     {%- set earlier = modules.datetime.timedelta(days=[days | int, 14] | min - 1) -%}
     {%- set database = vpc_flow_logs.flow_logs_database() -%}
-    table({{ database }}.information_schema.pipe_usage_history(
-        date_range_start => {{ vpc_flow_logs.load_time_literal(midnight - earlier) }},
-        date_range_end => current_timestamp(),
-        pipe_name => {{ vpc_flow_logs.text_literal(vpc_flow_logs.landing_table()) }}
-    ))
+    (
+        {%- for name in ('flow_logs', 'text_logs') %}
+        {%- set pipe = vpc_flow_logs.landing_table(name) %}
+        {{ 'union all' if not loop.first }}
+        select * from table({{ database }}.information_schema.pipe_usage_history(
+            date_range_start =>
+                {{ vpc_flow_logs.load_time_literal(midnight - earlier) }},
+            date_range_end => current_timestamp(),
+            pipe_name => {{ vpc_flow_logs.text_literal(pipe) }}
+        ))
+        {%- endfor %}
+    ) as pipe_usage
 {%- endmacro %}
 
 

@@ -123,10 +123,12 @@ grant monitor on future pipes in schema {{ names.landing_schema }}
     to role {{ names.transformer_role }};
 grant usage, create table, create view on schema {{ names.models_schema }}
     to role {{ names.transformer_role }};
--- Snowflake refuses a grant on all pipes. For a pipe that is older than this set-up:
-{{ '-- ' if print_only }}grant monitor on pipe {{ names.pipe }} to role {{
+-- Snowflake refuses a grant on all pipes. For pipes that are older than this set-up:
+{% for pipe in names.pipes %}
+{{ '-- ' if print_only }}grant monitor on pipe {{ pipe }} to role {{
     names.transformer_role
 }};
+{% endfor %}
 
 -- The analyst reads the models and calls the function.
 grant usage on schema {{ names.models_schema }} to role {{ names.analyst_role }};

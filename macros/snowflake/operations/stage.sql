@@ -15,8 +15,8 @@
 {% endmacro %}
 
 
-{# `dbt run-operation preview_stage`: the first records of the files below a path. It
-   loads nothing. #}
+{# `dbt run-operation preview_stage`: the first records of the Parquet files below a
+   path. It loads nothing. #}
 {% macro preview_stage(path='', limit=5) %}
     {% set names = vpc_flow_logs.start_operation('preview_stage', var('loader_role')) %}
     {% do vpc_flow_logs.require_object('stages', names.stage, 'setup_stage') %}
@@ -74,26 +74,34 @@
 {% endmacro %}
 
 
-{# `dbt run-operation trial_copy`: loads the files below a path into a temporary table,
-   as the pipe would, and prints the number of records of each. It drops the table again
-   and adds nothing to the load history of landing. #}
+{# `dbt run-operation trial_copy`: loads the files below a path into temporary tables,
+   as the pipes would, and prints the number of rows of each: records, and the lines of
+   text logs with the line of names. It drops the tables again and adds nothing to the
+   load history of landing. #}
 {% macro trial_copy(path) %}
     {% do vpc_flow_logs.start_operation('trial_copy', var('loader_role')) %}
-    {% set node = vpc_flow_logs.landing_node() %}
-    {% set trial = node.relation_name ~ '_trial' %}
-    {% do run_query(
-        'create or replace temporary table ' ~ trial ~ ' like ' ~ node.relation_name
-    ) %}
-    {% do run_query(vpc_flow_logs.copy_into_landing_sql(node, trial, path)) %}
-    {% for row in vpc_flow_logs.rows_of(
-        'select metadata_filename as file, count(*) as records from ' ~ trial
-        ~ ' group by metadata_filename order by metadata_filename'
-    ) %}
-        {% do print(row.file ~ ': ' ~ row.records ~ ' records') %}
+    {% set found = [] %}
+    {% for node in (vpc_flow_logs.landing_node(), vpc_flow_logs.text_logs_node()) %}
+        {% set trial = node.relation_name ~ '_trial' %}
+        {% do run_query(
+            'create or replace temporary table ' ~ trial ~ ' like '
+            ~ node.relation_name
+        ) %}
+        {% do run_query(vpc_flow_logs.copy_into_landing_sql(node, trial, path)) %}
+        {% do found.extend(vpc_flow_logs.rows_of(
+            'select metadata_filename as file, count(*) as found from ' ~ trial
+            ~ ' group by metadata_filename order by metadata_filename'
+        )) %}
+        {% do run_query('drop table ' ~ trial) %}
+    {% endfor %}
+    {% for row in found %}
+        {% set is_text = not row.file.lower().endswith('.parquet') %}
+        {% do print(
+            row.file ~ ': ' ~ row.found ~ (' lines' if is_text else ' records')
+        ) %}
     {% else %}
         {% do print('no records below ' ~ path) %}
     {% endfor %}
-    {% do run_query('drop table ' ~ trial) %}
 {% endmacro %}
 
 

@@ -35,7 +35,7 @@ pairs as (
         and flows.records >= 6
         and {{ vpc_flow_logs.is_own_end('client') }}
         and {{ vpc_flow_logs.is_outside_end('server') }}
-        and {{ vpc_flow_logs.hours_in('flows.active_hours') }} >= 6
+        and {{ vpc_flow_logs.hours_in('flows.active_hours') }} >= 4
         and {{ vpc_flow_logs.in_horizon('flows.started_date') }}
         and {{ vpc_flow_logs.on_days(days, 'flows.started_date') }}
     qualify
@@ -134,29 +134,10 @@ contacts as (
 
 ),
 
-{# A day without such contacts gets one row of nulls. #}
-every_day as (
-
-    select
-        loaded.started_date,
-        {% for column in pair %}
-            contacts.{{ column }},
-        {% endfor %}
-        contacts.client_port,
-        contacts.started_at,
-        contacts.ended_at,
-        contacts.last_seen_at,
-        contacts.records,
-        contacts.bytes,
-        contacts.has_tcp_flags,
-        contacts.has_flow_direction,
-        '{{ version }}' as rules_version,
-        loaded.loaded_through_at
-    from loaded
-    left join contacts on loaded.started_date = contacts.started_date
-    where {{ vpc_flow_logs.on_days(days, 'loaded.started_date') }}
-
-)
+{{ vpc_flow_logs.every_day('contacts', days, version, pair + [
+    'client_port', 'started_at', 'ended_at', 'last_seen_at', 'records', 'bytes',
+    'has_tcp_flags', 'has_flow_direction',
+]) }}
 
 select * from every_day
 order by started_date

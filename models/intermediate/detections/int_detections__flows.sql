@@ -1,6 +1,7 @@
 {# One row per UTC day, client, server, protocol, server port and action, as the rules
    about inside and outside read them: int_traffic__daily_flows, and which ends are
-   ours. An internal address is, and so is an IPv6 address that a logged interface has. #}
+   ours. An internal address is, and so is any other that a logged interface has: IPv6,
+   and IPv4 of networks that are public or shared (100.64.0.0/10). #}
 
 {% set rollup = ref('vpc_flow_logs', 'int_traffic__daily_flows') %}
 
@@ -14,7 +15,7 @@ own_addresses as (
         started_date,
         address
     from {{ ref('vpc_flow_logs', 'int_traffic__interface_addresses') }}
-    where address like '%:%' and only_peer is null
+    where only_peer is null and not {{ vpc_flow_logs.ipv4_is_internal('address') }}
     group by started_date, address
     having
         max(case when is_certain then 1 else 0 end) = 1
@@ -27,12 +28,10 @@ flows as (
 
     select
         *,
-        case
-            when client_scope = 'public' and client_addr like '%:%' then client_addr
-        end as client_ipv6,
-        case
-            when server_scope = 'public' and server_addr like '%:%' then server_addr
-        end as server_ipv6
+        case when client_scope in ('public', 'cgnat') then client_addr end
+            as client_key,
+        case when server_scope in ('public', 'cgnat') then server_addr end
+            as server_key
     from {{ rollup }}
 
 )
@@ -67,5 +66,5 @@ from flows
     left join own_addresses as own_{{ end }}s
         on
             flows.started_date = own_{{ end }}s.started_date
-            and flows.{{ end }}_ipv6 = own_{{ end }}s.address
+            and flows.{{ end }}_key = own_{{ end }}s.address
 {% endfor %}

@@ -1,0 +1,265 @@
+{# What is known of public addresses: ranges with an AS number, a country, an AWS service
+   or the lists that hold them. #}
+
+
+{# The formats of enrichment files: the pattern of the first line that is no comment. A
+   row of Parquet is a line of JSON. docs/enrichment.md says who publishes each. #}
+{% macro enrichment_formats() %}
+    {% set address = '[0-9a-fA-F:.]+' %}
+    {% do return({
+        'asn_csv': address ~ ',' ~ address ~ ',[0-9]+,.*',
+        'country_csv': address ~ ',' ~ address ~ ',[A-Z]{2}',
+        'geolite2_asn':
+            'network,autonomous_system_number,autonomous_system_organization',
+        'geolite2_blocks': 'network,geoname_id,registered_country_geoname_id,.*',
+        'geolite2_locations':
+            'geoname_id,locale_code,continent_code,continent_name,country_iso_code,.*',
+        'ipinfo': '[{].*"(network|start_ip)".*[}]',
+        'drop': '[{].*"cidr".*[}]',
+        'aws': '[{].*',
+        'iptoasn': address ~ '\t' ~ address ~ '\t[0-9]+\t([A-Z]{2}|None)\t.*',
+        'list': address ~ '(/[0-9]+)?([^0-9a-zA-Z:./_].*)?',
+    }) %}
+{% endmacro %}
+
+
+{# The condition `true` if lines have landed since the model was made of them, else
+   `false`. #}
+{% macro is_new_enrichment(lines) %}
+    {% if execute and is_incremental() %}
+        {% set landed = vpc_flow_logs.newest_load(lines, '_dbt_copied_at') %}
+        {% do return(
+            (landed != vpc_flow_logs.newest_load(this, 'loaded_at')) | lower
+        ) %}
+    {% endif %}
+    {% do return('true') %}
+{% endmacro %}
+
+
+{# A field of a line of JSON as text; null for any other line. #}
+{% macro json_text(line, name) -%}
+    {{ return(adapter.dispatch('json_text', 'vpc_flow_logs')(line, name)) }}
+{%- endmacro %}
+
+{% macro duckdb__json_text(line, name) -%}
+    case when json_valid({{ line }}) then {{ line }} ->> '$.{{ name }}' end
+{%- endmacro %}
+
+{% macro snowflake__json_text(line, name) -%}
+    cast(try_parse_json({{ line }})['{{ name }}'] as varchar)
+{%- endmacro %}
+
+
+{# A query of the elements of an array of AWS's ip-ranges.json: the file's name, and the
+   range, the service and the region. The CTE `documents` has the text of each file.
+   https://docs.aws.amazon.com/vpc/latest/userguide/aws-ip-syntax.html #}
+{% macro aws_prefixes(array, range) -%}
+    {{ return(adapter.dispatch('aws_prefixes', 'vpc_flow_logs')(array, range)) }}
+{%- endmacro %}
+
+{% macro duckdb__aws_prefixes(array, range) -%}
+    select
+        metadata_filename,
+        prefix.{{ range }} as network,
+        prefix.service,
+        prefix.region
+    from (
+        select
+            metadata_filename,
+            unnest(
+                from_json(
+                    case when json_valid(document) then document -> '$.{{ array }}' end,
+                    '[{"{{ range }}": "VARCHAR", "service": "VARCHAR",'
+                    ' "region": "VARCHAR"}]'
+                )
+            ) as prefix
+        from documents
+    ) as prefixes
+{%- endmacro %}
+
+{% macro snowflake__aws_prefixes(array, range) -%}
+    select
+        documents.metadata_filename,
+        cast(prefixes.value['{{ range }}'] as varchar) as network,
+        cast(prefixes.value['service'] as varchar) as service,
+        cast(prefixes.value['region'] as varchar) as region
+    from documents, lateral flatten(
+        input => try_parse_json(documents.document)['{{ array }}']
+    ) as prefixes
+{%- endmacro %}
+
+
+{# Text after so many commas, without the quotes of CSV. #}
+{% macro csv_rest(line, commas) -%}
+    {%- set rest -%}
+        regexp_replace({{ line }}, '^([^,]*,){{ '{' ~ commas ~ '}' }}', '')
+    {%- endset -%}
+    replace(
+        case
+            when {{ rest }} like '"%"'
+                then substr({{ rest }}, 2, length({{ rest }}) - 2)
+            else {{ rest }}
+        end,
+        '""',
+        '"'
+    )
+{%- endmacro %}
+
+
+{# The address as 32 hexadecimal digits, of IPv4 as in ::ffff:0:0/96, so that all
+   addresses compare as text. `hex` and `ipv4` as for address_scope. #}
+{% macro address_digits(hex, ipv4) -%}
+    coalesce(
+        {{ hex }},
+        '00000000000000000000ffff' || {{ vpc_flow_logs.hex_digits(ipv4, 8) }}
+    )
+{%- endmacro %}
+
+
+{# The first or last address (`last`) of the range that has its first `bits` bits in
+   common with an address. `digits` is a column of address_digits. #}
+{% macro edge_of_cidr(digits, bits, last) -%}
+    {%- set whole = 'cast(floor(' ~ bits ~ ' / 4) as integer)' -%}
+    {%- set next_digit = 'substr(' ~ digits ~ ', ' ~ whole ~ ' + 1, 1)' -%}
+    left({{ digits }}, {{ whole }})
+    || case mod({{ bits }}, 4)
+        when 0 then case when {{ bits }} < 128 then '{{ 'f' if last else '0' }}' else '' end
+        {%- for rest in (1, 2, 3) %}
+        {%- set size = 2 ** (4 - rest) %}
+        {%- set edges = [] %}
+        {%- for digit in range(16) %}
+        {%- do edges.append(
+            '%x' % (digit - digit % size + (size - 1 if last else 0))
+        ) %}
+        {%- endfor %}
+        when {{ rest }}
+            then translate({{ next_digit }}, '0123456789abcdef', '{{ edges | join }}')
+        {%- endfor %}
+    end
+    || repeat('{{ 'f' if last else '0' }}', greatest(31 - {{ whole }}, 0))
+{%- endmacro %}
+
+
+{# The address after one or, with a step of -1, before it, in digits. #}
+{% macro next_address(digits, step=1) -%}
+    {%- set carried, filler = ('f', '0') if step == 1 else ('0', 'f') -%}
+    {%- set low, high = '0123456789abcde', '123456789abcdef' -%}
+    {%- set changed, digit = (low, high) if step == 1 else (high, low) -%}
+    {%- set kept = 'regexp_replace(' ~ digits ~ ", '" ~ carried ~ "+$', '')" -%}
+    rpad(
+        left({{ kept }}, length({{ kept }}) - 1)
+        || translate(right({{ kept }}, 1), '{{ changed }}', '{{ digit }}'),
+        32,
+        '{{ filler }}'
+    )
+{%- endmacro %}
+
+
+{# The distinct texts of a group, sorted, with commas between. #}
+{% macro distinct_texts(text) -%}
+    {{ return(adapter.dispatch('distinct_texts', 'vpc_flow_logs')(text)) }}
+{%- endmacro %}
+
+{% macro duckdb__distinct_texts(text) -%}
+    string_agg(distinct {{ text }}, ',' order by {{ text }})
+{%- endmacro %}
+
+{% macro snowflake__distinct_texts(text) -%}
+    listagg(distinct {{ text }}, ',') within group (order by {{ text }})
+{%- endmacro %}
+
+
+{# The join of each row with the last row of `relation` for which the condition, an
+   inequality, holds; of nulls if there is none. #}
+{% macro asof_left_join(relation, condition) -%}
+    {{ return(adapter.dispatch('asof_left_join', 'vpc_flow_logs')(
+        relation, condition
+    )) }}
+{%- endmacro %}
+
+{% macro duckdb__asof_left_join(relation, condition) -%}
+    asof left join {{ relation }} on {{ condition }}
+{%- endmacro %}
+
+{% macro snowflake__asof_left_join(relation, condition) -%}
+    asof join {{ relation }} match_condition ({{ condition }})
+{%- endmacro %}
+
+
+{# The kinds of ranges that ip_ranges has; all of them while dbt parses. #}
+{% macro kinds_of_ranges() %}
+    {% set kinds = ['asn', 'aws', 'country', 'list'] %}
+    {% set ranges = ref('vpc_flow_logs', 'ip_ranges') %}
+    {% if execute and load_relation(ranges) is not none %}
+        {% do return(run_query(
+            'select distinct kind from ' ~ ranges ~ ' order by kind'
+        ).columns[0].values() | list) %}
+    {% endif %}
+    {% do return(kinds) %}
+{% endmacro %}
+
+
+{# CTEs that add what is known to the column `address` of the CTE `addresses`; the last
+   one is `in_context`. #}
+{% macro with_address_context(addresses) -%}
+{%- set columns = [
+    ('asn', 'attributes', 'asn', 'bigint'),
+    ('asn', 'name', 'as_organization', 'varchar'),
+    ('country', 'name', 'country', 'varchar'),
+    ('aws', 'name', 'aws_service', 'varchar'),
+    ('aws', 'attributes', 'aws_region', 'varchar'),
+    ('list', 'name', 'lists', 'varchar'),
+    ('list', 'attributes', 'list_kinds', 'varchar'),
+] -%}
+{%- set kinds = vpc_flow_logs.kinds_of_ranges() -%}
+{{ vpc_flow_logs.parse_addresses(addresses, {'address': 'address'}) }},
+
+numbered as (
+
+    select
+        *,
+        {{ vpc_flow_logs.address_digits('address_hex', 'address_ipv4') }} as digits
+    from parsed
+
+),
+
+{% for kind in kinds %}
+{{ kind }}_ranges as (
+
+    select
+        range_start,
+        range_end,
+        name,
+        attributes
+    from {{ ref('vpc_flow_logs', 'ip_ranges') }}
+    where kind = '{{ kind }}'
+
+),
+
+{% endfor -%}
+
+in_context as (
+
+    select
+        numbered.address
+        {%- for kind, value, column, type in columns %},
+        cast(
+            {%- if kind in kinds %}
+            case
+                when numbered.digits <= {{ kind }}_ranges.range_end
+                    then {{ kind }}_ranges.{{ value }}
+            end
+            {%- else %}
+            null
+            {%- endif %} as {{ type }}
+        ) as {{ column }}
+        {%- endfor %}
+    from numbered
+    {% for kind in kinds %}
+    {{ vpc_flow_logs.asof_left_join(
+        kind ~ '_ranges', 'numbered.digits >= ' ~ kind ~ '_ranges.range_start'
+    ) }}
+    {% endfor %}
+
+)
+{%- endmacro %}

@@ -1,0 +1,208 @@
+"""Land the lines of enrichment files: what is published about public addresses.
+
+The landing table mirrors the location: if a file is new, changed or gone, one
+transaction replaces all lines. Models find out what the lines are: the macro
+enrichment_formats has the formats.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import tempfile
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import duckdb
+import pyarrow as pa
+
+from . import s3
+from .listing import SUFFIX, ListingError, LogFile, is_hidden
+from .text_logs import GZIP_MAGIC
+
+VARIABLE = "VPC_FLOW_ENRICHMENT_LOCATION"
+
+
+@dataclass(frozen=True)
+class EnrichmentSettings:
+    """The options of a run, from the staging plan.
+
+    `landing` is the name of the table. Without a `location` the table stays as it is.
+    """
+
+    location: str
+    landing: str
+    s3_requester_pays: bool = False
+
+
+def stage_enrichment(
+    connection: duckdb.DuckDBPyConnection,
+    settings: EnrichmentSettings,
+    say: Callable[[str], None],
+) -> str:
+    """Let the landing table mirror the location; return a summary, and print it.
+
+    The table has a row 0 for each file, with the fault of one that cannot be read.
+
+    Args:
+        connection: A cursor for this run alone.
+        settings: What to land, and where.
+        say: Prints a line.
+
+    Raises:
+        ListingError: the location does not exist, or has no file.
+        S3Error, OSError, duckdb.Error: network, disk or database failed; what landed
+            before stays.
+    """
+    summary = _mirror(connection, settings, say)
+    say(summary)
+    return summary
+
+
+def _mirror(
+    connection: duckdb.DuckDBPyConnection,
+    settings: EnrichmentSettings,
+    say: Callable[[str], None],
+) -> str:
+    connection.execute(
+        f"""
+        create table if not exists {settings.landing} (
+            value varchar,
+            fault varchar,
+            metadata_filename varchar,
+            metadata_file_row_number bigint,
+            metadata_file_last_modified timestamp,
+            _dbt_copied_at timestamp
+        )
+        """
+    )
+    if not settings.location:
+        return f"{VARIABLE} is not set"
+    files = _list(settings)
+    if not files:
+        raise ListingError(f"0 files under {settings.location}. Check {VARIABLE}.")
+    found = f"{len(files)} enrichment files under {settings.location}"
+    known = connection.execute(
+        "select metadata_filename, epoch_us(metadata_file_last_modified)"
+        f" from {settings.landing} where metadata_file_row_number = 0"
+    ).fetchall()
+    if sorted(known) == sorted((file.name, file.modified) for file in files):
+        return f"{found}: none is new"
+    with tempfile.TemporaryDirectory(prefix="vpc_flow_enrichment_") as folder:
+        paths = _local_paths(files, settings, folder)
+        tables = [
+            _read(connection, file, path, say)
+            for file, path in zip(files, paths, strict=True)
+        ]
+    connection.register("enrichment_landed", pa.concat_tables(tables))
+    connection.begin()
+    try:
+        connection.execute(f"delete from {settings.landing}")
+        connection.execute(
+            f"insert into {settings.landing} by name"
+            " select *, $now as _dbt_copied_at from enrichment_landed",
+            {"now": datetime.now(UTC).replace(tzinfo=None)},
+        )
+    except BaseException:
+        connection.rollback()
+        raise
+    connection.commit()
+    lines = sum(table.num_rows - 1 for table in tables)
+    return f"{found}: {lines:,} lines landed"
+
+
+def _list(settings: EnrichmentSettings) -> list[LogFile]:
+    """List the location; names that begin with `_` or `.` are no data."""
+    location = settings.location
+    files = []
+    if location.startswith(s3.SCHEMES):
+        name, key = s3.split_uri(location)
+        prefix = f"{key.rstrip('/')}/" if key else ""
+        for found, size, modified in s3.Bucket(
+            name, settings.s3_requester_pays
+        ).objects(prefix):
+            files.append(LogFile(found.removeprefix(prefix), found, size, modified))
+    else:
+        root = Path(location).expanduser()
+        if not root.is_dir():
+            raise ListingError(
+                f"{VARIABLE} is '{location}', which is no folder. Set it to a folder or"
+                " an s3:// prefix of enrichment files."
+            )
+        for path in sorted(root.rglob("*")):
+            if path.is_file():
+                status = path.stat()
+                name = path.relative_to(root).as_posix()
+                modified = status.st_mtime_ns // 1_000
+                files.append(LogFile(name, str(path), status.st_size, modified))
+    return [
+        file
+        for file in files
+        if file.size and not any(map(is_hidden, file.name.split("/")))
+    ]
+
+
+def _local_paths(
+    files: list[LogFile], settings: EnrichmentSettings, folder: str
+) -> list[str]:
+    """Return where each file can be read, from S3 as a download.
+
+    Raises:
+        ObjectError, ChangedError: an object cannot be downloaded.
+    """
+    if not settings.location.startswith(s3.SCHEMES):
+        return [file.path for file in files]
+    paths = [os.path.join(folder, str(number)) for number in range(len(files))]
+    bucket = s3.Bucket(s3.split_uri(settings.location)[0], settings.s3_requester_pays)
+    for failure in bucket.download(
+        (file.path, file.size, file.modified, path)
+        for file, path in zip(files, paths, strict=True)
+    ):
+        if failure:
+            raise failure
+    return paths
+
+
+def _read(
+    connection: duckdb.DuckDBPyConnection,
+    file: LogFile,
+    path: str,
+    say: Callable[[str], None],
+) -> pa.Table:
+    """Return the landing table's rows of a file, or only row 0 with its fault."""
+    lines: list[str | None] = []
+    fault = None
+    try:
+        if file.name.lower().endswith(SUFFIX):
+            rows = connection.execute(
+                "select cast(to_json(line) as varchar) from read_parquet(?) as line",
+                [path],
+            )
+            lines += [line for (line,) in rows.fetchall()]
+        else:
+            lines += _lines_of(Path(path))
+    except (ValueError, EOFError, zlib.error, gzip.BadGzipFile, duckdb.Error) as error:
+        fault = f"cannot be read: {str(error).splitlines()[0]}".replace(path, file.name)
+        say(f"  quarantined {file.name}: {fault}")
+    count = len(lines) + 1
+    return pa.table(
+        {
+            "value": pa.array([None, *lines], pa.string()),
+            "fault": pa.array([fault] + [None] * len(lines), pa.string()),
+            "metadata_filename": pa.array([file.name] * count, pa.string()),
+            "metadata_file_row_number": pa.array(range(count), pa.int64()),
+            "metadata_file_last_modified": pa.array(
+                [file.modified] * count, pa.timestamp("us")
+            ),
+        }
+    )
+
+
+def _lines_of(path: Path) -> list[str]:
+    data = path.read_bytes()
+    if data.startswith(GZIP_MAGIC):
+        data = gzip.decompress(data)
+    return data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
