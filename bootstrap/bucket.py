@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from bootstrap import description, policies
 from bootstrap.aws import Account
-from bootstrap.changes import Change, Shared
+from bootstrap.changes import NEW_MARK, Change, Shared
 from bootstrap.description import Resource
 from bootstrap.errors import Blocked, BootstrapError, code_of, unless
 from bootstrap.naming import (
@@ -45,7 +45,6 @@ RULES_LIMIT = 1000
 BATCH = 1000
 # The age of a copy of the policy, in seconds, after which only a person restores it.
 JOURNAL_SECONDS = 86_400
-NEW_MARK = "this version's mark has bucket and prefix"
 
 
 class Owner(Enum):
@@ -191,43 +190,28 @@ def check_existing(aws: Account, s: Settings) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Setting:
-    """The calls for one setting of our bucket.
-
-    Args:
-        call: The end of their names, such as ``bucket_encryption``.
-        absent: The error code if it was never set.
-        argument: The argument that has it, and the key of the answer.
-        reason: Why our bucket has it.
-    """
-
-    call: str
-    absent: str
-    argument: str
-    reason: str
-
-
+# By kind: the end of the calls' names, the error code if it was never set, the argument
+# and key of the answer, and why our bucket has it.
 SETTINGS = {
-    "public access block": Setting(
+    "public access block": (
         "public_access_block",
         "NoSuchPublicAccessBlockConfiguration",
         "PublicAccessBlockConfiguration",
         "no object is ever public",
     ),
-    "object ownership": Setting(
+    "object ownership": (
         "bucket_ownership_controls",
         "OwnershipControlsNotFoundError",
         "OwnershipControls",
         "the bucket's owner owns delivered files",
     ),
-    "encryption": Setting(
+    "encryption": (
         "bucket_encryption",
         "ServerSideEncryptionConfigurationNotFoundError",
         "ServerSideEncryptionConfiguration",
         "files are encrypted",
     ),
-    "versioning": Setting(
+    "versioning": (
         "bucket_versioning",
         "",
         "VersioningConfiguration",
@@ -238,20 +222,20 @@ SETTINGS = {
 
 def compare_setting(aws: Account, wanted: Resource) -> Iterator[Change]:
     """Compare one setting of our bucket."""
-    setting = SETTINGS[wanted.kind]
-    get = getattr(aws.s3, f"get_{setting.call}")
-    answer = unless(f"{setting.absent} NoSuchBucket", lambda: get(**wanted.s3)) or {}
+    call, absent, argument, reason = SETTINGS[wanted.kind]
+    get = getattr(aws.s3, f"get_{call}")
+    answer = unless(f"{absent} NoSuchBucket", lambda: get(**wanted.s3)) or {}
     kept = {k: v for k, v in answer.items() if k == "Status"}
-    current = answer.get(setting.argument, kept) or None
+    current = answer.get(argument, kept) or None
     if not holds(current, wanted.content):
-        put = getattr(aws.s3, f"put_{setting.call}")
+        put = getattr(aws.s3, f"put_{call}")
         yield Change(
             "update" if current else "create",
             wanted.label,
-            setting.reason,
+            reason,
             current,
             wanted.content,
-            lambda: put(**wanted.s3, **{setting.argument: wanted.content}),
+            lambda: put(**wanted.s3, **{argument: wanted.content}),
         )
 
 

@@ -14,6 +14,7 @@ from bootstrap.errors import BootstrapError, code_of, message_of
 
 HIDDEN = "********"
 SECRET_KEYS = frozenset({"sts:ExternalId", "external_id", "storage_aws_external_id"})
+NEW_MARK = "this version's mark has bucket and prefix"
 SIGNS = {"create": "+", "update": "~", "delete": "-", "run": ">", "failed": "!"}
 
 

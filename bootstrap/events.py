@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError
 
 from bootstrap import policies
 from bootstrap.aws import Account
-from bootstrap.changes import Change, Shared
+from bootstrap.changes import NEW_MARK, Change, Shared
 from bootstrap.description import Resource
 from bootstrap.errors import Blocked, BootstrapError, code_of, message_of, unless
 from bootstrap.naming import (
@@ -464,8 +464,7 @@ def compare_rule(aws: Account, wanted: Resource) -> Iterator[Change]:
             ),
         )
     if found is not None and found.mark != wanted.mark:
-        why = "this version's mark has bucket and prefix"
-        yield _tag_rule(aws, name, wanted.names.tags({}), why)
+        yield _tag_rule(aws, name, wanted.names.tags({}), NEW_MARK)
     if found is None or found.targets.get(name) != arn:
         target: Any = [{"Id": name, "Arn": arn}]
         yield Change(
@@ -657,7 +656,7 @@ def compare_topic(aws: Account, wanted: Resource) -> Iterator[Change]:
         yield Change(
             "update",
             f"tag of topic {arn}",
-            "this version's mark has bucket and prefix",
+            NEW_MARK,
             mark,
             names.mark,
             lambda: aws.sns.tag_resource(ResourceArn=arn, Tags=new),

@@ -18,7 +18,7 @@ from botocore.exceptions import ClientError
 
 from bootstrap import policies
 from bootstrap.aws import Account
-from bootstrap.changes import HIDDEN, Change
+from bootstrap.changes import HIDDEN, NEW_MARK, Change
 from bootstrap.description import Resource, role_arn
 from bootstrap.errors import Blocked, BootstrapError, code_of, unless
 from bootstrap.events import Route, check_partition
@@ -421,7 +421,7 @@ def compare_role(aws: Account, wanted: Resource, s: Settings) -> Iterator[Change
         yield Change(
             "update",
             f"tag of {wanted.label}",
-            "this version's mark has bucket and prefix",
+            NEW_MARK,
             mark,
             wanted.mark,
             lambda: aws.iam.tag_role(RoleName=name, Tags=tags),
