@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import yaml
+from flow_log_loader.listing import list_files
 from pyarrow import parquet
 
 from bootstrap import inventory, steps, verify
@@ -288,22 +289,22 @@ def test_the_read_only_policy_is_enough(world: World) -> None:
             assert set(actions_of(call, service)) <= allowed
 
 
-def test_loaders_of_flow_logs_pass_the_files_by() -> None:
-    root = Path(__file__).parents[2]
-    sources = yaml.safe_load(
-        (root / "models/staging/_staging__sources.yml").read_text("utf-8")
+def test_loaders_of_flow_logs_pass_the_files_by(tmp_path: Path) -> None:
+    sources = Path(__file__).parents[2] / "models/staging/_staging__sources.yml"
+    tables = yaml.safe_load(sources.read_text("utf-8"))["sources"][0]["tables"]
+    # Of Snowflake's pipe; the other loader lists the files itself.
+    (pattern,) = (
+        table["external"]["pattern"] for table in tables if table["name"] == "flow_logs"
     )
-    tables = sources["sources"][0]["tables"]
-    patterns = [
-        table["external"].get("pattern") or table["external"]["file_format"]
-        for table in tables
-        if "external" in table
-    ]
-    key = f"_inventory/interfaces/20261130T131507Z_{NAMES.key}.parquet"
+    inside = f"_inventory/interfaces/20261130T131507Z_{NAMES.key}.parquet"
     log = f"AWSLogs/{HOME}/vpcflowlogs/{REGION}/2026/11/30/a.log.parquet"
+    for key in (inside, log):
+        (tmp_path / key).parent.mkdir(parents=True)
+        (tmp_path / key).touch()
 
-    assert any(re.fullmatch(p, log) for p in patterns)
-    assert not any(re.fullmatch(p, key) for p in patterns)
+    assert re.fullmatch(pattern, log)
+    assert not re.fullmatch(pattern, inside)
+    assert [file.name for file in list_files(str(tmp_path)).files] == [log]
 
 
 def test_destroy_deletes_the_files_of_this_deployment_only(world: World) -> None:
