@@ -334,7 +334,12 @@ def _with_key(key: str, create: bool = False, **more: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(
     ("key", "words"),
-    [("1234abcd", "with key 1234abcd"), (None, "with the AWS managed key")],
+    [
+        ("1234abcd", "key 1234abcd, which is an id: log delivery needs the key's ARN"),
+        ("alias/logs", "key alias/logs, which is an alias"),
+        (f"arn:aws:kms:{REGION}:{HOME}:key/1", "set bucket.encryption to type"),
+        (None, "with the AWS managed key"),
+    ],
 )
 def test_an_existing_bucket_with_another_key_is_refused(
     world: World, key: str | None, words: str
