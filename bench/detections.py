@@ -112,7 +112,8 @@ def scheduled_run(jobs: Jobs) -> float:
 
 def everyday(jobs: Jobs) -> None:
     """Print the findings in a sample, by the version of the records' format."""
-    build(jobs, jobs.folder)
+    jobs.new_database(jobs.folder.name)
+    jobs.stage_and(jobs.folder, "run", "--select", "+findings")
     for row in aside(_findings, jobs.database(jobs.folder.name)):
         print(*row, sep=" | ")
 
@@ -125,19 +126,29 @@ def _findings(database: Path) -> list[tuple[object, ...]]:
                 select version, count(*) as records from flow_records group by version
             ),
 
+            ends as (
+                select distinct version, interface_id, srcaddr, dstaddr
+                from flow_records
+            ),
+
             entities as (
                 select version, unnest([srcaddr, dstaddr, interface_id]) as entity
-                from flow_records
-                group by all
+                from ends
+            ),
+
+            found as (
+                select distinct version, finding_id, rule_id
+                from findings
+                inner join entities on findings.entity = entities.entity
             )
 
             select
                 'version ' || version,
-                any_value(records) || ' records',
-                count(distinct finding_id) || ' findings',
-                string_agg(distinct rule_id, ', ')
+                any_value(records.records) || ' records',
+                count(found.finding_id) || ' findings',
+                string_agg(distinct found.rule_id, ', ')
             from records
-            left join (findings inner join entities using (entity)) using (version)
+            left join found using (version)
             group by version
             order by version
             """

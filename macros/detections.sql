@@ -138,8 +138,8 @@
 
 
 {# Whether a row shows that nothing answers: UDP, or packets as small as a SYN, to a
-   server that sends nothing. NAT gateways drop what they did not ask for, but AWS logs it
-   as accepted. #}
+   server that sends nothing. NAT gateways drop what they did not ask for, but AWS logs
+   it as accepted. #}
 {% macro is_unanswered() -%}
     (server_packets = 0 and (protocol = 17 or client_bytes <= 80 * client_packets))
 {%- endmacro %}
@@ -394,9 +394,9 @@ loaded as (
 {%- endmacro %}
 
 
-{# A CTE `every_day`: the columns of a CTE on the days of `loaded` that are stale, and for
-   a day without rows one row of nulls. So the next run sees which days were read, by
-   which version and up to which load. #}
+{# A CTE `every_day`: the columns of a CTE on the days of `loaded` that are stale, and
+   for a day without rows one row of nulls. So the next run sees which days were read,
+   by which version and up to which load. #}
 {% macro every_day(cte, days, version, columns) -%}
 every_day as (
 
@@ -458,7 +458,10 @@ every_day as (
 {# A number with its noun: `1 port`, `2 ports`, `2 addresses`. #}
 {% macro counted(number, noun) -%}
     cast({{ number }} as varchar) || ' {{ noun }}'
-    || case {{ number }} when 1 then '' else '{{ 'es' if noun.endswith('s') else 's' }}' end
+    || case {{ number }}
+        when 1 then ''
+        else '{{ 'es' if noun.endswith('s') else 's' }}'
+    end
 {%- endmacro %}
 
 
@@ -630,11 +633,11 @@ every_day as (
 
 
 {# The end of a rule on what is new to a host of ours. The CTE `seen` has a row for each
-   of its days and things, with the measures of a finding. A thing is new if the host did
-   not have it in the window before, although it had seven days of traffic there, and
-   nothing new on its last seven. If more than two hosts get the same on a day, the
-   environment changed. `peer`, `port` and `protocol` show the thing if it is the only one
-   of the day. #}
+   of its days and things, with the measures of a finding. A thing is new if the host
+   did not have it in the window before, although it had seven days of traffic there,
+   and nothing new on its last seven. If more than two hosts get the same on a day, the
+   environment changed. `peer`, `port` and `protocol` show the thing if it is the only
+   one of the day. #}
 {% macro first_seen(rule_id) -%}
     dated as (
 

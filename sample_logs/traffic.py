@@ -22,6 +22,7 @@ Floats = NDArray[np.float64]
 
 _ACCEPTED: dict[str, Values] = {"action": ACCEPT, "log_status": OK}
 _NODATA_SHARE, _SKIPDATA_SHARE, _REPLICATION_SHARE = 0.03, 0.002, 0.02
+_MOST_SKIPPED = 5
 _SCANNED_PORTS = np.array([22, 22, 3389, 3389, 23, 23, 445, 445, 80, 1433, 5900])
 
 # A record's flags are those of its interval, combined with "or". A record of a
@@ -79,7 +80,9 @@ class Bulk:
             size = 4 * len(self._pool("replica").addresses)
             groups += self._replication(starts(_REPLICATION_SHARE, size))
         groups.append(self._without_traffic(NODATA, starts(_NODATA_SHARE, 1)))
-        groups.append(self._without_traffic(SKIPDATA, starts(_SKIPDATA_SHARE, 1)))
+        # AWS skips intervals, however many records they have.
+        skipped = min(_SKIPDATA_SHARE, _MOST_SKIPPED / max(count, 1))
+        groups.append(self._without_traffic(SKIPDATA, starts(skipped, 1)))
         groups.append(self._scans(starts(1.0, 1)))
         return groups
 

@@ -1,6 +1,6 @@
 {# A host of ours sends a public address very many packets, of whatever protocol, which
-   are hardly answered. Without ports the client is the lower address, so the host may be
-   the server. #}
+   are hardly answered and, by TCP, carry no data. Without ports the client is the lower
+   address, so the host may be the server. #}
 
 with
 
@@ -21,12 +21,19 @@ sent as (
         flows.action = 'ACCEPT'
         and flows.client_packets + flows.server_packets
         >= {{ vpc_flow_logs.threshold('packet_flood') }}
-        {# Who receives data by TCP acknowledges at least one packet in fifty. #}
+        {# Floods of TCP have no data. #}
+        and (
+            flows.protocol != 6
+            or flows.client_bytes + flows.server_bytes
+            <= 100 * (flows.client_packets + flows.server_packets)
+        )
         and 200 * least(flows.client_packets, flows.server_packets)
         <= greatest(flows.client_packets, flows.server_packets)
         and (
-            ({{ vpc_flow_logs.is_own_end('client') }}
-            and {{ vpc_flow_logs.is_outside_end('server') }})
+            (
+                {{ vpc_flow_logs.is_own_end('client') }}
+                and {{ vpc_flow_logs.is_outside_end('server') }}
+            )
             or (
                 flows.server_port is null
                 and {{ vpc_flow_logs.is_own_end('server') }}
