@@ -578,6 +578,8 @@ def test_the_ranges_of_ip_location_db(project: Project, tmp_path: Path) -> None:
                 for package in ("asn", "asn-country")
             )
     with duckdb.connect(str(project.database)) as connection:
+        # As the hook of address_context does.
+        connection.execute("set asof_loop_join_threshold = 0")
         connection.register("addresses", pa.table({"address": list(expected)}))
         answers = connection.execute(rendered).fetchall()
     assert len(expected) > 90_000

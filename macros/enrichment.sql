@@ -181,6 +181,22 @@
 {%- endmacro %}
 
 
+{# The statement before a model with asof_left_join; none if the engine needs none. #}
+{% macro prepare_asof_join() -%}
+    {{ return(adapter.dispatch('prepare_asof_join', 'vpc_flow_logs')()) }}
+{%- endmacro %}
+
+{# Where DuckDB expects few rows, it compares each with all ranges. It expects too few of
+   addresses, and would need all memory. #}
+{% macro duckdb__prepare_asof_join() -%}
+    set global asof_loop_join_threshold = 0
+{%- endmacro %}
+
+{% macro snowflake__prepare_asof_join() -%}
+    {{ vpc_flow_logs.no_sql() }}
+{%- endmacro %}
+
+
 {# The kinds of ranges that ip_ranges has; all of them while dbt parses. #}
 {% macro kinds_of_ranges() %}
     {% set kinds = ['asn', 'aws', 'country', 'list'] %}

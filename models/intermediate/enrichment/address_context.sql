@@ -1,6 +1,8 @@
 {# One row per public address of the window, and what the enrichment files say of it.
    Without such files it has no rows. #}
 
+{{ config(pre_hook='{{ vpc_flow_logs.prepare_asof_join() }}') }}
+
 {% set flows = ref('vpc_flow_logs', 'int_traffic__daily_flows') %}
 
 with
