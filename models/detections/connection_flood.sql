@@ -1,6 +1,6 @@
 {# A client has very many records with one port of a server, for a few hours of a day
-   alone. A load balancer has as many in all hours. A day whose logs cover few more hours
-   is not judged. #}
+   alone. A load balancer has as many in all hours. A day whose logs cover few more
+   hours is not judged. #}
 
 with
 

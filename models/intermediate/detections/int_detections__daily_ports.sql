@@ -1,6 +1,6 @@
 {# One row per UTC day, host of ours, role, port and protocol: the accepted TCP and UDP
-   traffic of the host as a client or a server. Most rules on ports, and those on what is
-   new to a host, read these rows. #}
+   traffic of the host as a client or a server. Most rules on ports, and those on what
+   is new to a host, read these rows. #}
 
 {% set flows = ref('vpc_flow_logs', 'int_detections__flows') %}
 {% set rollup = ref('vpc_flow_logs', 'int_traffic__daily_flows') %}
