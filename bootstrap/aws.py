@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections import OrderedDict
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,9 @@ CONFIG = Config(
     user_agent_extra="vpc-flow-logs-bootstrap",
 )
 
+# The most accounts whose clients are kept.
+MOST_ACCOUNTS = 20
+
 
 class Account:
     """The clients of one account in one region.
@@ -40,60 +44,73 @@ class Account:
     Args:
         session: A session with that account's credentials.
         region: Where the clients call.
+        living: The accounts that have clients, the oldest first.
     """
 
-    def __init__(self, session: boto3.Session, region: str) -> None:
+    def __init__(
+        self, session: boto3.Session, region: str, living: Living | None = None
+    ) -> None:
         self.session = session
         self.region = region
+        self._living = OrderedDict() if living is None else living
+        self._clients: dict[str, Any] = {}
 
     def _client(self, service: str) -> Any:
-        return self.session.client(
-            service,  # type: ignore[call-overload]
-            region_name=self.region,
-            config=CONFIG,
-        )
+        found = self._clients.get(service)
+        if found is None:
+            found = self._clients[service] = self.session.client(
+                service,  # type: ignore[call-overload]
+                region_name=self.region,
+                config=CONFIG,
+            )
+            self._living[id(self)] = self
+            # Clients of hundreds of accounts would fill the memory. A change that is
+            # not made yet keeps its account, which makes a new client then.
+            while len(self._living) > MOST_ACCOUNTS:
+                self._living.popitem(last=False)[1]._clients = {}
+        return found
 
-    @cached_property
+    @property
     def s3(self) -> S3Client:
         """S3."""
         return self._client("s3")  # type: ignore[no-any-return]
 
-    @cached_property
+    @property
     def iam(self) -> IAMClient:
         """IAM."""
         return self._client("iam")  # type: ignore[no-any-return]
 
-    @cached_property
+    @property
     def ec2(self) -> EC2Client:
         """EC2, which manages flow logs."""
         return self._client("ec2")  # type: ignore[no-any-return]
 
-    @cached_property
+    @property
     def kms(self) -> KMSClient:
         """KMS."""
         return self._client("kms")  # type: ignore[no-any-return]
 
-    @cached_property
+    @property
     def sns(self) -> SNSClient:
         """SNS."""
         return self._client("sns")  # type: ignore[no-any-return]
 
-    @cached_property
+    @property
     def events(self) -> EventBridgeClient:
         """EventBridge."""
         return self._client("events")  # type: ignore[no-any-return]
 
-    @cached_property
+    @property
     def elbv2(self) -> Any:
         """Elastic Load Balancing: application, network and gateway."""
         return self._client("elbv2")
 
-    @cached_property
+    @property
     def elb(self) -> Any:
         """Elastic Load Balancing: classic."""
         return self._client("elb")
 
-    @cached_property
+    @property
     def sts(self) -> STSClient:
         """STS."""
         return self._client("sts")  # type: ignore[no-any-return]
@@ -113,6 +130,8 @@ class Account:
         """Twelve digits."""
         return part_of(self.arn, 4)
 
+
+Living = OrderedDict[int, Account]
 
 # The arguments that name the resource of a call, the most specific first.
 RESOURCE_ARGUMENTS = (
@@ -145,6 +164,7 @@ class Accounts:
         self._sessions: dict[str | None, boto3.Session] = {None: session}
         self._accounts: dict[tuple[str | None, str], Account] = {}
         self._arns: dict[str | None, str] = {}
+        self._living: Living = OrderedDict()
         self._lock = threading.Lock()
 
     def account(self, account_id: str, region: str, role_arn: str | None) -> Account:
@@ -157,7 +177,7 @@ class Accounts:
         with self._lock:
             if key not in self._accounts:
                 session = self._assume(role_arn, region)
-                self._accounts[key] = Account(session, region)
+                self._accounts[key] = Account(session, region, self._living)
             account = self._accounts[key]
             if role_arn in self._arns:
                 # A login is the same in every region.
@@ -170,12 +190,6 @@ class Accounts:
                 f"of {account_id}, or log in to it"
             )
         return account
-
-    def forget(self, account: Account) -> None:
-        """Free the clients of one region, since those of hundreds fill the memory."""
-        with self._lock:
-            for key in [k for k, found in self._accounts.items() if found is account]:
-                del self._accounts[key]
 
     @property
     def last_resource(self) -> str:

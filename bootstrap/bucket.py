@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from bootstrap import description, documents
+from bootstrap import description, policies
 from bootstrap.aws import Account
-from bootstrap.changes import Change, Shared
+from bootstrap.changes import NEW_MARK, Change, Shared
 from bootstrap.description import Resource
 from bootstrap.errors import Blocked, BootstrapError, code_of, unless
 from bootstrap.naming import (
@@ -45,7 +45,6 @@ RULES_LIMIT = 1000
 BATCH = 1000
 # The age of a copy of the policy, in seconds, after which only a person restores it.
 JOURNAL_SECONDS = 86_400
-NEW_MARK = "this version's mark has bucket and prefix"
 
 
 class Owner(Enum):
@@ -191,43 +190,28 @@ def check_existing(aws: Account, s: Settings) -> None:
         )
 
 
-@dataclass(frozen=True)
-class Setting:
-    """The calls for one setting of our bucket.
-
-    Args:
-        call: The end of their names, such as ``bucket_encryption``.
-        absent: The error code if it was never set.
-        argument: The argument that has it, and the key of the answer.
-        reason: Why our bucket has it.
-    """
-
-    call: str
-    absent: str
-    argument: str
-    reason: str
-
-
+# By kind: the end of the calls' names, the error code if it was never set, the argument
+# and key of the answer, and why our bucket has it.
 SETTINGS = {
-    "public access block": Setting(
+    "public access block": (
         "public_access_block",
         "NoSuchPublicAccessBlockConfiguration",
         "PublicAccessBlockConfiguration",
         "no object is ever public",
     ),
-    "object ownership": Setting(
+    "object ownership": (
         "bucket_ownership_controls",
         "OwnershipControlsNotFoundError",
         "OwnershipControls",
         "the bucket's owner owns delivered files",
     ),
-    "encryption": Setting(
+    "encryption": (
         "bucket_encryption",
         "ServerSideEncryptionConfigurationNotFoundError",
         "ServerSideEncryptionConfiguration",
         "files are encrypted",
     ),
-    "versioning": Setting(
+    "versioning": (
         "bucket_versioning",
         "",
         "VersioningConfiguration",
@@ -238,20 +222,20 @@ SETTINGS = {
 
 def compare_setting(aws: Account, wanted: Resource) -> Iterator[Change]:
     """Compare one setting of our bucket."""
-    setting = SETTINGS[wanted.kind]
-    get = getattr(aws.s3, f"get_{setting.call}")
-    answer = unless(f"{setting.absent} NoSuchBucket", lambda: get(**wanted.s3)) or {}
+    call, absent, argument, reason = SETTINGS[wanted.kind]
+    get = getattr(aws.s3, f"get_{call}")
+    answer = unless(f"{absent} NoSuchBucket", lambda: get(**wanted.s3)) or {}
     kept = {k: v for k, v in answer.items() if k == "Status"}
-    current = answer.get(setting.argument, kept) or None
+    current = answer.get(argument, kept) or None
     if not holds(current, wanted.content):
-        put = getattr(aws.s3, f"put_{setting.call}")
+        put = getattr(aws.s3, f"put_{call}")
         yield Change(
             "update" if current else "create",
             wanted.label,
-            setting.reason,
+            reason,
             current,
             wanted.content,
-            lambda: put(**wanted.s3, **{setting.argument: wanted.content}),
+            lambda: put(**wanted.s3, **{argument: wanted.content}),
         )
 
 
@@ -279,7 +263,7 @@ def fitting(
     text: str | None,
     limit: int,
     forms: Sequence[Resource],
-    is_earlier: Callable[[documents.Document], bool] = lambda _: False,
+    is_earlier: Callable[[policies.Document], bool] = lambda _: False,
 ) -> Resource:
     """Return our statements in the first form that fits into a policy.
 
@@ -294,7 +278,7 @@ def fitting(
         Blocked: None fits.
     """
     for form in forms:
-        after = documents.edited(text, form.content, form.names, is_earlier) or ""
+        after = policies.edited(text, form.content, form.names, is_earlier) or ""
         size = len(after.encode())
         if size <= limit:
             return form
@@ -353,14 +337,14 @@ def compare_policy(
         aws: The bucket's account.
         wanted: Our statements.
         journal: The copy of the policy.
-        clear: Whether the copy is not needed afterwards.
+        clear: Whether the copy is not needed afterwards; it is not either if ours go.
     """
     ours, is_earlier = wanted.content or [], _is_earlier(wanted.names)
 
     def edit(text: str | None) -> str | None:
         restored = journal.restored(text)
-        after = documents.edited(restored, ours, wanted.names, is_earlier)
-        return text if documents.same_text(text, after) else after
+        after = policies.edited(restored, ours, wanted.names, is_earlier)
+        return text if policies.same_text(text, after) else after
 
     def write(text: str | None) -> object:
         if text is None:
@@ -382,7 +366,7 @@ def compare_policy(
         show=lambda text: json.loads(text) if text else None,
     )
     changes = shared.changes(why)
-    if not clear:
+    if ours and not clear:
         return changes
     if not changes:
         journal.clear()
@@ -398,15 +382,15 @@ def compare_policy(
     return [replace(change, apply=both)]
 
 
-def _is_earlier(names: Names) -> Callable[[documents.Document], bool]:
+def _is_earlier(names: Names) -> Callable[[policies.Document], bool]:
     """Return what recognises a bucket policy's statements of earlier versions.
 
     Two deployments of one name had the same ids: they are ours if delivery writes to
     our prefix.
     """
 
-    def is_earlier(statement: documents.Document) -> bool:
-        keys = [r.partition("/")[2] for r in documents.as_list(statement["Resource"])]
+    def is_earlier(statement: policies.Document) -> bool:
+        keys = [r.partition("/")[2] for r in policies.as_list(statement["Resource"])]
         return str(statement["Sid"]).endswith(DELIVERY_WRITE) and all(
             key.startswith(names.logs_prefix) for key in keys
         )
@@ -455,7 +439,7 @@ def compare_key_policy(
         return [Change("note", wanted.label, reason, None, wanted.content)]
     _check_key(aws, wanted)
 
-    def is_earlier(statement: documents.Document) -> bool:
+    def is_earlier(statement: policies.Document) -> bool:
         is_reader = str(statement["Sid"]).endswith(KEY_SNOWFLAKE)
         return is_reader and statement.get("Principal") == {"AWS": role_arn}
 
@@ -466,7 +450,7 @@ def compare_key_policy(
             KeyId=key, PolicyName="default", Policy=text
         ),
         # A key always has a policy.
-        lambda text: documents.edited(text, ours, wanted.names, is_earlier) or text,
+        lambda text: policies.edited(text, ours, wanted.names, is_earlier) or text,
         # KMS does not find a role at once after it is created.
         lambda error: (
             isinstance(error, ClientError)
@@ -557,38 +541,38 @@ class Journal:
             return None
         copy = self.read()
         if copy is not None and _is_aws_own(text):
-            earlier, added = json.loads(copy), documents.statements(json.loads(text))
+            earlier, added = json.loads(copy), policies.statements(json.loads(text))
             kept = [s for s in added if not self._covers(s)]
             if not kept:
                 return copy
-            whole = {**earlier, "Statement": [*documents.statements(earlier), *kept]}
-            return documents.render_like(copy, whole)
+            whole = {**earlier, "Statement": [*policies.statements(earlier), *kept]}
+            return policies.render_like(copy, whole)
         if copy is None:
             return text
-        now, before = json.loads(text), documents.statements(json.loads(copy))
+        now, before = json.loads(text), policies.statements(json.loads(copy))
         left = [
             s
-            for s in documents.statements(now)
+            for s in policies.statements(now)
             if not self._covers(s)
-            or any(documents.same_statement(s, other) for other in before)
+            or any(policies.same_statement(s, other) for other in before)
         ]
-        if len(left) == len(documents.statements(now)) or not left:
+        if len(left) == len(policies.statements(now)) or not left:
             return text
-        if documents.same({"Statement": left}, {"Statement": before}):
+        if policies.same({"Statement": left}, {"Statement": before}):
             return copy
-        return documents.render_like(text, {**now, "Statement": left})
+        return policies.render_like(text, {**now, "Statement": left})
 
-    def _covers(self, statement: documents.Document) -> bool:
+    def _covers(self, statement: policies.Document) -> bool:
         """Return whether AWS added this statement for deliveries that ours allow."""
         if not _is_of_aws(statement):
             return False
         condition = statement.get("Condition", {}).get("StringEquals", {})
-        accounts = documents.as_list(condition.get("aws:SourceAccount", []))
+        accounts = policies.as_list(condition.get("aws:SourceAccount", []))
         resources = {*self.senders.folders(self.place), self.place.arn}
         return (
             bool(accounts)
             and set(accounts) <= set(self.senders.accounts)
-            and set(documents.as_list(statement.get("Resource"))) <= resources
+            and set(policies.as_list(statement.get("Resource"))) <= resources
         )
 
 
@@ -601,11 +585,11 @@ def state_folder(folder: Path) -> Path:
 
 def _is_aws_own(text: str | None) -> bool:
     """Return whether every statement is one that AWS writes for a flow log."""
-    found = documents.statements(json.loads(text)) if text else []
+    found = policies.statements(json.loads(text)) if text else []
     return bool(found) and all(map(_is_of_aws, found))
 
 
-def _is_of_aws(statement: documents.Document) -> bool:
+def _is_of_aws(statement: policies.Document) -> bool:
     sid = statement.get("Sid", "")
     return bool(re.fullmatch(r"AWSLogDelivery(Write|(Acl)?Check)\d*", sid))
 
@@ -784,7 +768,7 @@ class Files:
         """Return what others have in our bucket, in words."""
         names, where = self.bucket.names, self.bucket.s3
         text = read_policy(self.aws, where)
-        left = documents.edited(text, [], names, _is_earlier(names))
+        left = policies.edited(text, [], names, _is_earlier(names))
         answer: Any = unless(
             "NoSuchLifecycleConfiguration",
             lambda: self.aws.s3.get_bucket_lifecycle_configuration(**where),
@@ -799,7 +783,7 @@ class Files:
             *self.uses(),
             *(
                 f"statement `{s.get('Sid', '(without id)')}` of its policy"
-                for s in documents.statements(json.loads(left or "null"))
+                for s in policies.statements(json.loads(left or "null"))
                 if not _is_of_aws(s)
             ),
             *(

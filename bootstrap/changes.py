@@ -14,6 +14,7 @@ from bootstrap.errors import BootstrapError, code_of, message_of
 
 HIDDEN = "********"
 SECRET_KEYS = frozenset({"sts:ExternalId", "external_id", "storage_aws_external_id"})
+NEW_MARK = "this version's mark has bucket and prefix"
 SIGNS = {"create": "+", "update": "~", "delete": "-", "run": ">", "failed": "!"}
 
 
@@ -57,6 +58,12 @@ class Change:
         """What is gone afterwards."""
         return self.removes or ((self.resource,) if self.verb == "delete" else ())
 
+    @property
+    def named(self) -> str:
+        """The resource with its account and region."""
+        where = f" ({self.account} {self.region})" if self.account else ""
+        return self.resource if self.account in self.resource else self.resource + where
+
     def at(self, account: str, region: str) -> Change:
         """Return the change with its account and region, unless it has them."""
         return replace(
@@ -82,9 +89,8 @@ class Change:
 
     def as_lines(self) -> list[str]:
         """Return a headline and a diff, with external ids masked."""
-        where = f" ({self.account} {self.region})" if self.account else ""
         sign = SIGNS.get(self.verb, "·")
-        lines = [f"{sign} {self.verb} {self.resource}{where}: {self.reason}"]
+        lines = [f"{sign} {self.verb} {self.named}: {self.reason}"]
         before, after = _lines(mask(self.before)), _lines(mask(self.after))
         if self.before is None or self.after is None:
             mark = "+" if self.before is None else "-"

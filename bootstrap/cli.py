@@ -20,14 +20,13 @@ from botocore.exceptions import BotoCoreError, ClientError
 from bootstrap import steps, verify
 from bootstrap.aws import Accounts, organization_members
 from bootstrap.changes import Change, any_pending
-from bootstrap.dbt import ByHand, Dbt
 from bootstrap.errors import BootstrapError, Incomplete, explain, explain_failure
 from bootstrap.export import export
 from bootstrap.notify import Snowpipe
 from bootstrap.notify import notify as hand_over_files
 from bootstrap.permissions import administrator_policy, policies_of
 from bootstrap.settings import load
-from bootstrap.snowflake import PIPE, closing_words
+from bootstrap.snowflake import PIPE, ByHand, Dbt, closing_words
 from bootstrap.steps import Deployment, hand_over
 
 FAILED = 1

@@ -10,10 +10,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bootstrap.documents import VERSION
-from bootstrap.fields import log_format
-from bootstrap.naming import Names, Senders
+from bootstrap.naming import Names, Senders, log_format
 from bootstrap.policies import (
+    VERSION,
     delivery_statements,
     deny_plain_http,
     key_statements,
@@ -24,9 +23,9 @@ from bootstrap.policies import (
 )
 
 if TYPE_CHECKING:
-    from bootstrap.dbt import Integration
     from bootstrap.events import Route
     from bootstrap.settings import Settings, Source
+    from bootstrap.snowflake import Integration
 
 # How users name a resource, by its kind; otherwise kind and name.
 LABELS = {

@@ -81,7 +81,7 @@ class Incomplete(BootstrapError):
     def __init__(self, changes: Sequence[Change]) -> None:
         self.changes = changes
         lines = [
-            f"{change.resource}: {change.reason}"
+            f"{change.named}: {change.reason}"
             for change in changes
             if change.verb == "failed"
         ]

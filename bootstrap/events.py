@@ -13,9 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from botocore.exceptions import ClientError
 
-from bootstrap import documents
+from bootstrap import policies
 from bootstrap.aws import Account
-from bootstrap.changes import Change, Shared
+from bootstrap.changes import NEW_MARK, Change, Shared
 from bootstrap.description import Resource
 from bootstrap.errors import Blocked, BootstrapError, code_of, message_of, unless
 from bootstrap.naming import (
@@ -457,15 +457,14 @@ def compare_rule(aws: Account, wanted: Resource) -> Iterator[Change]:
             pattern,
             lambda: aws.events.put_rule(
                 Name=name,
-                EventPattern=documents.dumps(pattern),
+                EventPattern=policies.dumps(pattern),
                 State="ENABLED",
                 Description="New VPC Flow Log files, for Snowpipe.",
                 **arguments,
             ),
         )
     if found is not None and found.mark != wanted.mark:
-        why = "this version's mark has bucket and prefix"
-        yield _tag_rule(aws, name, wanted.names.tags({}), why)
+        yield _tag_rule(aws, name, wanted.names.tags({}), NEW_MARK)
     if found is None or found.targets.get(name) != arn:
         target: Any = [{"Id": name, "Arn": arn}]
         yield Change(
@@ -644,7 +643,7 @@ def compare_topic(aws: Account, wanted: Resource) -> Iterator[Change]:
             None,
             policy,
             lambda: aws.sns.create_topic(
-                Name=name, Attributes={"Policy": documents.dumps(policy)}, Tags=tags
+                Name=name, Attributes={"Policy": policies.dumps(policy)}, Tags=tags
             ),
             temporary=_principal_not_seen,
         )
@@ -657,7 +656,7 @@ def compare_topic(aws: Account, wanted: Resource) -> Iterator[Change]:
         yield Change(
             "update",
             f"tag of topic {arn}",
-            "this version's mark has bucket and prefix",
+            NEW_MARK,
             mark,
             names.mark,
             lambda: aws.sns.tag_resource(ResourceArn=arn, Tags=new),
@@ -685,15 +684,15 @@ def compare_topic_policy(aws: Account, wanted: Resource) -> list[Change]:
         )
     user = next((s["Principal"] for s in ours if s["Action"] == "sns:Subscribe"), None)
 
-    def is_earlier(statement: documents.Document) -> bool:
+    def is_earlier(statement: policies.Document) -> bool:
         # Ours, if the subscriber is Snowflake's user of our integration.
         is_reader = str(statement["Sid"]).endswith(TOPIC_SNOWFLAKE)
         return is_reader and statement.get("Principal") == user
 
     def edit(text: str) -> str:
-        found = documents.edited(text, ours, wanted.names, is_earlier)
+        found = policies.edited(text, ours, wanted.names, is_earlier)
         # A topic has a policy, if an empty one.
-        return found or documents.render_like(
+        return found or policies.render_like(
             text, {**json.loads(text), "Statement": []}
         )
 

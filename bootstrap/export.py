@@ -12,8 +12,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from bootstrap.dbt import Integration
 from bootstrap.description import Resource
+from bootstrap.snowflake import Integration
 from bootstrap.steps import Deployment, describe
 
 OWNER = "for_the_owner.json"
@@ -155,141 +155,14 @@ def _alias(account: str, region: str) -> str:
     return f"a{account}_{region.replace('-', '_')}"
 
 
-def _terraform_resources(
-    resources: Sequence[Resource],
-) -> Iterable[tuple[str, str, Body]]:
-    found = _contents(resources)
-    names = {r.kind: r.name for r in resources}
-    bucket, depends = Raw("aws_s3_bucket.logs.id"), []
-    body: Body
-    if "bucket" in found:
-        body = {"bucket": names["bucket"], "tags": _tags(found["bucket"])}
-        yield "aws_s3_bucket", "logs", body
-        block = found["public access block"]
-        yield (
-            "aws_s3_bucket_public_access_block",
-            "logs",
-            {"bucket": bucket, **{_snake(key): value for key, value in block.items()}},
-        )
-        (rule,) = found["object ownership"]["Rules"]
-        owner = {"object_ownership": rule["ObjectOwnership"]}
-        yield (
-            "aws_s3_bucket_ownership_controls",
-            "logs",
-            {"bucket": bucket, "rule": [owner]},
-        )
-        (rule,) = found["encryption"]["Rules"]
-        default = rule["ApplyServerSideEncryptionByDefault"]
-        by_default = {"sse_algorithm": default["SSEAlgorithm"]}
-        if "KMSMasterKeyID" in default:
-            by_default["kms_master_key_id"] = default["KMSMasterKeyID"]
-        yield (
-            "aws_s3_bucket_server_side_encryption_configuration",
-            "logs",
-            {
-                "bucket": bucket,
-                "rule": [
-                    {
-                        "bucket_key_enabled": rule["BucketKeyEnabled"],
-                        "apply_server_side_encryption_by_default": [by_default],
-                    }
-                ],
-            },
-        )
-        if "versioning" in found:
-            status = [{"status": found["versioning"]["Status"]}]
-            body = {"bucket": bucket, "versioning_configuration": status}
-            yield "aws_s3_bucket_versioning", "logs", body
-    if "bucket policy" in found:
-        policy = Json(_document(found["bucket policy"]))
-        yield "aws_s3_bucket_policy", "logs", {"bucket": bucket, "policy": policy}
-        depends = [Raw("aws_s3_bucket_policy.logs")]
-    if "lifecycle rules" in found:
-        rules = [
-            {
-                "id": rule["ID"],
-                "status": rule["Status"],
-                "filter": [{"prefix": rule["Filter"]["Prefix"]}],
-                "expiration": [{"days": rule["Expiration"]["Days"]}],
-                "noncurrent_version_expiration": [
-                    {
-                        "noncurrent_days": rule["NoncurrentVersionExpiration"][
-                            "NoncurrentDays"
-                        ]
-                    }
-                ],
-            }
-            for rule in found["lifecycle rules"]
-        ]
-        body = {"bucket": bucket, "rule": rules}
-        yield "aws_s3_bucket_lifecycle_configuration", "logs", body
-    role = found["role"]
-    body = {
-        "name": names["role"],
-        "path": role["Path"],
-        "tags": _tags(role),
-        "assume_role_policy": Json(found["role trust"]),
-    }
-    if role["PermissionsBoundary"]:
-        body["permissions_boundary"] = role["PermissionsBoundary"]
-    yield "aws_iam_role", "snowflake", body
-    body = {
-        "name": names["role policy"][1],
-        "role": Raw("aws_iam_role.snowflake.id"),
-        "policy": Json(found["role policy"]),
-    }
-    yield "aws_iam_role_policy", "snowflake", body
-    yield from _terraform_events(found, names, bucket)
-    for resource in resources:
-        if resource.kind == "flow log":
-            yield _terraform_flow_log(resource, depends)
-
-
-def _terraform_events(
-    found: Mapping[str, Any], names: Mapping[str, str], bucket: Raw
-) -> Iterable[tuple[str, str, Body]]:
-    body: Body = {"bucket": bucket}
-    if "notification" in found:
-        item = found["notification"]
-        filters = {
-            f"filter_{rule['Name']}": rule["Value"]
-            for rule in item["Filter"]["Key"]["FilterRules"]
-        }
-        queue = Raw(f"var.{QUEUE}")
-        body["queue"] = [
-            {
-                "id": item["Id"],
-                "queue_arn": queue,
-                "events": item["Events"],
-                **filters,
-            }
-        ]
-    if "EventBridge" in found:
-        body["eventbridge"] = True
-    if len(body) > 1:
-        yield "aws_s3_bucket_notification", "logs", body
-    if "topic" not in found:
-        return
-    topic = Raw("aws_sns_topic.snowpipe.arn")
-    tags = _tags(found["topic"])
-    yield "aws_sns_topic", "snowpipe", {"name": names["topic"], "tags": tags}
-    policy = Json(_document(found["topic policy"]))
-    yield "aws_sns_topic_policy", "snowpipe", {"arn": topic, "policy": policy}
-    name = names["event rule"]
-    body = {
-        "name": name,
-        "event_pattern": Json(found["event rule"]["Pattern"]),
-        "tags": tags,
-    }
-    yield "aws_cloudwatch_event_rule", "snowpipe", body
-    body = {
-        "rule": Raw("aws_cloudwatch_event_rule.snowpipe.name"),
-        "target_id": name,
-        "arn": topic,
-    }
-    yield "aws_cloudwatch_event_target", "snowpipe", body
-
-
+# The parts of a bucket, and the block around their content.
+BUCKET_PARTS = {
+    "public access block": ("aws_s3_bucket_public_access_block", ""),
+    "object ownership": ("aws_s3_bucket_ownership_controls", ""),
+    "encryption": ("aws_s3_bucket_server_side_encryption_configuration", ""),
+    "versioning": ("aws_s3_bucket_versioning", "VersioningConfiguration"),
+    "lifecycle rules": ("aws_s3_bucket_lifecycle_configuration", "Rules"),
+}
 RESOURCE_ARGUMENTS = {
     "VPC": "vpc_id",
     "Subnet": "subnet_id",
@@ -300,37 +173,96 @@ RESOURCE_ARGUMENTS = {
 }
 
 
-def _terraform_flow_log(
-    resource: Resource, depends: list[Raw]
-) -> tuple[str, str, Body]:
-    content = resource.content
-    options = content["DestinationOptions"]
-    (tags,) = content["TagSpecifications"]
-    body: Body = {
-        "place": (resource.account, resource.region),
-        RESOURCE_ARGUMENTS[content["ResourceType"]]: resource.name,
-        "log_destination_type": content["LogDestinationType"],
-        "log_destination": content["LogDestination"],
-        "log_format": content["LogFormat"],
-        "max_aggregation_interval": content["MaxAggregationInterval"],
-        "destination_options": [
-            {
-                "file_format": options["FileFormat"],
-                "hive_compatible_partitions": options["HiveCompatiblePartitions"],
-                "per_hour_partition": options["PerHourPartition"],
-            }
-        ],
-        "tags": _tags(tags),
+def _terraform_resources(
+    resources: Sequence[Resource],
+) -> Iterable[tuple[str, str, Body]]:
+    found, names = _contents(resources), {r.kind: r.name for r in resources}
+    bucket, depends = {"bucket": Raw("aws_s3_bucket.logs.id")}, {}
+    if "bucket" in found:
+        body = {"bucket": names["bucket"], "tags": _tags(found["bucket"])}
+        yield "aws_s3_bucket", "logs", body
+    for kind, (name, block) in BUCKET_PARTS.items():
+        if kind in found:
+            content = {block: found[kind]} if block else found[kind]
+            yield name, "logs", {**bucket, **_attributes(content)}
+    if "bucket policy" in found:
+        policy = Json(_document(found["bucket policy"]))
+        yield "aws_s3_bucket_policy", "logs", {**bucket, "policy": policy}
+        depends = {"depends_on": [Raw("aws_s3_bucket_policy.logs")]}
+    role = {key: value for key, value in found["role"].items() if value}
+    tags = {"tags": _tags({"Tags": role.pop("Tags")})}
+    trust = {"assume_role_policy": Json(found["role trust"])}
+    body = {"name": names["role"], **_attributes(role), **tags, **trust}
+    yield "aws_iam_role", "snowflake", body
+    body = {
+        "name": names["role policy"][1],
+        "role": Raw("aws_iam_role.snowflake.id"),
+        "policy": Json(found["role policy"]),
     }
-    if "TrafficType" in content:
-        body["traffic_type"] = content["TrafficType"]
-    if depends:
-        body["depends_on"] = depends
-    return "aws_flow_log", re.sub(r"\W", "_", resource.name), body
+    yield "aws_iam_role_policy", "snowflake", body
+    for kind, label, body in _terraform_events(found, names):
+        yield kind, label, {**bucket, **body} if "bucket" in kind else body
+    for resource in resources:
+        if resource.kind == "flow log":
+            content = dict(resource.content)
+            argument = RESOURCE_ARGUMENTS[content.pop("ResourceType")]
+            (tagged,) = content.pop("TagSpecifications")
+            body = {
+                "place": (resource.account, resource.region),
+                argument: resource.name,
+                **_attributes(content),
+                "tags": _tags(tagged),
+                **depends,
+            }
+            yield "aws_flow_log", re.sub(r"\W", "_", resource.name), body
+
+
+def _terraform_events(
+    found: Mapping[str, Any], names: Mapping[str, str]
+) -> Iterable[tuple[str, str, Body]]:
+    body: Body = {}
+    if "notification" in found:
+        item = found["notification"]
+        rules = item["Filter"]["Key"]["FilterRules"]
+        filters = {f"filter_{rule['Name']}": rule["Value"] for rule in rules}
+        own = {"id": item["Id"], "queue_arn": Raw(f"var.{QUEUE}")}
+        body["queue"] = [{**own, "events": item["Events"], **filters}]
+    if "EventBridge" in found:
+        body["eventbridge"] = True
+    if body:
+        yield "aws_s3_bucket_notification", "logs", body
+    if "topic" not in found:
+        return
+    topic = {"arn": Raw("aws_sns_topic.snowpipe.arn")}
+    tags, name = {"tags": _tags(found["topic"])}, names["event rule"]
+    yield "aws_sns_topic", "snowpipe", {"name": names["topic"], **tags}
+    policy = Json(_document(found["topic policy"]))
+    yield "aws_sns_topic_policy", "snowpipe", {**topic, "policy": policy}
+    pattern = Json(found["event rule"]["Pattern"])
+    body = {"name": name, "event_pattern": pattern, **tags}
+    yield "aws_cloudwatch_event_rule", "snowpipe", body
+    rule = Raw("aws_cloudwatch_event_rule.snowpipe.name")
+    body = {"rule": rule, "target_id": name, **topic}
+    yield "aws_cloudwatch_event_target", "snowpipe", body
+
+
+def _attributes(content: Mapping[str, Any]) -> Body:
+    """Return a content of the API as Terraform names it, with blocks as lists."""
+
+    def value(found: Any) -> Any:
+        if isinstance(found, dict):
+            return [_attributes(found)]
+        if isinstance(found, list):
+            return [_attributes(x) if isinstance(x, dict) else x for x in found]
+        return found
+
+    return {_snake(key): value(found) for key, found in content.items()}
 
 
 def _snake(name: str) -> str:
-    return re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).lower()
+    """Return a name such as ``sse_algorithm``; blocks are named in the singular."""
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", name)
+    return {"Rules": "rule"}.get(name, words.lower())
 
 
 def _block(kind: str, labels: Sequence[str], body: Body, indent: str = "") -> str:
@@ -427,8 +359,7 @@ def _refs(value: Any) -> Any:
 
 
 def _cloudformation_home(resources: Sequence[Resource]) -> dict[str, Any]:
-    found = _contents(resources)
-    names = {r.kind: r.name for r in resources}
+    found, names = _contents(resources), {r.kind: r.name for r in resources}
     made: dict[str, Any] = {}
 
     def add(name: str, kind: str, properties: Mapping[str, Any], **more: Any) -> None:
@@ -436,58 +367,44 @@ def _cloudformation_home(resources: Sequence[Resource]) -> dict[str, Any]:
 
     if "bucket" in found:
         (rule,) = found["encryption"]["Rules"]
-        default = rule["ApplyServerSideEncryptionByDefault"]
-        properties: dict[str, Any] = {
+        encryption = {
+            "BucketKeyEnabled": rule["BucketKeyEnabled"],
+            "ServerSideEncryptionByDefault": rule["ApplyServerSideEncryptionByDefault"],
+        }
+        rules = [
+            {
+                "Id": rule["ID"],
+                "Status": rule["Status"],
+                "Prefix": rule["Filter"]["Prefix"],
+                "ExpirationInDays": rule["Expiration"]["Days"],
+                "NoncurrentVersionExpiration": rule["NoncurrentVersionExpiration"],
+            }
+            for rule in found.get("lifecycle rules", [])
+        ]
+        properties = {
             "BucketName": names["bucket"],
             "Tags": found["bucket"]["Tags"],
             "PublicAccessBlockConfiguration": found["public access block"],
             "OwnershipControls": found["object ownership"],
-            "BucketEncryption": {
-                "ServerSideEncryptionConfiguration": [
-                    {
-                        "BucketKeyEnabled": rule["BucketKeyEnabled"],
-                        "ServerSideEncryptionByDefault": default,
-                    }
-                ]
-            },
+            "BucketEncryption": {"ServerSideEncryptionConfiguration": [encryption]},
+            "VersioningConfiguration": found.get("versioning"),
+            "LifecycleConfiguration": {"Rules": rules} if rules else None,
+            "NotificationConfiguration": _cloudformation_notifications(found),
         }
-        if "versioning" in found:
-            properties["VersioningConfiguration"] = found["versioning"]
-        if "lifecycle rules" in found:
-            rules = [
-                {
-                    "Id": rule["ID"],
-                    "Status": rule["Status"],
-                    "Prefix": rule["Filter"]["Prefix"],
-                    "ExpirationInDays": rule["Expiration"]["Days"],
-                    "NoncurrentVersionExpiration": rule["NoncurrentVersionExpiration"],
-                }
-                for rule in found["lifecycle rules"]
-            ]
-            properties["LifecycleConfiguration"] = {"Rules": rules}
-        notifications = _cloudformation_notifications(found)
-        if notifications:
-            properties["NotificationConfiguration"] = notifications
         # A stack that is deleted keeps the logs.
         keep = {"DeletionPolicy": "Retain", "UpdateReplacePolicy": "Retain"}
-        add("Logs", "AWS::S3::Bucket", properties, **keep)
+        given = {key: value for key, value in properties.items() if value}
+        add("Logs", "AWS::S3::Bucket", given, **keep)
         policy = _document(found["bucket policy"])
         properties = {"Bucket": {"Ref": "Logs"}, "PolicyDocument": policy}
         add("LogsPolicy", "AWS::S3::BucketPolicy", properties)
-    role = found["role"]
-    policy_name = names["role policy"][1]
-    properties = {
-        "RoleName": names["role"],
-        "Path": role["Path"],
-        "Tags": role["Tags"],
-        "AssumeRolePolicyDocument": found["role trust"],
-        "Policies": [
-            {"PolicyName": policy_name, "PolicyDocument": found["role policy"]}
-        ],
-    }
-    if role["PermissionsBoundary"]:
-        properties["PermissionsBoundary"] = role["PermissionsBoundary"]
-    add("SnowflakeRole", "AWS::IAM::Role", properties)
+    role, (_, policy_name) = found["role"], names["role policy"]
+    inline = {"PolicyName": policy_name, "PolicyDocument": found["role policy"]}
+    given = {key: value for key, value in role.items() if value}
+    trust = {"AssumeRolePolicyDocument": found["role trust"], "Policies": [inline]}
+    add(
+        "SnowflakeRole", "AWS::IAM::Role", {"RoleName": names["role"], **given, **trust}
+    )
     if "topic" in found:
         topic = {"TopicName": names["topic"], "Tags": found["topic"]["Tags"]}
         add("Topic", "AWS::SNS::Topic", topic)
@@ -509,13 +426,9 @@ def _cloudformation_notifications(found: Mapping[str, Any]) -> dict[str, Any]:
     notifications: dict[str, Any] = {}
     if "notification" in found:
         item = found["notification"]
-        rules = item["Filter"]["Key"]["FilterRules"]
+        rules = {"S3Key": {"Rules": item["Filter"]["Key"]["FilterRules"]}}
         notifications["QueueConfigurations"] = [
-            {
-                "Event": event,
-                "Queue": item["QueueArn"],
-                "Filter": {"S3Key": {"Rules": rules}},
-            }
+            {"Event": event, "Queue": item["QueueArn"], "Filter": rules}
             for event in item["Events"]
         ]
     if "EventBridge" in found:

@@ -12,7 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bootstrap.aws import Account
-from bootstrap.changes import Change
+from bootstrap.changes import NEW_MARK, Change
 from bootstrap.description import Resource
 from bootstrap.errors import BootstrapError
 from bootstrap.naming import Names, Place, owner_of
@@ -313,7 +313,7 @@ def _new_mark(
     return Change(
         "update",
         f"tags of flow logs {where}",
-        "this version's mark has bucket and prefix",
+        NEW_MARK,
         {"mark": names.name},
         {"mark": names.mark, "flow logs": ids},
         lambda: account.ec2.create_tags(Resources=ids, Tags=tags),

@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from io import BytesIO
 from typing import Any
 
@@ -22,258 +22,194 @@ from bootstrap.flow_logs import chunks
 from bootstrap.steps import FAILURES, Deployment
 
 Row = dict[str, Any]
-TIME = pa.timestamp("us")
 # The most load balancers in one DescribeTags call.
 BATCH = 20
 
-
-@dataclass(frozen=True)
-class Table:
-    """One kind of item.
-
-    Args:
-        columns: The columns after ``snapshot_at``, ``account_id`` and ``region``; text,
-            unless `TYPES` has another type.
-        read: Yields the rows of one account and region.
-    """
-
-    columns: tuple[str, ...]
-    read: Callable[[Account], Iterable[Row]]
-
-
+TIME = pa.timestamp("us")
+# Columns that are not text.
 TYPES = {
-    "attached_at": TIME,
-    "created_at": TIME,
-    "from_port": pa.int32(),
-    "is_complete": pa.bool_(),
-    "is_default": pa.bool_(),
-    "is_main": pa.bool_(),
-    "is_primary": pa.bool_(),
-    "launched_at": TIME,
+    **dict.fromkeys(("attached_at", "created_at", "launched_at", "snapshot_at"), TIME),
+    **dict.fromkeys(("from_port", "to_port"), pa.int32()),
+    **dict.fromkeys(("is_complete", "is_default", "is_main", "is_primary"), pa.bool_()),
     "rows": pa.int64(),
-    "snapshot_at": TIME,
-    "to_port": pa.int32(),
 }
 PLACE = ("snapshot_at", "account_id", "region")
 SNAPSHOTS = (*PLACE, "kind", "rows", "is_complete", "error")
 
+# By kind: the call of EC2, and its items with their columns, in JMESPath.
+EC2 = {
+    "instances": (
+        "describe_instances",
+        """Reservations[].Instances[].{instance_id: InstanceId,
+        instance_type: InstanceType, state: State.Name, launched_at: LaunchTime,
+        vpc_id: VpcId, subnet_id: SubnetId, name: Tags, tags: Tags}""",
+    ),
+    "security_groups": (
+        "describe_security_groups",
+        """SecurityGroups[].{security_group_id: GroupId, vpc_id: VpcId,
+        description: Description, name: GroupName, tags: Tags}""",
+    ),
+    # Ports are null for all ports, and the protocol is `-1` for all.
+    "security_group_rules": (
+        "describe_security_group_rules",
+        """SecurityGroupRules[].{security_group_id: GroupId,
+        rule_id: SecurityGroupRuleId,
+        direction: (IsEgress && 'egress') || 'ingress', protocol: IpProtocol,
+        from_port: FromPort, to_port: ToPort,
+        peer_type: ((CidrIpv4 || CidrIpv6) && 'cidr')
+            || (PrefixListId && 'prefix_list') || 'security_group',
+        peer: CidrIpv4 || CidrIpv6 || PrefixListId || ReferencedGroupInfo.GroupId,
+        description: Description, tags: Tags}""",
+    ),
+    "security_group_attachments": (
+        "describe_network_interfaces",
+        """NetworkInterfaces[].{interface_id: NetworkInterfaceId,
+        security_group_id: Groups[].GroupId}""",
+    ),
+    "vpcs": (
+        "describe_vpcs",
+        """Vpcs[].{vpc_id: VpcId, cidr: [CidrBlock,
+        CidrBlockAssociationSet[].CidrBlock,
+        Ipv6CidrBlockAssociationSet[].Ipv6CidrBlock][],
+        is_default: IsDefault, name: Tags, tags: Tags}""",
+    ),
+    "subnets": (
+        "describe_subnets",
+        """Subnets[].{subnet_id: SubnetId, vpc_id: VpcId, cidr: CidrBlock,
+        ipv6_cidr: Ipv6CidrBlockAssociationSet[0].Ipv6CidrBlock,
+        az_id: AvailabilityZoneId, availability_zone: AvailabilityZone,
+        route_table_id: '', route_kind: '', name: Tags, tags: Tags}""",
+    ),
+    "route_tables": (
+        "describe_route_tables",
+        """RouteTables[].{route_table_id: RouteTableId, vpc_id: VpcId,
+        is_main: Associations[].Main, kind: Routes, name: Tags, tags: Tags}""",
+    ),
+    # One row for each address.
+    "interfaces": (
+        "describe_network_interfaces",
+        """NetworkInterfaces[].{interface_id: NetworkInterfaceId, address: @,
+        address_type: '', private_address: '', is_primary: '',
+        interface_type: InterfaceType, status: Status, description: Description,
+        requester_id: RequesterId, owner_id: OwnerId, vpc_id: VpcId,
+        subnet_id: SubnetId, az_id: AvailabilityZoneId,
+        availability_zone: AvailabilityZone, instance_id: Attachment.InstanceId,
+        attached_at: Attachment.AttachTime, security_group_ids: Groups[].GroupId,
+        name: TagSet, tags: TagSet}""",
+    ),
+}
+BALANCERS = {
+    "elbv2": """LoadBalancers[].{load_balancer_id: LoadBalancerArn, type: Type,
+        scheme: Scheme, dns_name: DNSName, vpc_id: VpcId, created_at: CreatedTime,
+        name: LoadBalancerName, tags: LoadBalancerArn}""",
+    "elb": """LoadBalancerDescriptions[].{load_balancer_id: LoadBalancerName,
+        type: 'classic', scheme: Scheme, dns_name: DNSName, vpc_id: VPCId,
+        created_at: CreatedTime, name: LoadBalancerName, tags: LoadBalancerName}""",
+}
+COLUMNS = {
+    kind: tuple(
+        part.split(":")[0].split()[-1]
+        for part in items.partition("{")[2].split(",")
+        if ":" in part
+    )
+    for kind, (_, items) in {**EC2, "load_balancers": ("", BALANCERS["elb"])}.items()
+}
 
-def _pages(client: Any, call: str, key: str, **arguments: Any) -> Iterator[Any]:
-    for page in client.get_paginator(call).paginate(**arguments):
-        yield from page[key]
+
+def _search(client: Any, call: str, items: str) -> Iterator[Row]:
+    yield from client.get_paginator(call).paginate().search(items)
 
 
-def _tagged(item: Any, key: str = "Tags") -> Row:
-    """Return the columns of an item's tags; they are an object in JSON."""
-    tags = {tag["Key"]: tag.get("Value", "") for tag in item.get(key) or ()}
-    return {"name": tags.get("Name"), "tags": json.dumps(tags, sort_keys=True)}
+def _rows(a: Account, kind: str) -> Iterator[Row]:
+    """Yield the rows of one kind; see `EC2`."""
+    if kind == "load_balancers":
+        yield from _load_balancers(a)
+        return
+    tables = list(_route_tables(a)) if kind == "subnets" else []
+    for row in _search(a.ec2, *EC2[kind]):
+        for column in ("from_port", "to_port"):
+            if row.get(column) == -1:
+                row[column] = None
+        if kind == "interfaces":
+            yield from _addresses(row)
+        elif kind == "security_group_attachments":
+            yield from _each(row, "security_group_id")
+        elif kind == "vpcs":
+            yield from _each({**row, "cidr": list(dict.fromkeys(row["cidr"]))}, "cidr")
+        elif kind == "route_tables":
+            main = any(row["is_main"] or ())
+            yield {**row, "is_main": main, "kind": _kind_of(row["kind"])}
+        elif kind == "subnets":
+            yield {**row, **_route_of(row, tables)}
+        else:
+            yield row
 
 
-def _time(value: datetime | None) -> datetime | None:
-    return value.astimezone(UTC).replace(tzinfo=None) if value else None
+def _each(row: Row, column: str) -> Iterator[Row]:
+    return ({**row, column: value} for value in row[column] or ())
 
 
-def _interfaces(a: Account) -> Iterator[Row]:
-    """Yield a row for each address of an interface."""
-    key = "NetworkInterfaces"
-    for item in _pages(a.ec2, "describe_network_interfaces", key):
-        attachment = item.get("Attachment", {})
-        groups = [group["GroupId"] for group in item.get("Groups", [])]
-        row = {
-            "interface_id": item["NetworkInterfaceId"],
-            "interface_type": item.get("InterfaceType"),
-            "status": item.get("Status"),
-            "description": item.get("Description"),
-            "requester_id": item.get("RequesterId"),
-            "owner_id": item.get("OwnerId"),
-            "vpc_id": item.get("VpcId"),
-            "subnet_id": item.get("SubnetId"),
-            "az_id": item.get("AvailabilityZoneId"),
-            "availability_zone": item.get("AvailabilityZone"),
-            "instance_id": attachment.get("InstanceId"),
-            "attached_at": _time(attachment.get("AttachTime")),
-            "security_group_ids": json.dumps(sorted(groups)),
-            **_tagged(item, "TagSet"),
-        }
-        for address in item.get("PrivateIpAddresses", []):
-            private, primary = address["PrivateIpAddress"], bool(address.get("Primary"))
-            yield {
-                **row,
-                "address": private,
-                "address_type": "private",
-                "is_primary": primary,
-            }
-            association = address.get("Association")
-            if primary and not association:
-                association = item.get("Association")
-            public = (association or {}).get("PublicIp")
-            if public:
-                yield {
-                    **row,
-                    "address": public,
-                    "address_type": "public",
-                    "private_address": private,
-                    "is_primary": primary,
-                }
-        for address in item.get("Ipv6Addresses", []):
-            yield {**row, "address": address["Ipv6Address"], "address_type": "ipv6"}
-        for version in ("4", "6"):
-            for prefix in item.get(f"Ipv{version}Prefixes", []):
-                held = prefix[f"Ipv{version}Prefix"]
-                yield {**row, "address": held, "address_type": "prefix"}
-
-
-def _instances(a: Account) -> Iterator[Row]:
-    for reservation in _pages(a.ec2, "describe_instances", "Reservations"):
-        for item in reservation["Instances"]:
-            yield {
-                "instance_id": item["InstanceId"],
-                "instance_type": item.get("InstanceType"),
-                "state": item.get("State", {}).get("Name"),
-                "launched_at": _time(item.get("LaunchTime")),
-                "vpc_id": item.get("VpcId"),
-                "subnet_id": item.get("SubnetId"),
-                **_tagged(item),
-            }
+def _addresses(row: Row) -> Iterator[Row]:
+    item = row.pop("address")
+    row |= dict.fromkeys(("private_address", "is_primary"))
+    for found in item.get("PrivateIpAddresses", []):
+        address, primary = found["PrivateIpAddress"], bool(found.get("Primary"))
+        held = {**row, "is_primary": primary}
+        yield {**held, "address": address, "address_type": "private"}
+        association = found.get("Association") or (
+            item.get("Association") if primary else None
+        )
+        if association and association.get("PublicIp"):
+            public = {"address": association["PublicIp"], "address_type": "public"}
+            yield {**held, **public, "private_address": address}
+    for found in item.get("Ipv6Addresses", []):
+        yield {**row, "address": found["Ipv6Address"], "address_type": "ipv6"}
+    for key in ("Ipv4Prefix", "Ipv6Prefix"):
+        for found in item.get(f"{key}es", []):
+            yield {**row, "address": found[key], "address_type": "prefix"}
 
 
 def _load_balancers(a: Account) -> Iterator[Row]:
     """Yield load balancers; an interface's description has ``ELB `` and the id."""
-    found = list(_pages(a.elbv2, "describe_load_balancers", "LoadBalancers"))
-    for batch in chunks(found, BATCH):
-        arns = [item["LoadBalancerArn"] for item in batch]
-        answer = a.elbv2.describe_tags(ResourceArns=arns)
-        tags = {t["ResourceArn"]: t for t in answer["TagDescriptions"]}
-        for item in batch:
-            arn = item["LoadBalancerArn"]
-            yield {
-                "load_balancer_id": arn.partition(":loadbalancer/")[2],
-                "type": item.get("Type"),
-                "scheme": item.get("Scheme"),
-                "dns_name": item.get("DNSName"),
-                "vpc_id": item.get("VpcId"),
-                "created_at": _time(item.get("CreatedTime")),
-                **_tagged(tags.get(arn, {})),
-                "name": item.get("LoadBalancerName"),
-            }
-    classic = "LoadBalancerDescriptions"
-    for batch in chunks(_pages(a.elb, "describe_load_balancers", classic), BATCH):
-        names = [item["LoadBalancerName"] for item in batch]
-        described: Any = a.elb.describe_tags(LoadBalancerNames=names)
-        tags = {t["LoadBalancerName"]: t for t in described["TagDescriptions"]}
-        for item in batch:
-            name = item["LoadBalancerName"]
-            yield {
-                "load_balancer_id": name,
-                "type": "classic",
-                "scheme": item.get("Scheme"),
-                "dns_name": item.get("DNSName"),
-                "vpc_id": item.get("VPCId"),
-                "created_at": _time(item.get("CreatedTime")),
-                **_tagged(tags.get(name, {})),
-                "name": name,
-            }
-
-
-def _security_groups(a: Account) -> Iterator[Row]:
-    for item in _pages(a.ec2, "describe_security_groups", "SecurityGroups"):
-        yield {
-            "security_group_id": item["GroupId"],
-            "vpc_id": item.get("VpcId"),
-            "description": item.get("Description"),
-            **_tagged(item),
-            "name": item.get("GroupName"),
-        }
-
-
-def _security_group_rules(a: Account) -> Iterator[Row]:
-    """Yield rules; ports are null for all ports, and protocol is ``-1`` for all."""
-    key = "SecurityGroupRules"
-    for item in _pages(a.ec2, "describe_security_group_rules", key):
-        peers = {
-            "cidr": item.get("CidrIpv4") or item.get("CidrIpv6"),
-            "prefix_list": item.get("PrefixListId"),
-            "security_group": item.get("ReferencedGroupInfo", {}).get("GroupId"),
-        }
-        kind, peer = next(((k, v) for k, v in peers.items() if v), (None, None))
-        ports = {name: item.get(name) for name in ("FromPort", "ToPort")}
-        yield {
-            "security_group_id": item["GroupId"],
-            "rule_id": item["SecurityGroupRuleId"],
-            "direction": "egress" if item.get("IsEgress") else "ingress",
-            "protocol": item.get("IpProtocol"),
-            "from_port": None if ports["FromPort"] == -1 else ports["FromPort"],
-            "to_port": None if ports["ToPort"] == -1 else ports["ToPort"],
-            "peer_type": kind,
-            "peer": peer,
-            "description": item.get("Description"),
-            "tags": _tagged(item)["tags"],
-        }
-
-
-def _security_group_attachments(a: Account) -> Iterator[Row]:
-    key = "NetworkInterfaces"
-    for item in _pages(a.ec2, "describe_network_interfaces", key):
-        for group in item.get("Groups", []):
-            yield {
-                "security_group_id": group["GroupId"],
-                "interface_id": item["NetworkInterfaceId"],
-            }
-
-
-def _subnets(a: Account) -> Iterator[Row]:
-    tables = list(_pages(a.ec2, "describe_route_tables", "RouteTables"))
-    by_subnet, main = {}, {}
-    for table in tables:
-        for association in table.get("Associations", []):
-            if association.get("SubnetId"):
-                by_subnet[association["SubnetId"]] = table
-            elif association.get("Main"):
-                main[table["VpcId"]] = table
-    for item in _pages(a.ec2, "describe_subnets", "Subnets"):
-        held = by_subnet.get(item["SubnetId"]) or main.get(item["VpcId"])
-        ipv6 = item.get("Ipv6CidrBlockAssociationSet", [])
-        yield {
-            "subnet_id": item["SubnetId"],
-            "vpc_id": item["VpcId"],
-            "cidr": item.get("CidrBlock"),
-            "ipv6_cidr": next((x["Ipv6CidrBlock"] for x in ipv6), None),
-            "az_id": item.get("AvailabilityZoneId"),
-            "availability_zone": item.get("AvailabilityZone"),
-            "route_table_id": held["RouteTableId"] if held else None,
-            "route_kind": _kind_of(held) if held else None,
-            **_tagged(item),
-        }
-
-
-def _vpcs(a: Account) -> Iterator[Row]:
-    """Yield a row for each range of a VPC."""
-    for item in _pages(a.ec2, "describe_vpcs", "Vpcs"):
-        found = [x["CidrBlock"] for x in item.get("CidrBlockAssociationSet", [])]
-        ipv6 = item.get("Ipv6CidrBlockAssociationSet", [])
-        found += [x["Ipv6CidrBlock"] for x in ipv6]
-        for cidr in dict.fromkeys([item["CidrBlock"], *found]):
-            yield {
-                "vpc_id": item["VpcId"],
-                "cidr": cidr,
-                "is_default": bool(item.get("IsDefault")),
-                **_tagged(item),
-            }
+    for service, argument in (
+        ("elbv2", "ResourceArns"),
+        ("elb", "LoadBalancerNames"),
+    ):
+        client, key = getattr(a, service), {"elbv2": "ResourceArn"}.get(service)
+        found = _search(client, "describe_load_balancers", BALANCERS[service])
+        for batch in chunks(found, BATCH):
+            names = [row["tags"] for row in batch]
+            answer = client.describe_tags(**{argument: names})["TagDescriptions"]
+            tags = {t[key or "LoadBalancerName"]: t["Tags"] for t in answer}
+            for row in batch:
+                identity = row["load_balancer_id"].rpartition(":loadbalancer/")[2]
+                yield {**row, "load_balancer_id": identity, "tags": tags[row["tags"]]}
 
 
 def _route_tables(a: Account) -> Iterator[Row]:
-    for item in _pages(a.ec2, "describe_route_tables", "RouteTables"):
-        associations = item.get("Associations", [])
-        yield {
-            "route_table_id": item["RouteTableId"],
-            "vpc_id": item["VpcId"],
-            "is_main": any(found.get("Main") for found in associations),
-            "kind": _kind_of(item),
-            **_tagged(item),
-        }
+    items = (
+        "RouteTables[].{id: RouteTableId, vpc: VpcId, routes: Routes, of: Associations}"
+    )
+    yield from _search(a.ec2, "describe_route_tables", items)
 
 
-def _kind_of(table: Any) -> str:
+def _route_of(subnet: Row, tables: list[Row]) -> Row:
+    """Return the route table of a subnet: its own, or the main one of the VPC."""
+    own = [
+        t for t in tables for x in t["of"] if x.get("SubnetId") == subnet["subnet_id"]
+    ]
+    main = [
+        t
+        for t in tables
+        for x in t["of"]
+        if x.get("Main") and t["vpc"] == subnet["vpc_id"]
+    ]
+    table: Row = next(iter([*own, *main]), {})
+    kind = _kind_of(table["routes"]) if table else None
+    return {"route_table_id": table.get("id"), "route_kind": kind}
+
+
+def _kind_of(routes: list[Row]) -> str:
     """Return where a route table's default route leads.
 
     VPC guide, "Subnet types": ``public`` to an internet gateway; ``nat`` to a NAT
@@ -281,11 +217,9 @@ def _kind_of(table: Any) -> str:
     for IPv6; ``private`` without a default route.
     """
     found = set()
-    for route in table.get("Routes", []):
-        target = route.get("DestinationCidrBlock") or route.get(
-            "DestinationIpv6CidrBlock"
-        )
-        if target not in ("0.0.0.0/0", "::/0") or route.get("State") == "blackhole":
+    for route in routes:
+        cidr = route.get("DestinationCidrBlock", route.get("DestinationIpv6CidrBlock"))
+        if cidr not in ("0.0.0.0/0", "::/0") or route.get("State") == "blackhole":
             continue
         if str(route.get("GatewayId", "")).startswith("igw-"):
             found.add("public")
@@ -299,57 +233,16 @@ def _kind_of(table: Any) -> str:
     return next((kind for kind in order if kind in found), "private")
 
 
-TAGS = ("name", "tags")
-TABLES = {
-    "interfaces": Table(
-        (
-            *("interface_id", "address", "address_type", "private_address"),
-            *("is_primary", "interface_type", "status", "description"),
-            *("requester_id", "owner_id", "vpc_id", "subnet_id", "az_id"),
-            *("availability_zone", "instance_id", "attached_at"),
-            *("security_group_ids", *TAGS),
-        ),
-        _interfaces,
-    ),
-    "instances": Table(
-        (
-            *("instance_id", "instance_type", "state", "launched_at", "vpc_id"),
-            *("subnet_id", *TAGS),
-        ),
-        _instances,
-    ),
-    "load_balancers": Table(
-        (
-            *("load_balancer_id", "type", "scheme", "dns_name", "vpc_id"),
-            *("created_at", *TAGS),
-        ),
-        _load_balancers,
-    ),
-    "security_groups": Table(
-        ("security_group_id", "vpc_id", "description", *TAGS), _security_groups
-    ),
-    "security_group_rules": Table(
-        (
-            *("security_group_id", "rule_id", "direction", "protocol", "from_port"),
-            *("to_port", "peer_type", "peer", "description", "tags"),
-        ),
-        _security_group_rules,
-    ),
-    "security_group_attachments": Table(
-        ("security_group_id", "interface_id"), _security_group_attachments
-    ),
-    "subnets": Table(
-        (
-            *("subnet_id", "vpc_id", "cidr", "ipv6_cidr", "az_id"),
-            *("availability_zone", "route_table_id", "route_kind", *TAGS),
-        ),
-        _subnets,
-    ),
-    "vpcs": Table(("vpc_id", "cidr", "is_default", *TAGS), _vpcs),
-    "route_tables": Table(
-        ("route_table_id", "vpc_id", "is_main", "kind", *TAGS), _route_tables
-    ),
-}
+def _plain(column: str, value: Any) -> Any:
+    """Return a value as its column has it; lists and tags are JSON."""
+    if isinstance(value, datetime):
+        return value.astimezone(UTC).replace(tzinfo=None)
+    if column in ("name", "tags") and not isinstance(value, str):
+        tags = {tag["Key"]: tag.get("Value", "") for tag in value or ()}
+        return (
+            tags.get("Name") if column == "name" else json.dumps(tags, sort_keys=True)
+        )
+    return json.dumps(sorted(value)) if isinstance(value, list) else value
 
 
 def take(
@@ -368,36 +261,40 @@ def take(
         ``is_complete`` and the error.
     """
     at = now.replace(microsecond=0, tzinfo=None)
+    Part = tuple[Row, list[Row]]
 
-    def place(account: str, region: str) -> Row:
-        return dict(zip(PLACE, (at, account, region), strict=True))
+    def part(
+        kind: str, place: tuple[str, str], read: Callable[[], Iterable[Row]]
+    ) -> Part:
+        here = dict(zip(PLACE, (at, *place), strict=True))
+        try:
+            rows = [
+                {**here, **{key: _plain(key, value) for key, value in row.items()}}
+                for row in read()
+            ]
+            done: Row = {"rows": len(rows), "is_complete": True}
+        except FAILURES as error:
+            what = f"{kind} in {place[0]} {place[1]}"
+            rows, said = [], str(d.explained(error, what))
+            done = {"is_complete": False, "error": said}
+        return {**here, "kind": kind, **done}, rows
 
-    def look(a: Account, _: object) -> Iterator[tuple[Row, list[Row]]]:
-        here = place(a.account_id, a.region)
-        for kind, table in TABLES.items():
-            try:
-                rows = [{**here, **row} for row in table.read(a)]
-                done = {"rows": len(rows), "is_complete": True}
-                yield {**here, "kind": kind, **done}, rows
-            except FAILURES as error:
-                yield failed(here, kind, error), []
+    def look(a: Account, _: object) -> list[Part]:
+        place = a.account_id, a.region
+        return [part(k, place, partial(_rows, a, k)) for k in COLUMNS]
 
-    def failed(here: Row, kind: str, error: Exception) -> Row:
-        what = f"{kind} in {here['account_id']} {here['region']}"
-        said = str(d.explained(error, what))
-        return {**here, "kind": kind, "is_complete": False, "error": said}
+    def unreadable(place: tuple[str, str], error: Exception) -> list[Part]:
+        def read() -> list[Row]:
+            raise error
 
-    def unreadable(
-        where: tuple[str, str], error: Exception
-    ) -> list[tuple[Row, list[Row]]]:
-        return [(failed(place(*where), kind, error), []) for kind in TABLES]
+        return [part(kind, place, read) for kind in COLUMNS]
 
     found = d.everywhere(look, unreadable)
     name = f"{at:%Y%m%dT%H%M%SZ}_{d.names.key}.parquet"
-    for kind, table in TABLES.items():
-        rows = [row for part, rows in found if part["kind"] == kind for row in rows]
-        write(f"{kind}/{name}", _parquet((*PLACE, *table.columns), rows))
-    parts = [part for part, _ in found]
+    for kind, columns in COLUMNS.items():
+        rows = [row for one, rows in found if one["kind"] == kind for row in rows]
+        write(f"{kind}/{name}", _parquet((*PLACE, *columns), rows))
+    parts = [one for one, _ in found]
     write(f"snapshots/{name}", _parquet(SNAPSHOTS, parts))
     return parts
 

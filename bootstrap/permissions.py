@@ -45,101 +45,62 @@ SPECIAL: dict[str, tuple[str, ...]] = {
 }
 
 # By statement of the policy: the service and its operations.
-OPERATIONS: dict[str, tuple[str, tuple[str, ...]]] = {
+_OPERATIONS = {
     "Bucket": (
         "s3",
-        (
-            "CreateBucket",
-            "DeleteBucket",
-            "DeleteBucketLifecycle",
-            "DeleteBucketPolicy",
-            "DeleteObjects",
-            "GetBucketEncryption",
-            "GetBucketLifecycleConfiguration",
-            "GetBucketNotificationConfiguration",
-            "GetBucketOwnershipControls",
-            "GetBucketPolicy",
-            "GetBucketTagging",
-            "GetBucketVersioning",
-            "GetPublicAccessBlock",
-            "HeadBucket",
-            "ListObjectVersions",
-            "ListObjectsV2",
-            "PutBucketEncryption",
-            "PutBucketLifecycleConfiguration",
-            "PutBucketNotificationConfiguration",
-            "PutBucketOwnershipControls",
-            "PutBucketPolicy",
-            "PutBucketTagging",
-            "PutBucketVersioning",
-            "PutPublicAccessBlock",
-        ),
+        """
+        CreateBucket DeleteBucket DeleteBucketLifecycle DeleteBucketPolicy
+        DeleteObjects GetBucketEncryption GetBucketLifecycleConfiguration
+        GetBucketNotificationConfiguration GetBucketOwnershipControls
+        GetBucketPolicy GetBucketTagging GetBucketVersioning
+        GetPublicAccessBlock HeadBucket ListObjectVersions ListObjectsV2
+        PutBucketEncryption PutBucketLifecycleConfiguration
+        PutBucketNotificationConfiguration PutBucketOwnershipControls
+        PutBucketPolicy PutBucketTagging PutBucketVersioning
+        PutPublicAccessBlock
+        """,
     ),
     "FlowLogs": (
         "ec2",
-        (
-            "CreateFlowLogs",
-            "CreateTags",
-            "DeleteFlowLogs",
-            "DescribeFlowLogs",
-            "DescribeInstances",
-            "DescribeNatGateways",
-            "DescribeNetworkInterfaces",
-            "DescribeRouteTables",
-            "DescribeSecurityGroupRules",
-            "DescribeSecurityGroups",
-            "DescribeSubnets",
-            "DescribeTransitGatewayAttachments",
-            "DescribeTransitGateways",
-            "DescribeVpcs",
-        ),
+        """
+        CreateFlowLogs CreateTags DeleteFlowLogs DescribeFlowLogs
+        DescribeInstances DescribeNatGateways DescribeNetworkInterfaces
+        DescribeRouteTables DescribeSecurityGroupRules
+        DescribeSecurityGroups DescribeSubnets
+        DescribeTransitGatewayAttachments DescribeTransitGateways
+        DescribeVpcs
+        """,
     ),
     "Role": (
         "iam",
-        (
-            "CreateRole",
-            "DeleteRole",
-            "DeleteRolePolicy",
-            "GetRole",
-            "GetRolePolicy",
-            "PutRolePolicy",
-            "TagRole",
-            "UpdateAssumeRolePolicy",
-        ),
+        """
+        CreateRole DeleteRole DeleteRolePolicy GetRole GetRolePolicy
+        PutRolePolicy TagRole UpdateAssumeRolePolicy
+        """,
     ),
-    "Key": ("kms", ("DescribeKey", "GetKeyPolicy", "PutKeyPolicy")),
+    "Key": ("kms", "DescribeKey GetKeyPolicy PutKeyPolicy"),
     "Topic": (
         "sns",
-        (
-            "CreateTopic",
-            "DeleteTopic",
-            "GetTopicAttributes",
-            "ListTagsForResource",
-            "SetTopicAttributes",
-            "TagResource",
-        ),
+        """
+        CreateTopic DeleteTopic GetTopicAttributes ListTagsForResource
+        SetTopicAttributes TagResource
+        """,
     ),
     "Rule": (
         "events",
-        (
-            "DeleteRule",
-            "DescribeRule",
-            "ListRules",
-            "ListTagsForResource",
-            "ListTargetsByRule",
-            "PutRule",
-            "PutTargets",
-            "RemoveTargets",
-            "TagResource",
-        ),
+        """
+        DeleteRule DescribeRule ListRules ListTagsForResource
+        ListTargetsByRule PutRule PutTargets RemoveTargets TagResource
+        """,
     ),
-    "Inventory": ("s3", ("PutObject",)),
-    "LoadBalancers": (
-        "elasticloadbalancing",
-        ("DescribeLoadBalancers", "DescribeTags"),
-    ),
-    "Organization": ("organizations", ("ListAccounts",)),
-    "Identity": ("sts", ("AssumeRole", "DecodeAuthorizationMessage")),
+    "Inventory": ("s3", "PutObject"),
+    "LoadBalancers": ("elasticloadbalancing", "DescribeLoadBalancers DescribeTags"),
+    "Organization": ("organizations", "ListAccounts"),
+    "Identity": ("sts", "AssumeRole DecodeAuthorizationMessage"),
+}
+OPERATIONS = {
+    sid: (service, tuple(names.split()))
+    for sid, (service, names) in _OPERATIONS.items()
 }
 
 

@@ -26,7 +26,7 @@ from pydantic import (
     model_validator,
 )
 
-from bootstrap import fields as flow_log_fields
+from bootstrap import naming
 from bootstrap.errors import BootstrapError
 from bootstrap.naming import Names, Place, Senders, partition_of_region
 
@@ -227,7 +227,7 @@ class FlowLogOptions(Section):
     aggregation_seconds: Literal[60, 600] = 600
     traffic_type: Literal["ALL", "ACCEPT", "REJECT"] = "ALL"
     fields: Literal["default", "extended"] | tuple[str, ...] = "default"
-    tag_keys: dict[flow_log_fields.TagCarrier, TagKeys] = {}
+    tag_keys: dict[naming.TagCarrier, TagKeys] = {}
 
 
 class Selection(Section):
@@ -413,7 +413,7 @@ class Settings(Section):
     def field_names(self, source: Source) -> tuple[str, ...]:
         """Return the fields of a source's flow logs."""
         options = self.options(source)
-        return flow_log_fields.names_of(
+        return naming.names_of(
             options.fields, source.is_transit_gateway, options.tag_keys
         )
 
@@ -561,13 +561,9 @@ def _check_overlap(one: Source, other: Source) -> None:
 
 def _check_fields(options: FlowLogOptions, source: Source) -> None:
     known = (
-        flow_log_fields.KNOWN_TRANSIT_GATEWAY
-        if source.is_transit_gateway
-        else flow_log_fields.KNOWN_VPC
+        naming.KNOWN_TRANSIT_GATEWAY if source.is_transit_gateway else naming.KNOWN_VPC
     )
-    names = flow_log_fields.names_of(
-        options.fields, source.is_transit_gateway, options.tag_keys
-    )
+    names = naming.names_of(options.fields, source.is_transit_gateway, options.tag_keys)
     if not names:
         raise ValueError("flow_logs.fields: the list is empty")
     for name in names:
@@ -578,7 +574,7 @@ def _check_fields(options: FlowLogOptions, source: Source) -> None:
             )
     if len(set(names)) != len(names):
         raise ValueError("flow_logs.fields: a field is listed twice")
-    for kind, tag_fields in flow_log_fields.TAG_FIELDS.items():
+    for kind, tag_fields in naming.TAG_FIELDS.items():
         keys = options.tag_keys.get(kind, ())
         for number, name in enumerate(tag_fields, 1):
             if (name in names) != (number <= len(keys)):

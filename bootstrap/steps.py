@@ -19,7 +19,6 @@ from bootstrap import bucket, description, events, flow_logs, snowflake
 from bootstrap.aws import Account, Accounts
 from bootstrap.bucket import Files, Journal, state_folder
 from bootstrap.changes import Change, retry
-from bootstrap.dbt import ByHand, Integration
 from bootstrap.description import OF_THE_OWNER, Resource, Waits
 from bootstrap.errors import (
     DENIED_FILE,
@@ -32,6 +31,7 @@ from bootstrap.errors import (
 )
 from bootstrap.naming import Names, Place
 from bootstrap.settings import Settings, Source
+from bootstrap.snowflake import ByHand, Integration
 
 FAILURES = (ClientError, BotoCoreError, BootstrapError, OSError)
 # Accounts and regions that are read at the same time.
@@ -129,14 +129,11 @@ class Deployment:
         """The route of events."""
         return events.find_route(self.home, self.settings)
 
-    def compare(
-        self, resources: Iterable[Resource | None], always: bool = False
-    ) -> Iterator[Change]:
+    def compare(self, resources: Iterable[Resource | None]) -> Iterator[Change]:
         """Yield what changes each resource of the bucket's account, one after another.
 
         Args:
             resources: The resources; each is read after the one before is changed.
-            always: Whether to change what the bucket's owner manages.
         """
         for wanted in resources:
             if wanted is None:
@@ -146,8 +143,8 @@ class Deployment:
                 yield Change("wait", wanted.label, wanted.content.reason).at(*place)
                 continue
             for change in self._comparison(wanted.kind)(self.home, wanted):
-                theirs = not self.settings.bucket.manage and not always
-                if theirs and wanted.kind in OF_THE_OWNER and change.pending:
+                theirs = wanted.kind in OF_THE_OWNER
+                if theirs and change.pending and not self.settings.bucket.manage:
                     why = "bucket.manage: false, so its owner must change it"
                     change = replace(change, verb="wait", reason=why, apply=None)
                 yield change.at(*place)
@@ -211,27 +208,23 @@ class Deployment:
     ) -> list[Found]:
         """Return what is found in every account and region of `sources`, in order.
 
-        Several are read at a time, and their clients are freed afterwards.
+        Several are read at a time.
 
         Args:
             look: Finds something in one account and region.
             failed: Returns what is found in one that cannot be read; None to raise.
         """
+        places = self.settings.places
         # Before the threads, which share it.
-        home, places = self.home, self.settings.places
+        assert self.home.account_id
 
         def one(place: tuple[str, str]) -> list[Found]:
-            account = None
             try:
-                account = self.at(place)
-                return list(look(account, places[place]))
+                return list(look(self.at(place), places[place]))
             except FAILURES as error:
                 if failed is None:
                     raise
                 return failed(place, error)
-            finally:
-                if account is not None and account is not home:
-                    self.accounts.forget(account)
 
         if len(places) < 2:
             return [item for place in places for item in one(place)]
@@ -502,10 +495,6 @@ def _destroy(
         arn = s.bucket.encryption.key_arn
         return gone(("key policy", arn)) if arn else iter(())
 
-    def policy() -> Iterable[Change]:
-        wanted = description.absent(s, "bucket policy", s.bucket.name)
-        return bucket.compare_policy(d.home, wanted, d.journal, clear=True)
-
     return (
         Step("data", data),
         Step(
@@ -539,7 +528,11 @@ def _destroy(
         Step("key policy", key, ("flow logs",)),
         Step("role", role, ("key policy",)),
         Step("lifecycle rules", lambda: gone(("lifecycle rules", s.bucket.name))),
-        Step("bucket policy", policy, ("flow logs",)),
+        Step(
+            "bucket policy",
+            lambda: gone(("bucket policy", s.bucket.name)),
+            ("flow logs",),
+        ),
         Step(
             "bucket",
             lambda: d.files.deletion_of_bucket(delete_data),
@@ -598,12 +591,14 @@ def _walk(
     make: Callable[[Change], Change] = lambda change: change,
 ) -> Iterator[Change]:
     failed: dict[str, str] = {}
+    home = d.settings.bucket
     for step in steps:
         missing = next((title for title in step.needs if title in failed), None)
         if missing:
             failed[step.title] = failed[missing]
             reason = f"not tried, since this comes first: {failed[missing]}"
-            yield Change("wait", step.title, reason)
+            waits = Change("wait", step.title, reason)
+            yield waits.at(home.account_id, home.region)
             continue
         for change in d.tried(step):
             made = make(change)

@@ -10,10 +10,12 @@ from functools import partial
 from typing import Literal
 
 from bootstrap import bucket, events, flow_logs, steps
+from bootstrap.aws import Account
 from bootstrap.bucket import read_policy
 from bootstrap.changes import Change
-from bootstrap.documents import statements
 from bootstrap.notify import delivered
+from bootstrap.policies import statements
+from bootstrap.settings import Source
 from bootstrap.steps import FAILURES, Deployment
 
 PARAMETERS = (
@@ -58,38 +60,39 @@ def _tried(
     try:
         yield from look()
     except FAILURES as error:
-        said = str(d.explained(error, name))
-        yield Link(name, "broken", *_first_and_rest(said))
+        yield _failed(d, name, error)
 
 
-def _first_and_rest(text: str) -> tuple[str, str]:
-    first, _, rest = text.partition("\n")
-    return first, " ".join(rest.split()) or "see `python -m bootstrap plan`"
+def _failed(d: Deployment, name: str, error: Exception) -> Link:
+    first, _, rest = str(d.explained(error, name)).partition("\n")
+    todo = " ".join(rest.split()) or "see `python -m bootstrap plan`"
+    return Link(name, "broken", first, todo)
 
 
 def _looks(d: Deployment) -> list[tuple[str, Callable[[], Iterable[Link]]]]:
     """Return the links: each step of `apply`, and what no step compares."""
     s = d.settings
+
+    def unreadable(place: tuple[str, str], error: Exception) -> list[Link]:
+        name = f"flow logs of {place[0]} {place[1]}"
+        return [_failed(d, name, error)]
+
     checks: dict[str, Callable[[], Iterable[Link]]] = {
         step.title: partial(_from_plan, step)
         for step in steps.apply_steps(d)
         if step.planned
     }
-    del checks["flow logs that move"], checks["earlier place"], checks["pipe"]
+    for title in ("flow logs that move", "earlier place", "pipe"):
+        del checks[title]
     if not s.bucket.encryption.key_arn:
         del checks["key policy"]
     if not s.bucket.expire_days:
         del checks["lifecycle rules"]
-    del checks["flow logs"]
-    flow_logs_of = {
-        f"flow logs of {place[0]} {place[1]}": partial(_flow_logs, d, place)
-        for place in s.places
-    }
+    checks["flow logs"] = lambda: d.everywhere(partial(_flow_logs, d), unreadable)
     for title in ("topic", "event notification"):
         checks[title] = partial(_events, d, checks[title])
     return [
         *checks.items(),
-        *flow_logs_of.items(),
         ("newest delivered file", lambda: [_newest_file(d)]),
         ("pipe", lambda: [_pipe(d)]),
         ("newest loaded file", lambda: [_loaded(d)]),
@@ -110,14 +113,13 @@ def _from_plan(step: steps.Step) -> Iterator[Link]:
         yield Link(step.title, "ok", "as wanted")
 
 
-def _flow_logs(d: Deployment, place: tuple[str, str]) -> Iterator[Link]:
-    where = f"flow logs of {place[0]} {place[1]}"
-    account = d.at(place)
-    chosen = flow_logs.chosen(account, d.settings.places[place])
+def _flow_logs(
+    d: Deployment, account: Account, sources: list[Source]
+) -> Iterator[Link]:
+    where = f"flow logs of {account.account_id} {account.region}"
+    chosen = flow_logs.chosen(account, sources)
     ids = {i for _, found in chosen for i in found}
     logs = [g for g in flow_logs.delivering(account, d.place) if g.resource_id in ids]
-    if account is not d.home:
-        d.accounts.forget(account)
     missing = sorted(ids - {log.resource_id for log in logs})
     if missing:
         text = f"no flow log on {', '.join(missing)}"

@@ -25,7 +25,7 @@ AFFECTED = ("fl-c68e4860891119d0d", "fl-93fb41d835c4e72e9")
 MODELS = (
     *("int_health__files", "int_traffic__daily_interfaces"),
     *("int_health__loads", "flow_log_health", "account_health", "eni_health"),
-    *("delivery_gaps", "failed_files", "load_cost"),
+    *("delivery_gaps", "malformed_files", "failed_files", "load_cost"),
 )
 
 Rows = list[dict[str, Any]]

@@ -723,6 +723,46 @@ def test_what_cannot_be_opened_fails_and_the_rest_loads(bench: Bench) -> None:
     ) == [(True,)]
 
 
+def test_a_row_group_larger_than_the_memory_fails_and_the_rest_loads(
+    bench: Bench,
+) -> None:
+    """It names the settings; once they are larger, it loads by itself."""
+    texts = ", ".join(f"md5(i || '{name}') as {name}" for name in ("srcaddr", "vpc_id"))
+    duckdb.sql(f"select {texts}, i as bytes from range(200_000) as t(i)").write_parquet(
+        str(bench.folder / "large.parquet"), row_group_size=200_000
+    )
+    write_good(bench.folder / "small.parquet")
+    bench.query("set threads = 1")
+    bench.query("set memory_limit = '16MB'")
+    for loaded in ("1 loaded (3 records)", "1 already loaded"):
+        assert loaded in bench.load()
+        assert bench.history()["large.parquet"] == ("failed", None)
+        assert "raise memory_limit and block_allocator_memory" in (
+            bench.why("large.parquet")
+        )
+    bench.query("set memory_limit = '1GB'")
+    assert "1 loaded (200,000 records), 1 already loaded" in bench.load()
+
+
+def test_a_file_loads_at_the_second_try_if_memory_was_short_for_the_first(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What else ran then is no fault of the file."""
+    for name in "abc":
+        write_good(bench.folder / f"{name}.parquet")
+    original, tried = loading.Loader._copy, []
+
+    def copy(self: Any, files: Any, *words: Any) -> None:
+        tried.append(len(files))
+        if len(tried) < 3:
+            raise duckdb.OutOfMemoryException("could not allocate block")
+        original(self, files, *words)
+
+    monkeypatch.setattr(loading.Loader, "_copy", copy)
+    assert "3 loaded (9 records)" in bench.load()
+    assert tried == [3, 1, 1, 2]
+
+
 def test_many_failed_files_are_tried_in_turns(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -47,6 +47,9 @@
         'new_service',
         'inbound_port_not_allowed',
         'outbound_port_not_allowed',
+        'threat_list_contact',
+        'tor_client',
+        'unexpected_country',
         'records_skipped',
         'interface_silent',
         'logs_interrupted',
@@ -55,7 +58,7 @@
 
 
 {# The rules that are on: all but those in the variable `disabled_detections`, which
-   must be names of rules. #}
+   must be names of rules, and those whose kind of enrichment files is missing. #}
 {% macro enabled_detections() %}
     {% set rules = vpc_flow_logs.detection_rules() %}
     {% for name in var('disabled_detections') + var('detection_thresholds') | list
@@ -64,7 +67,14 @@
             "There is no detection '" ~ name ~ "'. docs/detections.md lists them."
         ) %}
     {% endfor %}
-    {% do return(rules | reject('in', var('disabled_detections')) | list) %}
+    {% set kinds = vpc_flow_logs.kinds_of_ranges() %}
+    {% set enabled = [] %}
+    {% for rule_id in rules | reject('in', var('disabled_detections')) %}
+        {% if vpc_flow_logs.detection(rule_id).get('needs') in [none] + kinds %}
+            {% do enabled.append(rule_id) %}
+        {% endif %}
+    {% endfor %}
+    {% do return(enabled) %}
 {% endmacro %}
 
 
@@ -276,6 +286,7 @@ flows as (
             'lookback_days': var('lookback_days'),
             'allowed_inbound_ports': var('allowed_inbound_ports'),
             'allowed_outbound_ports': var('allowed_outbound_ports'),
+            'unexpected_countries': var('unexpected_countries'),
         }) %}
     {% endif %}
     {% do return(local_md5(tojson(parts, sort_keys=true))) %}

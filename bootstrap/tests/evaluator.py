@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass, field
 from typing import Any
 
-from bootstrap.documents import as_list, statements
+from bootstrap.policies import as_list, statements
 
 
 @dataclass(frozen=True)

@@ -40,7 +40,7 @@ from moto.s3 import responses as moto_s3_responses
 from moto.s3.exceptions import S3ClientError
 from moto.s3.models import s3_backends
 
-from bootstrap.documents import statements
+from bootstrap.policies import statements
 
 DELIVERY = "delivery.logs.amazonaws.com"
 

@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import yaml
 
-from bootstrap.cli import main
+from bootstrap.changes import Change
+from bootstrap.cli import main, summary
 from bootstrap.permissions import administrator_policy
 from bootstrap.tests.conftest import FakeDbt
 from bootstrap.tests.world import (
@@ -108,8 +109,23 @@ def test_the_plan_as_json_is_alone_on_standard_output(run: Run) -> None:
     changes = json.loads(out)
     assert code == 0
     assert {"verb", "account", "region", "resource", "reason"} < set(changes[0])
-    assert (changes[0]["account"], changes[0]["region"]) == (HOME, REGION)
+    assert {(c["account"], c["region"]) for c in changes} == {(HOME, REGION)}
     assert changes[0]["resource"] == f"bucket {BUCKET}"
+
+
+def test_a_summary_of_any_plan_has_ten_lines() -> None:
+    changes = [
+        Change("create", f"kind {n % 20} in {n}", "", apply=print).at(
+            f"{n:012}", REGION
+        )
+        for n in range(500)
+    ]
+
+    lines = summary(changes).splitlines()
+
+    assert len(lines) == 10
+    assert lines[0] == "500 to create."
+    assert lines[-1] == "  in 500 pairs of account and region"
 
 
 def test_without_a_terminal_it_does_not_go_on(run: Run, world: World) -> None:

@@ -113,21 +113,6 @@ def test_resources_of_others_with_our_names_stay(world: World) -> None:
     assert snapshot(world) == before
 
 
-def test_another_deployment_on_the_same_bucket_stays(world: World) -> None:
-    their_bucket(world)
-    bucket: Any = {"create": False, "expire_days": 5}
-    first = base_settings({"name": "flows"}, prefix="one", **bucket)
-    second = base_settings({"name": "flows-two"}, prefix="two", **bucket)
-    apply(world.deployment(first))
-    before = snapshot(world)
-    world.snowflake.integration_ = world.snowflake.pipe_ = None
-    apply(world.deployment(second))
-
-    destroy(world.deployment(second))
-
-    assert snapshot(world) == before
-
-
 def test_files_that_s3_refuses_to_delete_are_an_error(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -13,7 +13,7 @@ from botocore.exceptions import (
 )
 
 from bootstrap.errors import DENIED_FILE, explain, explain_failure
-from bootstrap.tests.world import World, base_settings
+from bootstrap.tests.world import World, answer, base_settings, hooked, refusal
 
 DENY = "is not authorized to perform: ec2:DescribeVpcs with an explicit deny in a"
 
@@ -69,31 +69,26 @@ DECODED: dict[str, Any] = {
 
 @pytest.mark.parametrize("words", DECODED)
 def test_an_encoded_reason_is_decoded_or_written_to_a_file(
-    world: World, words: str, request: pytest.FixtureRequest
+    world: World, words: str
 ) -> None:
     encoded = "x9" * 450
     reason = DECODED[words]
 
-    def answer(**_: Any) -> Any:
+    def decode(**_: Any) -> Any:
         """Answer for STS; a caller may be refused that too."""
-        status = 403 if reason is None else 200
-        found = {"DecodedMessage": json.dumps({**(reason or {}), "context": CONTEXT})}
-        error = {"Error": {"Code": "AccessDenied", "Message": ""}}
-        return type("Answer", (), {"status_code": status, "headers": {}})(), {
-            **(found if reason else error),
-            "ResponseMetadata": {"HTTPStatusCode": status},
-        }
+        if reason is None:
+            return refusal("AccessDenied")
+        return answer(200, DecodedMessage=json.dumps({**reason, "context": CONTEXT}))
 
-    events, call = world.session.events, "before-call.sts.DecodeAuthorizationMessage"
-    events.register(call, answer)
-    request.addfinalizer(lambda: events.unregister(call, answer))
     error = _error(
         "UnauthorizedOperation",
         f"You are not authorized. Encoded authorization failure message: {encoded}",
     )
     d = world.deployment(base_settings())
 
-    text = str(d.explained(error, "flow logs"))
+    call = "before-call.sts.DecodeAuthorizationMessage"
+    with hooked(world.session.events, call, decode):
+        text = str(d.explained(error, "flow logs"))
 
     assert "x9" not in text
     assert words in text

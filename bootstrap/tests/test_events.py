@@ -9,9 +9,9 @@ import pytest
 from botocore.exceptions import ClientError
 
 from bootstrap import steps
-from bootstrap.dbt import Pipe
 from bootstrap.errors import BootstrapError
 from bootstrap.events import Rule
+from bootstrap.snowflake import Pipe
 from bootstrap.tests.world import (
     BUCKET,
     HOME,
@@ -184,14 +184,6 @@ def test_a_topic_that_gets_only_some_files_is_not_enough(world: World) -> None:
         steps.plan(world.deployment(document))
 
 
-def test_eventbridge_may_be_chosen_without_an_overlap(world: World) -> None:
-    document = base_settings({"events": {"route": "eventbridge"}})
-    apply(world.deployment(document))
-
-    assert _read(world) == {"EventBridgeConfiguration": {}}
-    assert steps.plan(world.deployment(document)) == []
-
-
 def test_the_owner_of_a_topic_elsewhere_gets_the_statement(world: World) -> None:
     their_bucket(world, conflicting="topic")
     topic = f"arn:aws:sns:{REGION}:999900001111:theirs"
@@ -309,13 +301,9 @@ def test_a_pipe_with_a_new_queue_is_followed(world: World) -> None:
 def test_a_notification_that_is_not_needed_any_more_is_removed(world: World) -> None:
     apply(world.deployment(base_settings()))
 
+    world.snowflake.pipe_ = None
     apply(world.deployment(base_settings({"events": {"route": "none"}})))
 
     assert _read(world) == {}
-
-
-def test_without_events_the_pipe_is_made_for_rest(world: World) -> None:
-    apply(world.deployment(base_settings({"events": {"route": "none"}})))
-
-    assert ("stage", (None, False)) in world.snowflake.calls
-    assert _read(world) == {}
+    # Without events, the pipe is made for REST.
+    assert world.snowflake.calls[-1] == ("stage", (None, False))

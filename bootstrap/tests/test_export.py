@@ -177,6 +177,21 @@ def test_terraform_describes_what_apply_makes(world: World, applied: Any) -> Non
     (versioning,) = found["aws_s3_bucket_versioning"]
     (status,) = versioning["versioning_configuration"]
     assert status["status"] == bucket["get_bucket_versioning"]["Status"]
+    (encryption,) = found["aws_s3_bucket_server_side_encryption_configuration"]
+    (written_rule,) = encryption["rule"]
+    (default,) = written_rule["apply_server_side_encryption_by_default"]
+    there = bucket["get_bucket_encryption"]["ServerSideEncryptionConfiguration"]
+    (rule,) = there["Rules"]
+    by_default = rule["ApplyServerSideEncryptionByDefault"]
+    assert default["sse_algorithm"] == by_default["SSEAlgorithm"]
+    assert written_rule["bucket_key_enabled"] == rule["BucketKeyEnabled"]
+    (owner,) = found["aws_s3_bucket_ownership_controls"]
+    assert [rule["object_ownership"] for rule in owner["rule"]] == [
+        rule["ObjectOwnership"]
+        for rule in bucket["get_bucket_ownership_controls"]["OwnershipControls"][
+            "Rules"
+        ]
+    ]
     if applied.settings.bucket.expire_days:
         (rules,) = found["aws_s3_bucket_lifecycle_configuration"]
         assert [
@@ -240,6 +255,15 @@ def test_cloudformation_describes_what_apply_makes(
     assert {p["PolicyName"]: p["PolicyDocument"] for p in role["Policies"]} == policies
     for one in of("S3::Bucket"):
         assert _tags(one["Tags"]) == _tags(bucket["get_bucket_tagging"]["TagSet"])
+        (encryption,) = one["BucketEncryption"]["ServerSideEncryptionConfiguration"]
+        found_there = bucket["get_bucket_encryption"]
+        (rule,) = found_there["ServerSideEncryptionConfiguration"]["Rules"]
+        assert (
+            encryption["ServerSideEncryptionByDefault"]
+            == (rule["ApplyServerSideEncryptionByDefault"])
+        )
+        status = bucket["get_bucket_versioning"]["Status"]
+        assert one["VersioningConfiguration"] == {"Status": status}
         for key, call in (
             ("PublicAccessBlockConfiguration", "get_public_access_block"),
             ("OwnershipControls", "get_bucket_ownership_controls"),
@@ -308,6 +332,10 @@ def test_a_bucket_that_its_owner_manages_is_only_checked(
     states = {link.name: link.state for link in verify.check(applied)}
     assert states["bucket policy"] == states["lifecycle rules"] == "ok"
 
+    there = snapshot(world)["buckets"]
+    kept = destroy(world.deployment(document), delete_data=False)
+    assert snapshot(world)["buckets"] == there
+    assert sum("its owner must change it" in c.reason for c in kept) == 3
     destroy(applied, delete_data=False)
     world.snowflake.integration_ = world.snowflake.pipe_ = None
     before = snapshot(world)["buckets"]

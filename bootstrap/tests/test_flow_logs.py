@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import OrderedDict
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +13,9 @@ from botocore.stub import ANY, Stubber
 from moto.ec2.models import ec2_backends
 
 from bootstrap import description, flow_logs, steps
+from bootstrap.aws import Account
 from bootstrap.errors import BootstrapError
-from bootstrap.fields import (
+from bootstrap.naming import (
     DEFAULT,
     EXTENDED,
     KNOWN_TRANSIT_GATEWAY,
@@ -21,7 +23,6 @@ from bootstrap.fields import (
     TRANSIT_GATEWAY,
     log_format,
 )
-from bootstrap.tests.faithful import Aws
 from bootstrap.tests.world import (
     BUCKET,
     HOME,
@@ -122,18 +123,6 @@ def test_tags_that_select_nothing_are_an_error(world: World) -> None:
         steps.plan(world.deployment(_with_source(tags={"a": "b"})))
 
 
-def test_refused_resources_are_errors_although_the_answer_is_200(
-    world: World, aws: Aws
-) -> None:
-    (vpc,) = world.vpcs()
-    aws.fails[vpc] = "400"
-
-    with pytest.raises(BootstrapError) as caught:
-        apply(world.deployment(base_settings()))
-
-    assert f"{vpc}: 400: as the test sets it" in str(caught.value)
-
-
 def test_refused_deletions_are_errors_too(world: World) -> None:
     answer = {
         "Unsuccessful": [{"ResourceId": "fl-1", "Error": {"Code": "Unavailable"}}]
@@ -224,6 +213,21 @@ def test_another_owners_flow_log_to_our_prefix_is_recognised_and_kept(
     assert len(_logs(world)) == 1
 
 
+def test_clients_of_a_few_accounts_are_kept(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A client takes megabytes; an account makes it again when it needs it."""
+    monkeypatch.setattr("bootstrap.aws.MOST_ACCOUNTS", 2)
+    living: Any = OrderedDict()
+    accounts = [Account(world.session, REGION, living) for _ in range(4)]
+
+    arns = [account.sts.get_caller_identity()["Arn"] for account in accounts]
+
+    assert [bool(a._clients) for a in accounts] == [False, False, True, True]
+    assert accounts[0].sts.get_caller_identity()["Arn"] == arns[0]
+    assert len(living) == 2
+
+
 def test_accounts_and_regions_are_reached_through_roles(world: World) -> None:
     role = f"arn:aws:iam::{OTHER}:role/admin"
     sts: Any = world.session.client("sts")
@@ -251,26 +255,6 @@ def test_accounts_and_regions_are_reached_through_roles(world: World) -> None:
     destroy(d)
     assert there.describe_flow_logs()["FlowLogs"] == []
     assert _logs(world, "us-east-1") == []
-
-
-def test_credentials_of_another_account_are_refused(world: World) -> None:
-    document = _with_source(account_id=OTHER, all=True)
-
-    with pytest.raises(BootstrapError, match=f"for account {HOME}, not for {OTHER}"):
-        steps.plan(world.deployment(document))
-
-
-def test_a_flow_log_that_no_source_selects_any_more_is_noted(
-    world: World,
-) -> None:
-    first = world.vpcs()[0]
-    second: str = world.aws.ec2.create_vpc(CidrBlock="10.1.0.0/16")["Vpc"]["VpcId"]
-    apply(world.deployment(_with_source(ids=[first, second])))
-
-    (change,) = steps.plan(world.deployment(_with_source(ids=[first])))
-
-    assert change.verb == "note"
-    assert second in change.resource
 
 
 def test_a_resource_may_be_selected_by_another_source(world: World) -> None:

@@ -24,6 +24,8 @@ from bootstrap.tests.world import (
     apply,
     base_settings,
     destroy,
+    hooked,
+    refusal,
     their_bucket,
 )
 
@@ -80,25 +82,6 @@ def test_only_flow_logs_of_our_accounts_expire_and_are_read(
 def _notifications(world: World) -> list[Any]:
     answer: Any = world.aws.s3.get_bucket_notification_configuration(Bucket=BUCKET)
     return [item for key, items in answer.items() if "Conf" in key for item in items]
-
-
-def test_the_role_lists_its_folder_and_not_what_begins_alike(world: World) -> None:
-    apply(world.deployment(base_settings()))
-    (role,) = world.aws.iam.list_roles()["Roles"]
-    (name,) = world.aws.iam.list_role_policies(RoleName=role["RoleName"])["PolicyNames"]
-    policy: Any = world.aws.iam.get_role_policy(
-        RoleName=role["RoleName"], PolicyName=name
-    )["PolicyDocument"]
-
-    def lists(prefix: str) -> bool:
-        arn = f"arn:aws:s3:::{BUCKET}"
-        return allows(policy, Request("s3:ListBucket", arn, {"s3:prefix": prefix}))
-
-    assert lists("vpc/")
-    assert lists("vpc/AWSLogs/")
-    # S3 matches a prefix by its letters: this one lists `vpc-secrets/` too.
-    assert not lists("vpc")
-    assert not lists("v")
 
 
 # ----- access that its owner revokes
@@ -314,7 +297,7 @@ def _once(
     client: Any,
     event: str,
     act: Callable[[], object],
-    refusal: tuple[str, str] | None = None,
+    refused: tuple[str, str] | None = None,
 ) -> Iterator[list[bool]]:
     """Let another owner act once, at a moment of the program's own calls.
 
@@ -322,7 +305,7 @@ def _once(
         client: The program's client.
         event: The moment, as botocore names it.
         act: What the owner does, with clients of their own.
-        refusal: Code and message with which AWS refuses the program's call.
+        refused: Code and message with which AWS refuses the program's call.
     """
     done: list[bool] = []
 
@@ -331,20 +314,10 @@ def _once(
             return None
         done.append(True)
         act()
-        if refusal is None:
-            return None
-        response = type("Answer", (), {"status_code": 409, "headers": {}})()
-        error = {"Code": refusal[0], "Message": refusal[1]}
-        return response, {
-            "Error": error,
-            "ResponseMetadata": {"HTTPStatusCode": 409},
-        }
+        return refusal(*refused, status=409) if refused else None
 
-    client.meta.events.register(event, hook)
-    try:
+    with hooked(client.meta.events, event, hook):
         yield done
-    finally:
-        client.meta.events.unregister(event, hook)
 
 
 @pytest.mark.parametrize("order", ["apply", "destroy"])
@@ -361,12 +334,12 @@ def test_what_others_write_meanwhile_is_kept(
         run = lambda d: destroy(d, delete_data=False)  # noqa: E731
     client = getattr(d.home, document.service)
     event = f"before-call.*.{document.put}"
-    refusal: tuple[str, str] | None = document.refusal
+    refused: tuple[str, str] | None = document.refusal
     if moment == "read":
-        event, refusal = f"after-call.*.{document.get}", None
+        event, refused = f"after-call.*.{document.get}", None
     theirs = "Meanwhile"
 
-    with _once(client, event, lambda: document.add(world, theirs), refusal) as done:
+    with _once(client, event, lambda: document.add(world, theirs), refused) as done:
         run(d)
 
     assert done
@@ -582,24 +555,20 @@ def test_a_queue_of_others_that_is_gone_stops_nothing(world: World, order: str) 
         if "x-amz-skip-destination-validation" in params["headers"]:
             skipped.append(True)
             return None
-        response = type("Answer", (), {"status_code": 400, "headers": {}})()
-        error = {
-            "Code": "InvalidArgument",
-            "Message": "Unable to validate the following destination configurations",
-            "ArgumentName1": f"{queue}, null",
-            "ArgumentValue1": "The destination queue does not exist",
-        }
-        return response, {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 400}}
+        return refusal(
+            "InvalidArgument",
+            "Unable to validate the following destination configurations",
+            400,
+            ArgumentName1=f"{queue}, null",
+            ArgumentValue1="The destination queue does not exist",
+        )
 
     event = "before-call.s3.PutBucketNotificationConfiguration"
-    d.home.s3.meta.events.register(event, refuse)
-    try:
+    with hooked(d.home.s3.meta.events, event, refuse):
         if order == "apply":
             apply(d)
         else:
             destroy(d, delete_data=False)
-    finally:
-        d.home.s3.meta.events.unregister(event, refuse)
 
     assert skipped
     ours = [item for item in _notifications(world) if "vpc-flow" in item["Id"]]
@@ -647,15 +616,10 @@ def test_a_bucket_that_is_busy_is_asked_again(world: World) -> None:
         if model.name in refused or not model.name.startswith(("Put", "Create")):
             return None
         refused.add(model.name)
-        response = type("Answer", (), {"status_code": 409, "headers": {}})()
-        error = {"Code": "OperationAborted", "Message": "in progress"}
-        return response, {"Error": error, "ResponseMetadata": {"HTTPStatusCode": 409}}
+        return refusal("OperationAborted", "in progress", 409)
 
-    d.home.s3.meta.events.register("before-call.s3.*", refuse)
-    try:
+    with hooked(d.home.s3.meta.events, "before-call.s3.*", refuse):
         apply(d)
-    finally:
-        d.home.s3.meta.events.unregister("before-call.s3.*", refuse)
 
     assert len(refused) == 7
     assert steps.plan(d) == []

@@ -14,7 +14,6 @@ import pytest
 from policy_sentry.querying.actions import get_actions_for_service
 
 from bootstrap import flow_logs, inventory, steps, verify
-from bootstrap.documents import as_list
 from bootstrap.errors import BootstrapError
 from bootstrap.naming import TAG, Place, Senders
 from bootstrap.permissions import (
@@ -24,6 +23,7 @@ from bootstrap.permissions import (
     policies_of,
 )
 from bootstrap.policies import (
+    as_list,
     delivery_statements,
     deny_plain_http,
     key_statements,

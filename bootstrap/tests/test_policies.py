@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from bootstrap import documents
+from bootstrap import policies
 from bootstrap.naming import Names, Place, Senders
 from bootstrap.policies import (
     delivery_statements,
@@ -196,7 +196,7 @@ def test_delivery_may_write_for_the_named_accounts_only(
     senders = Senders([(HOME, "eu-west-1"), (OTHER, "eu-west-1")])
     ours = delivery_statements(NAMES, PLACE, senders, ask_for_acl=acl)
     ours.append(deny_plain_http(NAMES, PLACE))
-    policy = documents.merge(None, ours, NAMES.sids)
+    policy = policies.merge(None, ours, NAMES.sids)
     # Without the question for the header, any value of it is right.
     without = not acl and asked.context["s3:x-amz-acl"] == "private"
 
@@ -293,26 +293,26 @@ def test_removing_ours_restores_their_bytes(data: st.DataObject) -> None:
     ours = delivery_statements(NAMES, PLACE, Senders([(HOME, "eu-west-1")]), True)
     later = {"Sid": "later", "Effect": "Deny"}
 
-    merged = documents.merge(json.loads(text), ours, NAMES.sids)
-    merged_text = documents.render_like(text, merged)
+    merged = policies.merge(json.loads(text), ours, NAMES.sids)
+    merged_text = policies.render_like(text, merged)
     assert json.loads(merged_text) == merged
     # Its owner may change it meanwhile, and the settings get another account.
-    more = documents.merge(
+    more = policies.merge(
         {**merged, "Statement": [*merged["Statement"], later]},
         delivery_statements(
             NAMES, PLACE, Senders([(HOME, "eu-west-1"), (OTHER, "eu-west-1")]), True
         ),
         NAMES.sids,
     )
-    more_text = documents.render_like(merged_text, more)
+    more_text = policies.render_like(merged_text, more)
     assert json.loads(more_text) == more
-    less = documents.without(more, [*NAMES.sids, "later"])
+    less = policies.without(more, [*NAMES.sids, "later"])
 
     assert less is not None
-    assert documents.render_like(more_text, less) == text
-    left = documents.without(merged, NAMES.sids)
+    assert policies.render_like(more_text, less) == text
+    left = policies.without(merged, NAMES.sids)
     assert left is not None
-    assert documents.render_like(merged_text, left) == text
+    assert policies.render_like(merged_text, left) == text
 
 
 @pytest.mark.parametrize(
@@ -320,25 +320,25 @@ def test_removing_ours_restores_their_bytes(data: st.DataObject) -> None:
 )
 def test_a_text_without_a_list_of_statements_is_replaced(text: str | None) -> None:
     ours = delivery_statements(NAMES, PLACE, Senders([(HOME, "eu-west-1")]), True)
-    merged = documents.merge(json.loads(text) if text else None, ours, NAMES.sids)
+    merged = policies.merge(json.loads(text) if text else None, ours, NAMES.sids)
 
-    assert json.loads(documents.render_like(text, merged)) == merged
+    assert json.loads(policies.render_like(text, merged)) == merged
 
 
 def test_merging_twice_changes_nothing_and_keeps_the_order() -> None:
     ours = delivery_statements(NAMES, PLACE, Senders([(HOME, "eu-west-1")]), True)
-    once = documents.merge(THEIRS, ours, NAMES.sids)
+    once = policies.merge(THEIRS, ours, NAMES.sids)
     once["Statement"].append({"Sid": "Later", "Effect": "Deny"})
 
-    assert documents.merge(once, ours, NAMES.sids) == once
+    assert policies.merge(once, ours, NAMES.sids) == once
 
 
 def test_a_statement_that_aws_rewrote_is_the_same() -> None:
     one = {"Sid": "a", "Action": ["s3:GetObject"], "Principal": {"AWS": ["y", "x"]}}
     other = {"Sid": "a", "Action": "s3:GetObject", "Principal": {"AWS": ["x", "y"]}}
 
-    assert documents.same_statement(one, other)
-    assert not documents.same_statement(one, {**other, "Action": "s3:PutObject"})
+    assert policies.same_statement(one, other)
+    assert not policies.same_statement(one, {**other, "Action": "s3:PutObject"})
 
 
 def test_two_deployments_never_share_a_name() -> None:

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from bootstrap.aws import organization_members
 from bootstrap.errors import BootstrapError
-from bootstrap.fields import KNOWN_TRANSIT_GATEWAY, KNOWN_VPC, TAG_FIELDS
+from bootstrap.naming import KNOWN_TRANSIT_GATEWAY, KNOWN_VPC, TAG_FIELDS
 from bootstrap.settings import Members, Settings, load
 from bootstrap.tests.world import HOME, REGION, base_settings
 

@@ -12,7 +12,7 @@ from moto.ec2.models import ec2_backends
 from moto.s3.models import s3_backends
 
 from bootstrap import verify
-from bootstrap.dbt import Pipe
+from bootstrap.snowflake import Pipe
 from bootstrap.steps import Deployment
 from bootstrap.tests.faithful import Aws
 from bootstrap.tests.world import (

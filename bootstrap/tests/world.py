@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,9 @@ from botocore.exceptions import ClientError
 from bootstrap import steps
 from bootstrap.aws import Account, Accounts
 from bootstrap.changes import Change
-from bootstrap.dbt import ByHand, Dbt, Integration, Pipe
 from bootstrap.naming import Names
 from bootstrap.settings import Settings
+from bootstrap.snowflake import ByHand, Dbt, Integration, Pipe
 from bootstrap.steps import Deployment
 
 HOME = "123456789012"
@@ -75,6 +75,27 @@ class Crash(BaseException):
     """The program dies; no handler may catch it."""
 
 
+def answer(status: int, **body: Any) -> tuple[Any, dict[str, Any]]:
+    """Return what a `before-call` hook returns in place of AWS's answer."""
+    response = type("Answer", (), {"status_code": status, "headers": {}})()
+    return response, {**body, "ResponseMetadata": {"HTTPStatusCode": status}}
+
+
+def refusal(code: str, message: str = "", status: int = 403, **more: str) -> Any:
+    """Return what a `before-call` hook returns to refuse a call."""
+    return answer(status, Error={"Code": code, "Message": message, **more})
+
+
+@contextmanager
+def hooked(events: Any, event: str, hook: Callable[..., Any]) -> Iterator[None]:
+    """Register a hook of botocore's."""
+    events.register(event, hook)
+    try:
+        yield
+    finally:
+        events.unregister(event, hook)
+
+
 class Recorder:
     """Records every call of a session, and makes one of them fail.
 
@@ -106,11 +127,7 @@ class Recorder:
         self.services.append((model.service_model.endpoint_prefix, model.name))
         if number != self.refuse_at:
             return None
-        answer = type("Answer", (), {"status_code": 403, "headers": {}})()
-        return answer, {
-            "Error": {"Code": "AccessDenied", "Message": "as the test sets it"},
-            "ResponseMetadata": {"HTTPStatusCode": 403},
-        }
+        return refusal("AccessDenied", "as the test sets it")
 
     def _after(self, model: Any, **_: Any) -> None:
         if self._count - 1 == self.crash_at and model.name == self.calls[-1]:
