@@ -87,6 +87,19 @@ class SnowflakeProject:
         words = "run-operation", "stage_external_sources"
         return self.dbt(*words, fails=fails, **variables)
 
+    def stage_enrichment(self, url: str) -> str:
+        """Stage the enrichment files below a URL; return what dbt printed."""
+        stage = "flow.landing.enrichment_stage"
+        self.query(f"create stage if not exists {stage} url = '{url}'")
+        name = "source.vpc_flow_logs.vpc_flow.enrichment_lines"
+        external = self.manifest.sources[name].external
+        assert external
+        external.location = f"@{stage}/"
+        try:
+            return self.stage()
+        finally:
+            external.location = ""
+
     def command(
         self,
         login: dict[str, str],

@@ -13,7 +13,16 @@ import pytest
 
 from vpcflow.questions import COOKBOOK
 
-from .cases import AS_OF, VARIABLES, Case, Row, cases, readable, texts_of_cases
+from .cases import (
+    AS_OF,
+    VARIABLES,
+    Case,
+    Row,
+    cases,
+    readable,
+    texts_of_cases,
+    write_lists,
+)
 from .conftest import Project
 from .test_addresses import scope_of
 
@@ -61,7 +70,9 @@ def project(
     folder = tmp_path_factory.mktemp("cases")
     for case in CASES:
         case.write(folder)
-    project = new_project(folder)
+    write_lists(folder / "_enrichment")
+    enrichment = str(folder / "_enrichment")
+    project = new_project(folder, VPC_FLOW_ENRICHMENT_LOCATION=enrichment)
     project.stage()
     project.dbt("build", **VARIABLES)
     return project

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import json
 import os
 import re
 import shlex
@@ -9,6 +11,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import duckdb
@@ -48,7 +51,8 @@ def project(
         shutil.copy(file, str(file).replace(FLOW_LOG, SECOND_FLOW_LOG))
     shown = re.search(r"```yaml\n(vars:.*?)```", DOCUMENT.read_text(), re.DOTALL)
     assert shown
-    project = new_project(folder)
+    enrichment = str(folder / "_enrichment")
+    project = new_project(folder, VPC_FLOW_ENRICHMENT_LOCATION=enrichment)
     project.stage()
     variables = yaml.safe_load(shown[1])["vars"] | {"as_of": END_DATE.isoformat()}
     project.dbt("run", **variables)
@@ -101,3 +105,45 @@ def test_every_question_has_the_answer_that_the_cookbook_shows(
     assert shown.keys() == QUESTIONS.keys()
     for name, answer in shown.items():
         assert answer == given[name], name
+
+
+def test_every_public_address_has_the_context_of_the_truth(project: Project) -> None:
+    """That of the longest prefix which holds it, by Python's `ipaddress`."""
+    truth = json.loads((Path(project.location) / "truth.json").read_text())
+    published = {
+        kind: {ipaddress.ip_network(text): value for text, value in known.items()}
+        for kind, known in (
+            ("networks", truth["enrichment"]["networks"]),
+            ("aws", truth["enrichment"]["aws"]),
+            *(
+                (name, dict.fromkeys(ranges, name))
+                for name, ranges in truth["enrichment"]["lists"].items()
+            ),
+        )
+    }
+
+    def value(address: str, kind: str) -> Any:
+        parsed = ipaddress.ip_address(address)
+        holding = [network for network in published[kind] if parsed in network]
+        longest = max(holding, key=lambda network: network.prefixlen, default=None)
+        return published[kind].get(longest)
+
+    found = project.query(
+        "select address, asn, as_organization, country, aws_service, aws_region, lists"
+        " from address_context"
+    )
+    for address, *context in found:
+        names = [value(address, name) for name in truth["enrichment"]["lists"]]
+        assert context == [
+            *(value(address, "networks") or [None] * 3),
+            *(value(address, "aws") or [None] * 2),
+            ",".join(sorted(filter(None, names))) or None,
+        ]
+    public = project.query(
+        "select count(distinct address) from (select client_addr as address from"
+        " int_traffic__daily_flows where client_scope = 'public' union all select"
+        " server_addr from int_traffic__daily_flows where server_scope = 'public')"
+    )
+    assert public == [(len(found),)]
+    for column in range(1, 7):
+        assert len({row[column] for row in found}) > 2

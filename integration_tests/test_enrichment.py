@@ -45,31 +45,15 @@ RANGES = (
 Network = IPv4Network | IPv6Network
 
 
-@pytest.fixture
-def land_on_snowflake(
-    snowflake: SnowflakeProject, monkeypatch: pytest.MonkeyPatch
-) -> Callable[[Path], Bucket]:
-    """Stages a folder of enrichment files from a bucket, and makes the ranges."""
-    sources = snowflake.manifest.sources
-    source = sources["source.vpc_flow_logs.vpc_flow.enrichment_lines"]
-    location = "@flow.landing.enrichment_stage/"
-    monkeypatch.setattr(source.external, "location", location)
-
-    def stage_all(folder: Path) -> Bucket:
-        bucket = Bucket(snowflake, folder)
-        snowflake.query(
-            f"create stage flow.landing.enrichment_stage url = '{bucket.url}'"
-        )
-        bucket.put(*(path for path in folder.rglob("*") if path.is_file()))
-        for name in AGES.keys() & {
-            str(p.relative_to(folder)) for p in folder.rglob("*")
-        }:
-            snowflake.stand_in.age(bucket.url + name, AGES[name])
-        snowflake.stage()
-        snowflake.dbt(*MODELS, **AS_OF)
-        return bucket
-
-    return stage_all
+def land_on_snowflake(snowflake: SnowflakeProject, folder: Path) -> Bucket:
+    """Stage a folder of enrichment files from a bucket, and make the ranges."""
+    bucket = Bucket(snowflake, folder)
+    bucket.put(*(path for path in folder.rglob("*") if path.is_file()))
+    for name, days in AGES.items():
+        snowflake.stand_in.age(bucket.url + name, days)
+    snowflake.stage_enrichment(bucket.url)
+    snowflake.dbt(*MODELS, **AS_OF)
+    return bucket
 
 
 @pytest.fixture(scope="module")
@@ -294,20 +278,29 @@ def test_files_are_recognized_by_their_content(project: Project) -> None:
 
 
 def test_files_are_recognized_on_snowflake(
-    snowflake: SnowflakeProject,
-    land_on_snowflake: Callable[[Path], Bucket],
-    tmp_path: Path,
+    snowflake: SnowflakeProject, tmp_path: Path
 ) -> None:
     write_files(tmp_path)
-    bucket = land_on_snowflake(tmp_path)
+    bucket = land_on_snowflake(snowflake, tmp_path)
     assert_files_are_recognized(snowflake.query)
     loads = "select count(*) from flow.landing.enrichment_lines"
     lines = snowflake.query(loads)
-    assert "enrichment_lines" in snowflake.stage()
+    assert " SKIP" in snowflake.stage_enrichment(bucket.url)
     (tmp_path / "more.txt").write_text("6.6.6.6\n")
     bucket.put(tmp_path / "more.txt")
-    snowflake.stage()
+    snowflake.stage_enrichment(bucket.url)
     assert snowflake.query(loads) == [(lines[0][0] + 1,)]
+
+
+def test_set_up_creates_the_stage(
+    snowflake: SnowflakeProject, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("VPC_FLOW_ENRICHMENT_LOCATION", "s3://a-bucket/lists")
+    arguments = {"locations": ["s3://a-bucket/logs/"], "print_only": True}
+    words = ("run-operation", "setup_stage", "--args", json.dumps(arguments))
+    printed = snowflake.dbt(*words, setup_role="administrator")
+    stage = "create stage if not exists flow.landing.enrichment_stage"
+    assert f"{stage}\n    url = 's3://a-bucket/lists/'" in printed
 
 
 # ----- what files say of an address
@@ -463,16 +456,14 @@ def test_addresses_agree_with_python(project: Project, tmp_path: Path) -> None:
 
 
 def test_addresses_agree_with_python_on_snowflake(
-    snowflake: SnowflakeProject,
-    land_on_snowflake: Callable[[Path], Bucket],
-    tmp_path: Path,
+    snowflake: SnowflakeProject, tmp_path: Path
 ) -> None:
     chance = random.Random(22)
     published = Published.at_random(chance)
     addresses = published.addresses(chance, 10_000)
     published.write(tmp_path)
     write(tmp_path / "logs.parquet", srcaddr=addresses)
-    land_on_snowflake(tmp_path)
+    land_on_snowflake(snowflake, tmp_path)
     rendered = snowflake.dbt("--quiet", "compile", "--inline", QUERY)
     landed = "select cast(value['srcaddr'] as varchar) as address"
     found = snowflake.query(

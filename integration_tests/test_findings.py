@@ -80,7 +80,7 @@ def write_scan(path: Path, first: int, last: int) -> None:
     """Write a scan of the ports from first to last, on 2026-03-30."""
     with duckdb.connect() as connection:
         connection.sql(
-            "copy (select 'eni-1' as interface_id, '52.1.2.3' as srcaddr,"
+            "copy (select 'eni-1' as interface_id, '10.5.2.3' as srcaddr,"
             " '10.1.2.3' as dstaddr, 50000::int as srcport, port::int as dstport,"
             " 6::int as protocol, 1::bigint as packets, 40::bigint as bytes,"
             " epoch('2026-03-30 12:00'::timestamp)::bigint as start, start as \"end\","
@@ -135,7 +135,7 @@ def test_a_late_file_changes_a_finding_on_snowflake(
             "select observed, finding_id, first_detected_at from findings"
         )
         found.append(row)
-    identity = " ".join(("port_scan_vertical", "52.1.2.3", "10.1.2.3", "-", "6"))
+    identity = " ".join(("port_scan_vertical", "10.5.2.3", "10.1.2.3", "-", "6"))
     expected = hashlib.md5(identity.encode()).hexdigest()
     assert [(row[0], row[1]) for row in found] == [(55, expected), (60, expected)]
     assert found[0][2] == found[1][2]
@@ -151,10 +151,10 @@ def test_suppressions_mark_findings_and_unused_ones_are_reported(
     project.dbt(*MODELS, **VARIABLES)
     entries = {
         "an expired one": "('*', null, null, null, date '2026-03-30', {})",
-        "another range": "('port_scan_*', '52.1.2.0/31', null, null, null, {})",
+        "another range": "('port_scan_*', '10.5.2.0/31', null, null, null, {})",
         "another port": "('*', null, null, 22, null, {})",
         "our 'scanner'": (
-            "('port_*', '52.1.2.3/32', '10.1.0.0/16', null, date '2026-03-31', {})"
+            "('port_*', '10.5.2.3/32', '10.1.0.0/16', null, date '2026-03-31', {})"
         ),
     }
 

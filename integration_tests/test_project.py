@@ -172,15 +172,16 @@ ONLY_ON_SNOWFLAKE = {"int_records__unread"}
 #: Who reads the typed view besides `flow_records`: what that one leaves out, and what
 #: must be seen before anything is left out.
 READS_STAGING = {
-    *("enrichment_files", "ip_ranges", "flow_records", "transit_gateway_records", "int_health__landed_files"),
+    *("flow_records", "transit_gateway_records", "int_health__landed_files"),
+    *("enrichment_files", "ip_ranges"),
     "int_formats__unknown_fields_by_file",
 }
 
 #: Who reads the source besides the typed view: what a view under AWS's names cannot
 #: show, which is how files were loaded and which fields are unknown.
 READS_SOURCES = {
-    *("stg_enrichment__ranges", "stg_vpc_flow__flow_logs"),
-    *("malformed_files", "int_health__loads"),
+    *("stg_vpc_flow__flow_logs", "malformed_files", "int_health__loads"),
+    *("stg_enrichment__ranges", "enrichment_files", "ip_ranges"),
 }
 
 

@@ -21,7 +21,7 @@ from flow_page.data import for_snowflake
 from flow_page.filters import Filters, condition
 from sqlglot import exp
 
-from .cases import VARIABLES, cases, readable
+from .cases import VARIABLES, cases, readable, write_lists
 from .conftest import PUBLISHED_DATA, ROOT, WITHOUT_UNIT_TESTS, Project
 from .snowflake_project import Bucket, SnowflakeProject, records_of
 from .test_addresses import OWN, QUERY, all_addresses, assert_python_agrees
@@ -46,7 +46,7 @@ def plain(value: Any) -> Any:
 OF_THE_LOAD = {
     *("LOADED_AT", "LOADED_THROUGH_AT", "FIRST_LOADED_AT", "FOUND_AT"),
     *("NEWEST_FILE_LOADED_AT", "LOAD_LAG_P50_SECONDS", "LOAD_LAG_P95_SECONDS"),
-    *("BYTES_BILLED", "CREDITS", "FIRST_DETECTED_AT"),
+    *("BYTES_BILLED", "CREDITS", "FIRST_DETECTED_AT", "LAST_MODIFIED_AT"),
     # The rules have macros of each engine.
     "RULES_VERSION",
 }
@@ -124,13 +124,16 @@ def compared(
         shutil.copy(file, folder)
     for case in cases():
         case.write(folder)
+    shutil.copytree(small / "_enrichment", folder / "_enrichment")
+    write_lists(folder / "_enrichment")
 
     bucket = Bucket(snowflake, folder)
     snowflake.stand_in.account(first_row_number=1, row_numbers_restart=False)
     # The file that lands first counts, and the later one is its copy.
     moved = [file for file in bucket.files if file.parent.name == "moved"]
     bucket.put(*(file for file in bucket.files if file not in moved))
-    snowflake.stage()
+    bucket.put(*(folder / "_enrichment").iterdir())
+    snowflake.stage_enrichment(f"{bucket.url}_enrichment/")
     bucket.announce(*moved)
     snowflake.dbt("build", *WITHOUT_UNIT_TESTS, **VARIABLES)
     snowflake.dbt("test", "--select", "tag:audit", **VARIABLES)
@@ -152,7 +155,8 @@ def write_text_logs(folder: Path) -> None:
 def test_every_model_has_the_same_rows_on_both_engines(
     snowflake: SnowflakeProject, new_project: Callable[..., Project], compared: Path
 ) -> None:
-    project = new_project(compared)
+    enrichment = str(compared / "_enrichment")
+    project = new_project(compared, VPC_FLOW_ENRICHMENT_LOCATION=enrichment)
     project.stage()
     project.dbt("run", **VARIABLES)
 

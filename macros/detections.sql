@@ -47,6 +47,9 @@
         'new_service',
         'inbound_port_not_allowed',
         'outbound_port_not_allowed',
+        'threat_list_contact',
+        'tor_client',
+        'unexpected_country',
         'records_skipped',
         'interface_silent',
         'logs_interrupted',
@@ -55,7 +58,7 @@
 
 
 {# The rules that are on: all but those in the variable `disabled_detections`, which
-   must be names of rules. #}
+   must be names of rules, and those whose kind of enrichment files is missing. #}
 {% macro enabled_detections() %}
     {% set rules = vpc_flow_logs.detection_rules() %}
     {% for name in var('disabled_detections') + var('detection_thresholds') | list
@@ -64,7 +67,14 @@
             "There is no detection '" ~ name ~ "'. docs/detections.md lists them."
         ) %}
     {% endfor %}
-    {% do return(rules | reject('in', var('disabled_detections')) | list) %}
+    {% set kinds = vpc_flow_logs.kinds_of_ranges() %}
+    {% set enabled = [] %}
+    {% for rule_id in rules | reject('in', var('disabled_detections')) %}
+        {% if vpc_flow_logs.detection(rule_id).get('needs') in [none] + kinds %}
+            {% do enabled.append(rule_id) %}
+        {% endif %}
+    {% endfor %}
+    {% do return(enabled) %}
 {% endmacro %}
 
 
@@ -128,8 +138,8 @@
 
 
 {# Whether a row shows that nothing answers: UDP, or packets as small as a SYN, to a
-   server that sends nothing. NAT gateways drop what they did not ask for, but AWS logs it
-   as accepted. #}
+   server that sends nothing. NAT gateways drop what they did not ask for, but AWS logs
+   it as accepted. #}
 {% macro is_unanswered() -%}
     (server_packets = 0 and (protocol = 17 or client_bytes <= 80 * client_packets))
 {%- endmacro %}
@@ -276,6 +286,7 @@ flows as (
             'lookback_days': var('lookback_days'),
             'allowed_inbound_ports': var('allowed_inbound_ports'),
             'allowed_outbound_ports': var('allowed_outbound_ports'),
+            'unexpected_countries': var('unexpected_countries'),
         }) %}
     {% endif %}
     {% do return(local_md5(tojson(parts, sort_keys=true))) %}
@@ -383,9 +394,9 @@ loaded as (
 {%- endmacro %}
 
 
-{# A CTE `every_day`: the columns of a CTE on the days of `loaded` that are stale, and for
-   a day without rows one row of nulls. So the next run sees which days were read, by
-   which version and up to which load. #}
+{# A CTE `every_day`: the columns of a CTE on the days of `loaded` that are stale, and
+   for a day without rows one row of nulls. So the next run sees which days were read,
+   by which version and up to which load. #}
 {% macro every_day(cte, days, version, columns) -%}
 every_day as (
 
@@ -447,7 +458,10 @@ every_day as (
 {# A number with its noun: `1 port`, `2 ports`, `2 addresses`. #}
 {% macro counted(number, noun) -%}
     cast({{ number }} as varchar) || ' {{ noun }}'
-    || case {{ number }} when 1 then '' else '{{ 'es' if noun.endswith('s') else 's' }}' end
+    || case {{ number }}
+        when 1 then ''
+        else '{{ 'es' if noun.endswith('s') else 's' }}'
+    end
 {%- endmacro %}
 
 
@@ -619,11 +633,11 @@ every_day as (
 
 
 {# The end of a rule on what is new to a host of ours. The CTE `seen` has a row for each
-   of its days and things, with the measures of a finding. A thing is new if the host did
-   not have it in the window before, although it had seven days of traffic there, and
-   nothing new on its last seven. If more than two hosts get the same on a day, the
-   environment changed. `peer`, `port` and `protocol` show the thing if it is the only one
-   of the day. #}
+   of its days and things, with the measures of a finding. A thing is new if the host
+   did not have it in the window before, although it had seven days of traffic there,
+   and nothing new on its last seven. If more than two hosts get the same on a day, the
+   environment changed. `peer`, `port` and `protocol` show the thing if it is the only
+   one of the day. #}
 {% macro first_seen(rule_id) -%}
     dated as (
 

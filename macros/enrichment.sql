@@ -263,3 +263,47 @@ in_context as (
 
 )
 {%- endmacro %}
+
+
+{# The view of a rule: a host of ours, which has the role, exchanges data with public
+   addresses of which `condition` holds, on their row `known` of address_context. With
+   `by_peer` each address is a finding, and the number is that of records. Otherwise the
+   number is that of addresses. #}
+{% macro contacts_in_context(rule_id, role, condition, by_peer=false) -%}
+    {%- set outside = 'server' if role == 'client' else 'client' -%}
+    {%- set peer = 'flows.' ~ outside ~ '_addr' -%}
+    {%- set observed = 'sum(flows.records)' if by_peer
+        else 'count(distinct ' ~ peer ~ ')' -%}
+    select
+        flows.started_date,
+        flows.{{ role }}_addr as entity,
+        {{ peer if by_peer else 'cast(null as varchar)' }} as peer,
+        flows.server_port as port,
+        flows.protocol,
+        cast({{ observed }} as bigint) as observed,
+        {{ vpc_flow_logs.flow_measures() }}
+    from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
+    where
+        flows.action = 'ACCEPT'
+        and not {{ vpc_flow_logs.is_probe() }}
+        and {{ vpc_flow_logs.is_own_end(role) }}
+        and {{ vpc_flow_logs.is_outside_end(outside) }}
+        and {{ peer }} in (
+            select known.address
+            from {{ ref('vpc_flow_logs', 'address_context') }} as known
+            where {{ condition }}
+        )
+    group by
+        flows.started_date,
+        flows.{{ role }}_addr,
+        {{ peer ~ ',' if by_peer }}
+        flows.server_port,
+        flows.protocol
+    having {{ observed }} >= {{ vpc_flow_logs.threshold(rule_id) }}
+{%- endmacro %}
+
+
+{# Whether a row `known` of address_context is on a list of a kind. #}
+{% macro is_on_list_of(kind) -%}
+    ',' || known.list_kinds || ',' like '%,{{ kind }},%'
+{%- endmacro %}

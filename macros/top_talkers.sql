@@ -84,9 +84,14 @@ deduplicated as (
 select
     ranked.*,
     coalesce(deduplicated.total_bytes_deduplicated, 0) as total_bytes_deduplicated,
-    coalesce(deduplicated.dedup_basis, 'addresses') as dedup_basis
+    coalesce(deduplicated.dedup_basis, 'addresses') as dedup_basis,
+    context.as_organization as organization,
+    context.country,
+    context.aws_service
 from ranked
 left join deduplicated on ranked.{{ key }} = deduplicated.{{ key }}
+left join {{ ref('vpc_flow_logs', 'address_context') }} as context
+    on ranked.{{ key }} = context.address
 {%- endif %}
 {% endmacro %}
 

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from .attacks import FEWEST_DAYS, FEWEST_RECORDS, Attacks
 from .delivery import Formatter
+from .enrichment import write_enrichment
 from .formats import Columns, joined, midnight, where
 from .incidents import FEWEST_HOURS, MINUTES_PER_FILE, Incidents
 from .network import FLOW_LOGS
@@ -84,6 +85,8 @@ def generate(
     progress: Callable[[int], None] | None = None,
 ) -> Truth:
     """Write sample flow logs and `truth.json`, the exact answers about them.
+
+    The folder `_enrichment` beside the logs has files about their public addresses.
 
     The same arguments give the same bytes (with the same numpy and pyarrow). The
     records depend on `end_date`, `days`, `records`, `seed` and `until` only: another
@@ -211,6 +214,7 @@ def generate(
         files += writer.files
 
     result = truth.result(files)
+    result["enrichment"] = write_enrichment(out)
     if campaigns:
         result["findings"] = campaigns.truth(
             result["marts"]["admin_exposure"], all_days[0]

@@ -162,9 +162,9 @@ def flow_log_named(name: str) -> FlowLog:
     return next(flow_log for flow_log in FLOW_LOGS if flow_log.name == name)
 
 
-# Real, globally routable prefixes. Several are next to a range that is not public
+#: Real, globally routable prefixes. Several are next to a range that is not public
 # (172.15 and 172.32, 192.167, 100.63 and 100.128, 11.x, 203.1).
-_CLIENT_PREFIXES = (
+CLIENT_PREFIXES = (
     "2.16 5.9 11.7 24.48 31.13 45.33 62.210 73.92 77.88 81.2 86.12 89.160 92.40 "
     "99.84 100.63 100.128 121.58 126.7 138.68 151.101 163.172 172.15 172.32 "
     "176.31 185.220 188.166 191.96 192.167 194.87 203.1 212.58 217.72 223.25"
@@ -187,7 +187,8 @@ OUTSIDE_ADDRESSES = {
     "cgnat": [f"100.{64 + 9 * i}.{i}.{i + 20}" for i in range(8)],
 }
 
-_AWS_SERVICES = {
+#: AWS services by the first two octets of their addresses.
+AWS_SERVICES = {
     "52.216": "S3",
     "52.217": "S3",
     "3.5": "S3",
@@ -201,7 +202,7 @@ _AWS_SERVICES = {
 
 def aws_service(address: str) -> str:
     """The AWS service that owns a public address, or `-`."""
-    return _AWS_SERVICES.get(".".join(address.split(".", 2)[:2]), "-")
+    return AWS_SERVICES.get(".".join(address.split(".", 2)[:2]), "-")
 
 
 def backup_target(flow_log: FlowLog) -> str:
@@ -213,7 +214,7 @@ def backup_target(flow_log: FlowLog) -> str:
 def client_addresses(rng: np.random.Generator, size: int) -> list[str]:
     """Up to `size` distinct public IPv4 addresses in a random order."""
     prefixes = np.array(
-        [int(ipaddress.IPv4Address(f"{p}.0.0")) for p in _CLIENT_PREFIXES.split()]
+        [int(ipaddress.IPv4Address(f"{p}.0.0")) for p in CLIENT_PREFIXES.split()]
     )
     drawn = rng.choice(prefixes, size) + rng.integers(1, 65535, size)
     distinct = rng.permutation(np.unique(drawn))

@@ -57,6 +57,7 @@ class Truth(TypedDict):
     records_by_log_status: dict[str, int]
     days: list[dict[str, Any]]
     marts: dict[str, list[dict[str, Any]]]
+    enrichment: NotRequired[dict[str, Any]]
     incidents: NotRequired[dict[str, Any]]
     findings: NotRequired[dict[str, list[dict[str, Any]]]]
 

@@ -366,6 +366,43 @@ def report(out: Path, **target: Any) -> None:
 
 @cli.command()
 @click.option(
+    "--out",
+    envvar="VPC_FLOW_ENRICHMENT_LOCATION",
+    show_envvar=True,
+    required=True,
+    help="folder to write to",
+)
+@click.option("--only", multiple=True, help="a source; default: all")
+def enrich(out: str, only: tuple[str, ...]) -> None:
+    """Download AS numbers, countries, AWS's ranges and lists of bad addresses.
+
+    Each comes from its maker, under the licence that _attribution.txt names. What has
+    not changed is not downloaded again. docs/enrichment.md lists the sources.
+
+    \b
+    Exit codes:
+      0  all are up to date
+      1  a source gave nothing usable; its file of before stays
+      2  no such source, or the location is a bucket
+    """
+    from .enrich import SOURCES, download_all
+
+    if out.startswith("s3"):
+        raise click.UsageError(
+            f"{out} is a bucket: give --out a folder, and copy it there with"
+            " aws s3 sync."
+        )
+    names = [source.name for source in SOURCES]
+    if unknown := set(only) - set(names):
+        raise click.UsageError(
+            f"There is no source {min(unknown)}. There are: {', '.join(names)}."
+        )
+    chosen = [source for source in SOURCES if not only or source.name in only]
+    sys.exit(1 if download_all(Path(out), chosen, click.echo) else 0)
+
+
+@cli.command()
+@click.option(
     "--landing-schema",
     default="landing",
     show_default=True,

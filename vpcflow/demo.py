@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from sample_logs import generate
+from sample_logs.enrichment import FOLDER as ENRICHMENT
 
 from .ask import Ask, answer
 from .built_tables import QueryError, Where, open_tables
@@ -69,6 +70,7 @@ def show_demo(verbose: bool) -> int:
     os.environ |= {
         "VPC_FLOW_LOGS_LOCATION": LOCATION,
         "VPC_FLOW_DUCKDB_PATH": str(database),
+        "VPC_FLOW_ENRICHMENT_LOCATION": f"{LOCATION}{ENRICHMENT}",
     }
     try:
         is_of_a_sample = _holds_a_sample(database)

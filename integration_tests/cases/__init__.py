@@ -41,6 +41,7 @@ VARIABLES: dict[str, Any] = {
     "top_n": 100_000,
     "allowed_inbound_ports": {"172.16.0.0/16": [443], "2600:1f14:a::/48": []},
     "allowed_outbound_ports": {"172.16.0.0/16": [80, 443]},
+    "unexpected_countries": ["KP"],
     "detection_thresholds": {"syn_flood": 100, "connection_flood": 200},
 }
 
@@ -223,6 +224,21 @@ def _last_part(value: Any) -> str:
 
 def _plain(value: Any) -> Any:
     return str(value) if isinstance(value, datetime) else value
+
+
+#: The enrichment files of cases of findings: text by file name.
+LISTS = {
+    "case_threats.txt": "# kind: threat\n45.90.0.0/16\n2a02:90::/32\n",
+    "case_tor.txt": "# kind: tor\n45.91.0.0/16\n",
+    "country.csv": "45.92.0.0,45.92.255.255,KP\n45.93.0.0,45.93.255.255,CH\n",
+}
+
+
+def write_lists(folder: Path) -> None:
+    """Write the enrichment files that the cases are about."""
+    folder.mkdir(exist_ok=True)
+    for name, text in LISTS.items():
+        (folder / name).write_text(text)
 
 
 def readable(names: list[str]) -> str:

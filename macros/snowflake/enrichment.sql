@@ -39,7 +39,7 @@
     {% set copies = [] %}
     {% for kind, names in [('text', texts), ('parquet', parquet)] if names %}
         {% do copies.append(
-            vpc_flow_logs.copy_enrichment_sql(source_node, kind, names)
+            vpc_flow_logs.copy_enrichment_sql(source_node, kind, names, url)
         ) %}
     {% endfor %}
     {% do return(
@@ -65,8 +65,9 @@
 {%- endmacro %}
 
 
-{# The COPY of the files of a kind, text or parquet. #}
-{% macro copy_enrichment_sql(source_node, kind, names) -%}
+{# The COPY of the files of a kind, text or parquet. Names count from the stage's URL. #}
+{% macro copy_enrichment_sql(source_node, kind, names, url) -%}
+    {%- set path = url.split('/')[3:] | join('/') -%}
     {%- set file_format = {
         'text': vpc_flow_logs.text_logs_node().external.file_format,
         'parquet': vpc_flow_logs.landing_node().external.file_format,
@@ -75,7 +76,8 @@
         select
             $1::varchar as value,
             null::varchar as fault,
-            metadata$filename::varchar as metadata_filename,
+            substr(metadata$filename, {{ path | length + 1 }})::varchar
+                as metadata_filename,
             metadata$file_row_number::bigint as metadata_file_row_number,
             metadata$file_last_modified::timestamp_ntz as metadata_file_last_modified,
             metadata$start_scan_time::timestamp_ltz as _dbt_copied_at

@@ -1,6 +1,6 @@
 {# A host of ours sends a public address very many packets, of whatever protocol, which
-   are hardly answered and, by TCP, carry no data. Without ports the client is the lower address, so the host may be
-   the server. #}
+   are hardly answered and, by TCP, carry no data. Without ports the client is the lower
+   address, so the host may be the server. #}
 
 with
 

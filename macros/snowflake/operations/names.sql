@@ -32,6 +32,7 @@
         'text_logs': landing ~ '.text_logs',
         'pipes': [landing ~ '.flow_logs', landing ~ '.text_logs'],
         'stage': landing ~ '.flow_logs_stage',
+        'enrichment_stage': landing ~ '.enrichment_stage',
         'function': models ~ '.ipv4_is_internal',
         'monitor': names.warehouse ~ '_monitor',
         'network_policy': names.service_user ~ '_network',

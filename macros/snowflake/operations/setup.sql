@@ -11,6 +11,7 @@
 {% set names = vpc_flow_logs.account_names() %}
 {% set mark = vpc_flow_logs.creation_mark() %}
 {% set setup_role = var('setup_role') | lower %}
+{% set enrichment = env_var('VPC_FLOW_ENRICHMENT_LOCATION', '') %}
 
 {% if operation in ('setup_snowflake', 'setup_warehouse') %}
 {% set size = var('warehouse_size') | lower %}
@@ -75,6 +76,13 @@ create stage if not exists {{ names.stage }}
     storage_integration = {{ names.storage_integration }}
     file_format = (type = parquet)
     comment = '{{ mark }}';
+{% if enrichment %}
+-- The stage over the enrichment files.
+create stage if not exists {{ names.enrichment_stage }}
+    url = {{ vpc_flow_logs.text_literal(enrichment.rstrip('/') ~ '/') }}
+    storage_integration = {{ names.storage_integration }}
+    comment = '{{ mark }}';
+{% endif %}
 {% endif %}
 
 {% if operation in ('setup_snowflake', 'setup_functions') %}
@@ -104,6 +112,9 @@ grant usage on database {{ names.database }} to role {{ role }};
 grant usage, create table, create pipe on schema {{ names.landing_schema }}
     to role {{ names.loader_role }};
 grant usage on stage {{ names.stage }} to role {{ names.loader_role }};
+{% if enrichment %}
+grant usage on stage {{ names.enrichment_stage }} to role {{ names.loader_role }};
+{% endif %}
 grant usage on integration {{ names.storage_integration }}
     to role {{ names.loader_role }};
 {% if var('snowpipe_error_integration') %}

@@ -84,4 +84,15 @@ ranked as (
 
 )
 
-select * from ranked
+{# Of two public ends the server counts. #}
+select
+    ranked.*,
+    {% for attribute in ['as_organization', 'country', 'aws_service'] %}
+        coalesce(servers.{{ attribute }}, clients.{{ attribute }})
+            as outside_{{ attribute | replace('as_', '') }}{{ ',' if not loop.last }}
+    {% endfor %}
+from ranked
+left join {{ ref('vpc_flow_logs', 'address_context') }} as servers
+    on ranked.server_addr = servers.address
+left join {{ ref('vpc_flow_logs', 'address_context') }} as clients
+    on ranked.client_addr = clients.address

@@ -77,7 +77,10 @@ described as (
         latest.interface_id,
         latest.instance_id,
         latest.vpc_id,
-        latest.account_id
+        latest.account_id,
+        context.as_organization as external_organization,
+        context.country as external_country,
+        context.lists as external_lists
     from parsed
     inner join latest
         on
@@ -85,6 +88,8 @@ described as (
             and parsed.external_addr = latest.external_addr
             and parsed.port = latest.port
             and parsed.protocol = latest.protocol
+    left join {{ ref('vpc_flow_logs', 'address_context') }} as context
+        on parsed.external_addr = context.address
     {# Clients use ports from 1024 on too, so a reply alone from such a port is no
        proof. #}
     where parsed.evidence != 'reply' or parsed.port < 1024

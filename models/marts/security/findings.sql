@@ -174,4 +174,15 @@ marked as (
 
 )
 
-select * from marked
+{# Of two public ends the peer counts. #}
+select
+    marked.*,
+    {% for attribute in ['as_organization', 'country', 'lists'] %}
+        coalesce(peers.{{ attribute }}, entities.{{ attribute }})
+            as outside_{{ attribute | replace('as_', '') }}{{ ',' if not loop.last }}
+    {% endfor %}
+from marked
+left join {{ ref('vpc_flow_logs', 'address_context') }} as peers
+    on marked.peer = peers.address
+left join {{ ref('vpc_flow_logs', 'address_context') }} as entities
+    on marked.entity = entities.address

@@ -1,0 +1,8 @@
+{# A host of ours connects to a public address on a list of the kind `threat`. #}
+
+{{ vpc_flow_logs.contacts_in_context(
+    'threat_list_contact',
+    role='client',
+    condition=vpc_flow_logs.is_on_list_of('threat'),
+    by_peer=true,
+) }}

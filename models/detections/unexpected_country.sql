@@ -1,0 +1,10 @@
+{# A host of ours connects to public addresses of a country that the variable
+   unexpected_countries lists. #}
+
+{% set countries = var('unexpected_countries') %}
+
+{{ vpc_flow_logs.contacts_in_context(
+    'unexpected_country',
+    role='client',
+    condition="known.country in ('" ~ countries | join("', '") ~ "')",
+) }}
