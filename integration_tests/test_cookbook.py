@@ -147,3 +147,27 @@ def test_every_public_address_has_the_context_of_the_truth(project: Project) -> 
     assert public == [(len(found),)]
     for column in range(1, 7):
         assert len({row[column] for row in found}) > 2
+
+
+def test_outside_traffic_has_each_byte_once(project: Project) -> None:
+    outside = (
+        "case when server_scope = 'public' then server_addr"
+        " when client_scope = 'public' then client_addr end"
+    )
+    expected = project.query(
+        "select started_date, country, sum(client_bytes + server_bytes), sum(records)"
+        " from int_traffic__daily_flows inner join address_context"
+        f" on address = {outside} where action = 'ACCEPT' group by all order by all"
+    )
+    found = project.query(
+        "select started_date, country, sum(sent_bytes + received_bytes), sum(records)"
+        " from outside_traffic group by all order by all"
+    )
+    assert len(found) > 10
+    assert found == expected
+    # A download from S3 is received.
+    received = project.query(
+        "select sum(received_bytes) > sum(sent_bytes) from outside_traffic"
+        " where aws_service = 'S3'"
+    )
+    assert received == [(True,)]

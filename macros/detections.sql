@@ -275,8 +275,10 @@ flows as (
    they use, their thresholds, and which are on. #}
 {% macro rules_version() %}
     {% set parts = {} %}
+    {# Also while dbt parses, for the models that it reads. #}
+    {% set enabled = vpc_flow_logs.enabled_detections() %}
     {% if execute %}
-        {% for rule_id in vpc_flow_logs.enabled_detections() %}
+        {% for rule_id in enabled %}
             {% do parts.update({rule_id: vpc_flow_logs.threshold(rule_id)}) %}
             {% do vpc_flow_logs.add_code(
                 graph.nodes['model.vpc_flow_logs.' ~ rule_id], parts

@@ -1,5 +1,5 @@
-{# What is known of public addresses: ranges with an AS number, a country, an AWS service
-   or the lists that hold them. #}
+{# What is known of public addresses: ranges with an AS number, a country, an AWS
+   service, or the lists that hold them. #}
 
 
 {# The formats of enrichment files: the pattern of the first line that is no comment. A
@@ -50,42 +50,35 @@
 {%- endmacro %}
 
 
-{# A query of the elements of an array of AWS's ip-ranges.json: the file's name, and the
-   range, the service and the region. The CTE `documents` has the text of each file.
-   https://docs.aws.amazon.com/vpc/latest/userguide/aws-ip-syntax.html #}
-{% macro aws_prefixes(array, range) -%}
-    {{ return(adapter.dispatch('aws_prefixes', 'vpc_flow_logs')(array, range)) }}
+{# A query of the elements of a JSON array: the file's name and the element as text. The
+   CTE `documents` has the text of each file. #}
+{% macro json_elements(array) -%}
+    {{ return(adapter.dispatch('json_elements', 'vpc_flow_logs')(array)) }}
 {%- endmacro %}
 
-{% macro duckdb__aws_prefixes(array, range) -%}
+{% macro duckdb__json_elements(array) -%}
     select
         metadata_filename,
-        prefix.{{ range }} as network,
-        prefix.service,
-        prefix.region
-    from (
-        select
-            metadata_filename,
+        cast(
             unnest(
                 from_json(
                     case when json_valid(document) then document -> '$.{{ array }}' end,
-                    '[{"{{ range }}": "VARCHAR", "service": "VARCHAR",'
-                    ' "region": "VARCHAR"}]'
+                    '["JSON"]'
                 )
-            ) as prefix
-        from documents
-    ) as prefixes
+            ) as varchar
+        ) as element
+    from documents
 {%- endmacro %}
 
-{% macro snowflake__aws_prefixes(array, range) -%}
+{% macro snowflake__json_elements(array) -%}
     select
         documents.metadata_filename,
-        cast(prefixes.value['{{ range }}'] as varchar) as network,
-        cast(prefixes.value['service'] as varchar) as service,
-        cast(prefixes.value['region'] as varchar) as region
-    from documents, lateral flatten(
-        input => try_parse_json(documents.document)['{{ array }}']
-    ) as prefixes
+        cast(elements.value as varchar) as element
+    from
+        documents,
+        lateral flatten(
+            input => try_parse_json(documents.document)['{{ array }}']
+        ) as elements
 {%- endmacro %}
 
 
@@ -120,10 +113,12 @@
    common with an address. `digits` is a column of address_digits. #}
 {% macro edge_of_cidr(digits, bits, last) -%}
     {%- set whole = 'cast(floor(' ~ bits ~ ' / 4) as integer)' -%}
+    {%- set filler = 'f' if last else '0' -%}
     {%- set next_digit = 'substr(' ~ digits ~ ', ' ~ whole ~ ' + 1, 1)' -%}
     left({{ digits }}, {{ whole }})
     || case mod({{ bits }}, 4)
-        when 0 then case when {{ bits }} < 128 then '{{ 'f' if last else '0' }}' else '' end
+        when 0
+            then case when {{ bits }} < 128 then '{{ filler }}' else '' end
         {%- for rest in (1, 2, 3) %}
         {%- set size = 2 ** (4 - rest) %}
         {%- set edges = [] %}
@@ -136,7 +131,7 @@
             then translate({{ next_digit }}, '0123456789abcdef', '{{ edges | join }}')
         {%- endfor %}
     end
-    || repeat('{{ 'f' if last else '0' }}', greatest(31 - {{ whole }}, 0))
+    || repeat('{{ filler }}', greatest(31 - {{ whole }}, 0))
 {%- endmacro %}
 
 

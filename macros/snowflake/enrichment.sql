@@ -2,11 +2,12 @@
    loader on DuckDB lands them. #}
 
 
-{# The statements that let the landing table mirror the stage. Its comment has a checksum
-   of the files that it holds, so a run without news only lists them, which needs no
-   warehouse. Without VPC_FLOW_ENRICHMENT_LOCATION there is no location. #}
+{# The statements that let the landing table mirror the stage. Its comment has a
+   checksum of the files that it holds, so a run without news only lists them, which
+   needs no warehouse. Without VPC_FLOW_ENRICHMENT_LOCATION there is no location. #}
 {% macro enrichment_plan(source_node) %}
-    {% set landing, location = source_node.relation_name, source_node.external.location %}
+    {% set landing = source_node.relation_name %}
+    {% set location = source_node.external.location %}
     {% set table = vpc_flow_logs.find_object(
         'tables', landing, vpc_flow_logs.in_schema_of(source_node)
     ) %}
@@ -23,8 +24,9 @@
         {% set name = file.name[url | length:] %}
         {# Names that begin with `_` or `.` are no data. #}
         {% if file.size | int > 0 and not modules.re.search('(^|/)[_.]', name) %}
-            {% do (parquet if name.lower().endswith('.parquet') else texts).append(name) %}
-            {% do seen.append([name, file.size | int, file.last_modified | string]) %}
+            {% set is_parquet = name.lower().endswith('.parquet') %}
+            {% do (parquet if is_parquet else texts).append(name) %}
+            {% do seen.append([name, file.size, file.last_modified | string]) %}
         {% endif %}
     {% endfor %}
     {% if not seen %}
@@ -65,7 +67,8 @@
 {%- endmacro %}
 
 
-{# The COPY of the files of a kind, text or parquet. Names count from the stage's URL. #}
+{# The COPY of the files of a kind, text or parquet. Names count from the URL of the
+   stage. #}
 {% macro copy_enrichment_sql(source_node, kind, names, url) -%}
     {%- set path = url.split('/')[3:] | join('/') -%}
     {%- set file_format = {
@@ -79,7 +82,8 @@
             substr(metadata$filename, {{ path | length + 1 }})::varchar
                 as metadata_filename,
             metadata$file_row_number::bigint as metadata_file_row_number,
-            metadata$file_last_modified::timestamp_ntz as metadata_file_last_modified,
+            metadata$file_last_modified::timestamp_ntz
+                as metadata_file_last_modified,
             metadata$start_scan_time::timestamp_ltz as _dbt_copied_at
         from {{ source_node.external.location }}
     )

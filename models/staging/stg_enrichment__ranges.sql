@@ -113,18 +113,43 @@ documents as (
 
     select
         metadata_filename,
-        {{ dbt.listagg('line', "' '", 'order by metadata_file_row_number') }} as document
+        {{ dbt.listagg('line', "' '", 'order by metadata_file_row_number') }}
+            as document
     from data_lines
     where format = 'aws'
     group by metadata_filename
 
 ),
 
+sync_tokens as (
+
+    select
+        metadata_filename,
+        {{ vpc_flow_logs.json_text('document', 'syncToken') }} as sync_token
+    from documents
+
+),
+
+{# https://docs.aws.amazon.com/vpc/latest/userguide/aws-ip-syntax.html #}
+aws_prefixes as (
+
+    {{ vpc_flow_logs.json_elements('prefixes') }}
+    union all
+    {{ vpc_flow_logs.json_elements('ipv6_prefixes') }}
+
+),
+
 aws_ranges as (
 
-    {{ vpc_flow_logs.aws_prefixes('prefixes', 'ip_prefix') }}
-    union all
-    {{ vpc_flow_logs.aws_prefixes('ipv6_prefixes', 'ipv6_prefix') }}
+    select
+        metadata_filename,
+        coalesce(
+            {{ vpc_flow_logs.json_text('element', 'ip_prefix') }},
+            {{ vpc_flow_logs.json_text('element', 'ipv6_prefix') }}
+        ) as network,
+        {{ vpc_flow_logs.json_text('element', 'service') }} as service,
+        {{ vpc_flow_logs.json_text('element', 'region') }} as region
+    from aws_prefixes
 
 ),
 
@@ -151,7 +176,22 @@ tokens as (
                 )
         end as token
     from data_lines
-    where format not in ('aws', 'geolite2_locations')
+    where
+        format not in ('aws', 'geolite2_locations')
+        and not (format = 'drop' and line like '%"type":"metadata"%')
+
+),
+
+located as (
+
+    select
+        tokens.*,
+        locations.country as location_country
+    from tokens
+    left join locations
+        on
+            tokens.format = 'geolite2_blocks'
+            and split_part(tokens.line, ',', 2) = locations.geoname_id
 
 ),
 
@@ -195,18 +235,13 @@ fields as (
         end as organization,
         case format
             when 'country_csv' then split_part(line, ',', 3)
-            when 'geolite2_blocks' then locations.country
+            when 'geolite2_blocks' then location_country
             when 'ipinfo' then {{ vpc_flow_logs.json_text('line', 'country_code') }}
             when 'iptoasn' then nullif(split_part(line, chr(9), 4), 'None')
         end as country,
         cast(null as varchar) as service,
         cast(null as varchar) as region
-    from tokens
-    left join locations
-        on
-            tokens.format = 'geolite2_blocks'
-            and split_part(tokens.line, ',', 2) = locations.geoname_id
-    where not (format = 'drop' and line like '%"type":"metadata"%')
+    from located
     union all
     select
         metadata_filename,
@@ -342,16 +377,22 @@ file_rows as (
         case
             when files.fault is not null then files.fault
             when files.format is null
-                then 'no enrichment file; its first line is: '
+                then
+                    'no enrichment file; its first line is: '
                     || left(files.first_line, 80)
-            when
-                files.format = 'aws'
-                and {{ vpc_flow_logs.json_text('documents.document', 'syncToken') }}
-                    is null
+            when files.format = 'aws' and sync_tokens.sync_token is null
                 then 'JSON, but not ip-ranges.json of AWS'
         end as fault
     from files
-    left join documents on files.metadata_filename = documents.metadata_filename
+    left join sync_tokens on files.metadata_filename = sync_tokens.metadata_filename
+
+),
+
+found as (
+
+    select * from kinds
+    union all
+    select * from file_rows
 
 ),
 
@@ -365,18 +406,14 @@ described as (
         found.ip_version,
         found.range_start,
         found.range_end,
-        case when found.kind = 'list' then files.list_name else found.name end as name,
-        case when found.kind = 'list' then files.list_kind else found.attributes end
-            as attributes,
         found.fault,
         files.list_name,
         files.last_modified_at,
-        files.loaded_at
-    from (
-        select * from kinds
-        union all
-        select * from file_rows
-    ) as found
+        files.loaded_at,
+        case when found.kind = 'list' then files.list_name else found.name end as name,
+        case when found.kind = 'list' then files.list_kind else found.attributes end
+            as attributes
+    from found
     inner join files on found.metadata_filename = files.metadata_filename
 
 )

@@ -3,7 +3,8 @@
    line that has no range is in no use. #}
 
 {% set found = ref('vpc_flow_logs', 'stg_enrichment__ranges') %}
-{% set is_new = vpc_flow_logs.is_new_enrichment(source('vpc_flow', 'enrichment_lines')) %}
+{% set lines = source('vpc_flow', 'enrichment_lines') %}
+{% set is_new = vpc_flow_logs.is_new_enrichment(lines) %}
 
 with
 
@@ -43,6 +44,8 @@ described as (
         files.format,
         kinds.kind,
         kinds.ip_version,
+        files.last_modified_at,
+        files.loaded_at,
         case when kinds.kind = 'list' then files.list_name end as list_name,
         coalesce(kinds.ranges, 0) as ranges,
         case
@@ -51,9 +54,7 @@ described as (
                 kinds.kind is null
                 and files.format not in ('list', 'geolite2_locations')
                 then 'it has no range'
-        end as fault,
-        files.last_modified_at,
-        files.loaded_at
+        end as fault
     from files
     left join kinds on files.metadata_filename = kinds.metadata_filename
 
@@ -81,8 +82,8 @@ select
     ip_version,
     list_name,
     ranges,
-    fault is null and (kind is null or place = 1) as is_used,
     fault,
     last_modified_at,
-    loaded_at
+    loaded_at,
+    fault is null and (kind is null or place = 1) as is_used
 from ranked

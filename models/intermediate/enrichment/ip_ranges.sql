@@ -5,7 +5,8 @@
 
 {% set found = ref('vpc_flow_logs', 'stg_enrichment__ranges') %}
 {% set files = ref('vpc_flow_logs', 'enrichment_files') %}
-{% set is_new = vpc_flow_logs.is_new_enrichment(source('vpc_flow', 'enrichment_lines')) %}
+{% set lines = source('vpc_flow', 'enrichment_lines') %}
+{% set is_new = vpc_flow_logs.is_new_enrichment(lines) %}
 
 with
 

@@ -82,17 +82,23 @@ ranked as (
         {{ vpc_flow_logs.service_name('protocol', 'server_port') }} as service
     from totals
 
-)
+),
 
 {# Of two public ends the server counts. #}
-select
-    ranked.*,
-    {% for attribute in ['as_organization', 'country', 'aws_service'] %}
-        coalesce(servers.{{ attribute }}, clients.{{ attribute }})
-            as outside_{{ attribute | replace('as_', '') }}{{ ',' if not loop.last }}
-    {% endfor %}
-from ranked
-left join {{ ref('vpc_flow_logs', 'address_context') }} as servers
-    on ranked.server_addr = servers.address
-left join {{ ref('vpc_flow_logs', 'address_context') }} as clients
-    on ranked.client_addr = clients.address
+named as (
+
+    select
+        ranked.*,
+        coalesce(servers.as_organization, clients.as_organization)
+            as outside_organization,
+        coalesce(servers.country, clients.country) as outside_country,
+        coalesce(servers.aws_service, clients.aws_service) as outside_aws_service
+    from ranked
+    left join {{ ref('vpc_flow_logs', 'address_context') }} as servers
+        on ranked.server_addr = servers.address
+    left join {{ ref('vpc_flow_logs', 'address_context') }} as clients
+        on ranked.client_addr = clients.address
+
+)
+
+select * from named

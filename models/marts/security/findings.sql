@@ -172,17 +172,23 @@ marked as (
         end as summary
     from described
 
-)
+),
 
 {# Of two public ends the peer counts. #}
-select
-    marked.*,
-    {% for attribute in ['as_organization', 'country', 'lists'] %}
-        coalesce(peers.{{ attribute }}, entities.{{ attribute }})
-            as outside_{{ attribute | replace('as_', '') }}{{ ',' if not loop.last }}
-    {% endfor %}
-from marked
-left join {{ ref('vpc_flow_logs', 'address_context') }} as peers
-    on marked.peer = peers.address
-left join {{ ref('vpc_flow_logs', 'address_context') }} as entities
-    on marked.entity = entities.address
+named as (
+
+    select
+        marked.*,
+        coalesce(peers.as_organization, entities.as_organization)
+            as outside_organization,
+        coalesce(peers.country, entities.country) as outside_country,
+        coalesce(peers.lists, entities.lists) as outside_lists
+    from marked
+    left join {{ ref('vpc_flow_logs', 'address_context') }} as peers
+        on marked.peer = peers.address
+    left join {{ ref('vpc_flow_logs', 'address_context') }} as entities
+        on marked.entity = entities.address
+
+)
+
+select * from named
