@@ -7,15 +7,19 @@ with
 
 addresses as (
 
-    {% for end in ['client', 'server'] %}
-        select {{ end }}_addr as address
-        from {{ flows }}
-        where
-            {{ end }}_scope = 'public'
-            and {{ vpc_flow_logs.in_window('started_date') }}
-            and {{ 'true' if vpc_flow_logs.kinds_of_ranges() else 'false' }}
-        {{ 'union distinct' if not loop.last }}
-    {% endfor %}
+    {% if vpc_flow_logs.kinds_of_ranges() %}
+        {% for end in ['client', 'server'] %}
+            select {{ end }}_addr as address
+            from {{ flows }}
+            where
+                {{ end }}_scope = 'public'
+                and {{ vpc_flow_logs.in_window('started_date') }}
+            {{ 'union distinct' if not loop.last }}
+        {% endfor %}
+    {% else %}
+        select cast(null as varchar) as address
+        where false
+    {% endif %}
 
 ),
 
