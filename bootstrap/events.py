@@ -408,11 +408,15 @@ def bridge(
         if found is not None and found.belongs_to(names):
             return name, found
         if found is not None and name == names.events and refuse_foreign:
-            raise Blocked(
-                f"EventBridge rule {name} in {aws.account_id} {aws.region} exists and "
-                "was not made by this deployment: change `name`"
-            )
+            raise _foreign(aws, name)
     return names.events, None
+
+
+def _foreign(aws: Account, name: str) -> Blocked:
+    return Blocked(
+        f"EventBridge rule {name} in {aws.account_id} {aws.region} exists and was not "
+        "made by this deployment: change `name`"
+    )
 
 
 def _describe(aws: Account, name: str) -> BridgeRule | None:
@@ -434,11 +438,13 @@ def _describe(aws: Account, name: str) -> BridgeRule | None:
 
 def compare_rule(aws: Account, wanted: Resource) -> Iterator[Change]:
     """Compare our rule and its target."""
-    name = wanted.name
-    _, found = bridge(aws, wanted.names, refuse_foreign=wanted.content is not None)
+    name, found = wanted.name, _describe(aws, wanted.name)
+    ours = found is not None and found.belongs_to(wanted.names)
     if wanted.content is None:
-        yield from _rule_removal(aws, wanted, found)
+        yield from _rule_removal(aws, wanted, found if ours else None)
         return
+    if found is not None and not ours:
+        raise _foreign(aws, name)
     pattern, arn = wanted.content["Pattern"], wanted.content["Target"]
     if found is None or found.pattern != pattern or not found.enabled:
         arguments: dict[str, Any] = {}
@@ -527,6 +533,8 @@ def _tag_rule(aws: Account, name: str, tags: Any, reason: str) -> Change:
 def compare_switch(aws: Account, wanted: Resource) -> Iterator[Change]:
     """Turn on EventBridge for the bucket, or turn it off if we turned it on."""
     is_on = EVENTBRIDGE in read(aws, wanted.s3)
+    if wanted.content is None and not is_on:
+        return
     name, found = bridge(aws, wanted.names, refuse_foreign=False)
     if wanted.content is not None:
         if not is_on and found is not None and not found.switched_on:
@@ -544,7 +552,7 @@ def compare_switch(aws: Account, wanted: Resource) -> Iterator[Change]:
             "turn on EventBridge; all notifications stay",
         )
         return
-    if not is_on or found is None or not found.switched_on:
+    if found is None or not found.switched_on:
         return
     others = _rules_of_others(aws, wanted.names)
     if others:
@@ -584,7 +592,6 @@ def _rules_of_others(aws: Account, names: Names, named: bool = False) -> list[st
         names: Our names.
         named: Whether the rule must name the bucket.
     """
-    ours, _ = bridge(aws, names, refuse_foreign=False)
     found = []
     for page in aws.events.get_paginator("list_rules").paginate():
         for rule in page["Rules"]:
@@ -593,9 +600,9 @@ def _rules_of_others(aws: Account, names: Names, named: bool = False) -> list[st
             matches = "aws.s3" in event.get("source", []) and (
                 (buckets is None and not named) or names.bucket in (buckets or ())
             )
-            if matches and rule["Name"] != ours:
-                found.append(rule["Name"])
-    return sorted(found)
+            found += [rule["Name"]] if matches else []
+    ours = bridge(aws, names, refuse_foreign=False)[0] if found else ""
+    return sorted(name for name in found if name != ours)
 
 
 # ----- the topic that the pipe subscribes to: ours, or another owner's

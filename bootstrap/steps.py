@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cached_property, partial
 from typing import Any, TypeVar
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -50,7 +50,7 @@ class Deployment:
     """The settings of one ``bootstrap.yml``, with access to both sides.
 
     Only this module has it: a comparison gets the clients of one account and the
-    resource that is wanted there.
+    resource that is wanted there. It finds the role's name and the route once a run.
 
     Args:
         settings: The validated settings.
@@ -114,7 +114,7 @@ class Deployment:
             self.say,
         )
 
-    @property
+    @cached_property
     def role_name(self) -> str:
         """The name of the role that Snowflake assumes."""
         return snowflake.role_name(self.home, self.settings)
@@ -124,7 +124,7 @@ class Deployment:
         """The ARN of the role that Snowflake assumes."""
         return description.role_arn(self.settings, self.role_name)
 
-    @property
+    @cached_property
     def route(self) -> events.Route:
         """The route of events."""
         return events.find_route(self.home, self.settings)
@@ -483,10 +483,6 @@ def _destroy(
         arns |= {s.events.topic_arn} if s.events.topic_arn else set()
         return gone(*(("topic policy", arn) for arn in sorted(arns)))
 
-    def rule() -> Iterator[Change]:
-        name, _ = events.bridge(d.home, names, refuse_foreign=False)
-        return gone(("event rule", name))
-
     def role() -> Iterator[Change]:
         name = d.role_name
         return gone(("role policy", (name, names.role_policy)), ("role", name))
@@ -513,7 +509,13 @@ def _destroy(
             ),
         ),
         Step("topics", topics),
-        Step("rule", rule, ("event notification",)),
+        Step(
+            "rule",
+            lambda: gone(
+                ("event rule", names.events), ("event rule", names.earlier_events)
+            ),
+            ("event notification",),
+        ),
         Step(
             "own topic",
             lambda: gone(("topic", names.events), ("topic", names.earlier_events)),
@@ -548,6 +550,7 @@ def plan(d: Deployment, order: Order = apply_steps) -> list[Change]:
         Incomplete: A resource cannot be read, or is another owner's; all others are
             planned.
     """
+    d = replace(d)
     changes = list(_walk(d, [step for step in order(d) if step.planned]))
     _raise_failures(changes)
     return changes
@@ -573,7 +576,7 @@ def apply(
             does not need them is done.
         BootstrapError: It would remove something that the plan did not show.
     """
-    changes = []
+    changes, d = [], replace(d)
     for change in _walk(d, order(d), lambda change: _make(d, change, shown)):
         changes.append(change)
         yield change

@@ -163,14 +163,16 @@ def built(
 ) -> Project:
     """The sample, staged, built and tested once; tests only read it."""
 
+    known = {"VPC_FLOW_ENRICHMENT_LOCATION": str(sample / "_enrichment")}
+
     def build(folder: Path) -> None:
-        project = Project.of(folder, sample)
+        project = Project.of(folder, sample, **known)
         project.stage()
         project.dbt("build", *WITHOUT_UNIT_TESTS, **AS_OF)
 
     folder = tmp_path_factory.mktemp("built")
     shutil.copytree(made_once("built", build), folder, dirs_exist_ok=True)
-    return Project.of(folder, sample)
+    return Project.of(folder, sample, **known)
 
 
 @pytest.fixture

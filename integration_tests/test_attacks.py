@@ -23,6 +23,8 @@ from .test_snowflake import assert_same_rows
 
 KEY = ("rule_id", "entity", "peer", "port", "protocol")
 FORMATS = [lane.format for lane in LANES]
+#: Without enrichment files they find nothing; they have labelled cases alone.
+NEED_LISTS = {"threat_list_contact", "tor_client", "unexpected_country"}
 MODELS = ("run", "--select", "+findings")
 VARIABLES: dict[str, Any] = {"as_of": END_DATE.isoformat()}
 
@@ -85,7 +87,7 @@ def test_there_are_enough_stories_and_each_rule_has_a_campaign() -> None:
         (*CAMPAIGNS, *LOOK_ALIKES)
     )
     rules = {finding.rule for story in CAMPAIGNS for finding in story.finds}
-    assert read_registry().keys() == rules
+    assert read_registry().keys() - rules == NEED_LISTS
     assert {story.looks_like for story in LOOK_ALIKES} <= rules
 
 

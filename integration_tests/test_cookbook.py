@@ -147,3 +147,31 @@ def test_every_public_address_has_the_context_of_the_truth(project: Project) -> 
     assert public == [(len(found),)]
     for column in range(1, 7):
         assert len({row[column] for row in found}) > 2
+
+
+def test_outside_traffic_has_each_byte_once(project: Project) -> None:
+    """By country, of which each public address has one at most."""
+    by_end = " union all ".join(
+        f"select started_date, {outside}_addr as address, {inside}_bytes as sent,"
+        f" {outside}_bytes as received, records from int_traffic__daily_flows"
+        f" where action = 'ACCEPT' and {condition}"
+        for outside, inside, condition in (
+            ("server", "client", "server_scope = 'public'"),
+            (
+                "client",
+                "server",
+                "(client_scope = 'public') > (server_scope = 'public')",
+            ),
+        )
+    )
+    expected = project.query(
+        "select started_date, country, sum(sent), sum(received), sum(records)"
+        f" from ({by_end}) inner join address_context using (address)"
+        " group by all order by all"
+    )
+    found = project.query(
+        "select started_date, country, sum(sent_bytes), sum(received_bytes),"
+        " sum(records) from outside_traffic group by all order by all"
+    )
+    assert len(found) > 10
+    assert found == expected

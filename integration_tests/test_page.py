@@ -251,7 +251,7 @@ def test_the_numbers_of_exposure(
 
 def test_the_numbers_of_traffic(opened: Callable[..., AppTest], built: Project) -> None:
     shown = tables(opened("traffic", **WHOLE), "traffic")
-    hourly, daily, refused, who, clients, servers, conversations, services = (
+    hourly, daily, refused, who, clients, servers, conversations, services, *outside = (
         shown[panel.question] for panel in traffic.PANELS
     )
     days = built.query(
@@ -273,6 +273,14 @@ def test_the_numbers_of_traffic(opened: Callable[..., AppTest], built: Project) 
         )
         named = table[table[column] != traffic.OTHERS]
         assert rows(named, column, "bytes") == expected
+    for table in outside:
+        column = table.columns[0]
+        expected = built.query(
+            f"select {column}, sum(sent_bytes + received_bytes)::bigint as bytes"
+            f" from outside_traffic where {column} is not null group by all"
+            f" order by bytes desc, {column}"
+        )
+        assert rows(table, column, "bytes") == expected != []
     # The mart names the services, the page their ports.
     mart = built.query(
         "select total_bytes_deduplicated from top_services order by rank"

@@ -26,7 +26,6 @@ from .test_text_logs import (
 )
 from .text_files import write_as_text
 
-MILLION = 1_000_000
 LANDED = (
     "select metadata_filename, metadata_file_row_number,"
     " cast(get_ignore_case(value, 'bytes') as varchar)"
@@ -205,12 +204,12 @@ def test_a_bucket_of_text_gives_the_marts_of_its_parquet(
 
 
 @pytest.mark.long
-def test_a_million_records_as_text_give_the_same_marts(
+def test_many_records_as_text_give_the_same_marts(
     snowflake: SnowflakeProject, tmp_path: Path
 ) -> None:
-    """And those of the truth; the stand-in takes several GB and half an hour."""
+    """And those of the truth. DuckDB has a test of a million; the stand-in is slow."""
     parquet, text = tmp_path / "parquet", tmp_path / "text"
-    truth = sample_logs.generate(parquet, end_date=END_DATE, records=MILLION)
+    truth = sample_logs.generate(parquet, end_date=END_DATE, records=40_000)
     write_as_text(parquet.rglob("*.parquet"), parquet, text)
     rows = []
     for folder in (parquet, text):

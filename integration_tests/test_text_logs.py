@@ -7,7 +7,6 @@ import time
 from collections.abc import Callable, Iterator
 from datetime import datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,7 +14,6 @@ import sample_logs
 
 from .conftest import AS_OF, END_DATE, Project
 from .test_exactly_once import rows_of
-from .test_main_job import assert_marts_equal
 from .test_staging import AWS, START, Bench, write_good
 from .text_files import write_as_text
 
@@ -183,27 +181,6 @@ def test_a_delivery_as_text_and_as_parquet_is_one(bench: Bench) -> None:
     summary = bench.load()
     assert "1 loaded (3 records)" in summary
     assert summary.endswith("1 copies of others")
-
-
-def test_text_and_parquet_in_one_bucket_give_the_same_answers(
-    built: Project,
-    new_project: Callable[..., Project],
-    sample: Path,
-    truth: dict[str, Any],
-    tmp_path: Path,
-) -> None:
-    """Every second file of the sample as text."""
-    files = sorted(sample.rglob("*.parquet"))
-    write_as_text(files[::2], sample, tmp_path)
-    for file in files[1::2]:
-        target = tmp_path / file.relative_to(sample)
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(file.read_bytes())
-    project = new_project(tmp_path)
-    assert f"{len(files)} loaded (20,000 records)" in project.stage()
-    project.dbt("run", **AS_OF)
-    assert_marts_equal(project, truth)
-    assert rows_of(project) == rows_of(built)
 
 
 @pytest.mark.long

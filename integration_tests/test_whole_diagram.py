@@ -206,9 +206,10 @@ def test_from_two_empty_accounts_to_the_answers_and_back(
 
     bootstrap("apply", "--yes")
 
-    for kind in ("pipes", "tables"):
+    logs = {"FLOW_LOGS", "TEXT_LOGS"}
+    for kind, names in (("pipes", logs), ("tables", {*logs, "ENRICHMENT_LINES"})):
         made = stand_in.rows(f"show {kind} in schema flow.landing")
-        assert {row["name"] for row in made} == {"FLOW_LOGS", "TEXT_LOGS"}
+        assert {row["name"] for row in made} == names
         assert {row["owner"] for row in made} == {"VPC_FLOW_LOGS_LOADER"}
 
     now = datetime.now(UTC)

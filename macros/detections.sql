@@ -233,7 +233,7 @@ flows as (
         has_flow_direction
     from {{ ref('vpc_flow_logs', 'int_detections__daily_ports') }}
     where
-        role = '{{ role }}'
+        host_role = '{{ role }}'
         and is_outside
         and port in ({{ ports | join(', ') }})
         and peers >= {{ vpc_flow_logs.threshold(rule_id) }}
@@ -862,7 +862,7 @@ every_day as (
             host_addr as entity
         from {{ ref('vpc_flow_logs', 'int_detections__daily_ports') }}
         where
-            role = '{{ role }}'
+            host_role = '{{ role }}'
             and is_outside
             and exchanging_peers >= {{ vpc_flow_logs.threshold(rule_id) }}
             and {{ 'true' if ranges else 'false' }}

@@ -85,15 +85,16 @@
 
 {# The value of one field, typed. Null if the file has no such column, for the text `-`,
    and for the account id `unknown`. `landed` lists the fields of the landing table: on
-   DuckDB it gets a column when a file with that field is loaded. #}
-{% macro flow_log_field(field, landed) -%}
+   DuckDB it gets a column when a file with that field is loaded. Snowflake reads the
+   columns of landed_elements or, in place of the second one, `text`. #}
+{% macro flow_log_field(field, landed, text=none) -%}
     {%- set value = adapter.dispatch('flow_log_field', 'vpc_flow_logs')(
-        field, landed
+        field, landed, text or field.name ~ '_text'
     ) -%}
     {{ "nullif(" ~ value ~ ", 'unknown')" if field.name == 'account_id' else value }}
 {%- endmacro %}
 
-{% macro duckdb__flow_log_field(field, landed) -%}
+{% macro duckdb__flow_log_field(field, landed, text) -%}
     {%- if field.name not in landed -%}
         cast(null as {{ field.type }})
     {%- elif field.type == 'varchar' -%}
@@ -103,13 +104,12 @@
     {%- endif -%}
 {%- endmacro %}
 
-{% macro snowflake__flow_log_field(field, landed) -%}
-    {%- set value = vpc_flow_logs.landed_value(field.name) -%}
-    {%- set text = vpc_flow_logs.landed_value(field.name, as_text=true) -%}
+{% macro snowflake__flow_log_field(field, landed, text) -%}
     {%- if field.name.endswith('account_id') -%}
         {#- A number has lost the zeros in front. -#}
         case
-            when typeof({{ value }}) = 'INTEGER' then lpad({{ text }}, 12, '0')
+            when typeof({{ field.name }}_element) = 'INTEGER'
+                then lpad({{ text }}, 12, '0')
             else nullif({{ text }}, '-')
         end
     {%- elif field.type == 'varchar' -%}
@@ -126,9 +126,30 @@
 {%- endmacro %}
 
 
+{# The columns of the landing table. On Snowflake also two for each field: the element
+   of a record's VARIANT that holds it, and its text. #}
+{% macro landed_elements() -%}
+    {{ return(adapter.dispatch('landed_elements', 'vpc_flow_logs')()) }}
+{%- endmacro %}
+
+{% macro duckdb__landed_elements() -%}
+    *
+{%- endmacro %}
+
+{% macro snowflake__landed_elements() -%}
+    value,
+    metadata_filename,
+    metadata_file_row_number
+    {%- for field in vpc_flow_logs.flow_log_fields() %},
+    {{ vpc_flow_logs.landed_element(field.name) }} as {{ field.name }}_element,
+    {{ vpc_flow_logs.landed_element(field.name, true) }} as {{ field.name }}_text
+    {%- endfor %}
+{%- endmacro %}
+
+
 {# The element of a record's VARIANT that holds a field, or its text. The documentation
    of AWS has `account-id` for `account_id`, and letters may be of either case. #}
-{% macro landed_value(name, as_text=false) -%}
+{% macro landed_element(name, as_text=false) -%}
     {%- set elements = [] -%}
     {%- for spelling in [name, name | replace('_', '-')] | unique -%}
         {%- set element = "get_ignore_case(value, '" ~ spelling ~ "')" -%}

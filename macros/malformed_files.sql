@@ -94,7 +94,7 @@
         {%- for field in vpc_flow_logs.flow_log_fields() %}
         when not {{ vpc_flow_logs.has_right_type(field) }}
             then '{{ field.name }} holds '
-                || left({{ vpc_flow_logs.landed_value(field.name, true) }}, 200)
+                || left({{ field.name }}_text, 200)
                 || ', which is no '
                 || '{{ 'text' if field.type == 'varchar' else 'integer' }}'
         {%- endfor %}
@@ -116,7 +116,7 @@
     {%- set generic = vpc_flow_logs.generic_fields() -%}
     coalesce(
         {%- for field in vpc_flow_logs.flow_log_fields() if field.name not in generic %}
-        {{ vpc_flow_logs.landed_value(field.name) }}{{ ',' if not loop.last }}
+        {{ field.name }}_element{{ ',' if not loop.last }}
         {%- endfor %}
     ) is not null
 {%- endmacro %}
@@ -236,8 +236,8 @@
 {# Whether the element of a record's VARIANT has the type of its field, or is missing.
    All values of a text log are text. #}
 {% macro has_right_type(field) -%}
-    {%- set value = vpc_flow_logs.landed_value(field.name) -%}
-    {%- set text = vpc_flow_logs.landed_value(field.name, as_text=true) -%}
+    {%- set value = field.name ~ '_element' -%}
+    {%- set text = field.name ~ '_text' -%}
     coalesce(
         {%- if field.type == 'varchar' %}
         typeof({{ value }}) in ('VARCHAR', 'NULL_VALUE')

@@ -69,7 +69,9 @@
                 'condition': vpc_flow_logs.is_record_before(
                     landing_before,
                     vpc_flow_logs.flow_log_field(
-                        start, vpc_flow_logs.landed_fields(landing)
+                        start,
+                        vpc_flow_logs.landed_fields(landing),
+                        vpc_flow_logs.landed_element('start', true)
                     ),
                     '_dbt_copied_at'
                 ),

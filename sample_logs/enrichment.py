@@ -11,7 +11,7 @@ from typing import Any
 
 from .network import AWS_SERVICES, CLIENT_PREFIXES, OWN_IPV6
 
-#: Below the folder that stands for the bucket. Staging of flow logs passes over it.
+#: The folder beside the sample's logs. Staging of flow logs passes over it.
 FOLDER = "_enrichment"
 
 _COUNTRIES = "US DE GB FR JP BR IN ZA AU NL SE KR".split()

@@ -35,6 +35,7 @@ TABLES = {
     "admin_exposure": _CONTACT,
     "admin_attempts": _CONTACT,
     "hourly_traffic": Columns(("started_hour",)),
+    "outside_traffic": Columns(("started_date",)),
     "int_traffic__daily_flows": Columns(
         ("started_date",), ("client_addr", "server_addr"), "server_port"
     ),

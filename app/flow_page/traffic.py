@@ -77,6 +77,28 @@ def over_time(action: str, value: str, step: str) -> str:
     )
 
 
+def outside(column: str, what: str) -> Panel:
+    """Return the panel of the bytes by a column of what is known of public addresses.
+
+    Args:
+        column: A column of `outside_traffic`.
+        what: What it has, in the plural.
+    """
+    return Panel(
+        question=f"With which {what} is traffic exchanged?",
+        table="outside_traffic",
+        sql=f"select {column},"
+        " cast(sum(sent_bytes + received_bytes) as bigint) as bytes,"
+        " cast(sum(sent_bytes) as bigint) as sent_bytes"
+        f" from outside_traffic where {{filters}} and {column} is not null"
+        f" group by {column} order by bytes desc, {column}",
+        chart=charts.bars(column, "bytes", "bytes"),
+        caption=COUNTED,
+        empty=f"Enrichment files give no {what} in this period. docs/enrichment.md says"
+        " where to get such files.",
+    )
+
+
 CLIENTS = Panel(
     question="Which clients exchange most?",
     table=FLOWS,
@@ -154,4 +176,7 @@ PANELS = (
         caption=COUNTED,
         empty=NONE,
     ),
+    outside("country", "countries"),
+    outside("as_organization", "networks"),
+    outside("aws_service", "AWS services"),
 )

@@ -99,7 +99,7 @@ create or replace temp macro _sf_as_object(x) as case json_type(x)
     when 'OBJECT' then x end;
 create or replace temp macro _sf_get_ignore_case(x, name) as coalesce(
     json_extract(x, '$."' || name || '"'),
-    case when contains(lower(x::varchar), '"' || lower(name) || '"')
+    case when regexp_matches(x::varchar, '(?i)"' || name || '"')
         then _sf_any_case(x, name) end);
 create or replace temp macro _sf_object_keys(x) as case json_type(x)
     when 'OBJECT' then json_keys(x)

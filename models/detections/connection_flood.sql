@@ -1,6 +1,6 @@
 {# A client has very many records with one port of a server, for a few hours of a day
-   alone. A load balancer has as many in all hours. A day whose logs cover few more hours
-   is not judged. #}
+   alone. A load balancer has as many in all hours. A day whose logs cover few more
+   hours is not judged. #}
 
 with
 
@@ -26,26 +26,26 @@ logged as (
     from {{ ref('vpc_flow_logs', 'int_traffic__interface_addresses') }}
     group by started_date
 
+),
+
+bursts as (
+
+    select busy.*
+    from busy
+    inner join logged
+        on busy.started_date = logged.started_date
+    where busy.hours <= 3 and logged.hours >= busy.hours + 4
+
 )
 
 select
-    busy.started_date,
-    busy.server_addr as entity,
-    busy.client_addr as peer,
-    busy.server_port as port,
-    busy.protocol,
-    cast(floor(max(busy.records / busy.hours)) as bigint) as observed,
+    started_date,
+    server_addr as entity,
+    client_addr as peer,
+    server_port as port,
+    protocol,
+    cast(floor(max(records / hours)) as bigint) as observed,
     {{ vpc_flow_logs.flow_measures() }}
-from busy
-inner join logged
-    on busy.started_date = logged.started_date
-where busy.hours <= 3 and logged.hours >= busy.hours + 4
-group by
-    busy.started_date,
-    busy.server_addr,
-    busy.client_addr,
-    busy.server_port,
-    busy.protocol
-having
-    max(busy.records / busy.hours)
-    >= {{ vpc_flow_logs.threshold('connection_flood') }}
+from bursts
+group by started_date, server_addr, client_addr, server_port, protocol
+having max(records / hours) >= {{ vpc_flow_logs.threshold('connection_flood') }}

@@ -7,7 +7,7 @@ contacts as (
 
     select * from {{ ref('vpc_flow_logs', 'int_detections__daily_ports') }}
     where
-        role = 'server'
+        host_role = 'server'
         and is_outside
         and {{ vpc_flow_logs.is_admin_port('port', 'protocol') }}
         and {{ vpc_flow_logs.in_history() }}

@@ -14,7 +14,7 @@ seen as (
         {{ vpc_flow_logs.sums_of_flow_measures() }}
     from {{ ref('vpc_flow_logs', 'int_detections__daily_ports') }}
     where
-        role = 'client'
+        host_role = 'client'
         and is_outside
         and exchanging_peers > 0
         and port < 32768

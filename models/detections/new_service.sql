@@ -15,7 +15,7 @@ seen as (
         {{ vpc_flow_logs.sums_of_flow_measures() }}
     from {{ ref('vpc_flow_logs', 'int_detections__daily_ports') }}
     where
-        role = 'server'
+        host_role = 'server'
         and exchanging_peers > 0
         and port < 32768
         and {{ vpc_flow_logs.in_history() }}

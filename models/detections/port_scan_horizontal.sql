@@ -23,4 +23,5 @@ where
     and {{ vpc_flow_logs.is_scan() }}
 group by started_date, client_addr, server_port, protocol, is_own_client
 having
-    count(distinct server_addr) >= {{ vpc_flow_logs.scan_threshold('port_scan_horizontal') }}
+    count(distinct server_addr)
+    >= {{ vpc_flow_logs.scan_threshold('port_scan_horizontal') }}

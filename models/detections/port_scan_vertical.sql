@@ -20,4 +20,5 @@ where
     and not (protocol = 17 and server_port between 33434 and 33534)
 group by started_date, client_addr, server_addr, protocol, is_own_client
 having
-    count(distinct server_port) >= {{ vpc_flow_logs.scan_threshold('port_scan_vertical') }}
+    count(distinct server_port)
+    >= {{ vpc_flow_logs.scan_threshold('port_scan_vertical') }}

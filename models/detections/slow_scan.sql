@@ -16,15 +16,9 @@ clients as (
 
 ),
 
-{# A host that answers on one port answers. #}
-contacts as (
+flows_of_clients as (
 
-    select
-        flows.started_date,
-        flows.client_addr,
-        flows.server_addr,
-        min(case when {{ vpc_flow_logs.is_scan() }} then 1 else 0 end) as has_failed,
-        {{ vpc_flow_logs.flow_measures() }}
+    select flows.*
     from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
     inner join clients on flows.client_addr = clients.client_addr
     where
@@ -33,7 +27,20 @@ contacts as (
         and {{ vpc_flow_logs.is_own_end('client') }}
         and {{ vpc_flow_logs.is_own_end('server') }}
         and {{ vpc_flow_logs.in_history('flows.started_date') }}
-    group by flows.started_date, flows.client_addr, flows.server_addr
+
+),
+
+{# A host that answers on one port answers. #}
+contacts as (
+
+    select
+        started_date,
+        client_addr,
+        server_addr,
+        min(case when {{ vpc_flow_logs.is_scan() }} then 1 else 0 end) as has_failed,
+        {{ vpc_flow_logs.flow_measures() }}
+    from flows_of_clients
+    group by started_date, client_addr, server_addr
 
 ),
 

@@ -1,5 +1,6 @@
-{# A client opens very many connections to one port that nobody answers, or that is closed
-   at once. Hosts of ours that try a dead server of ours again and again don't count. #}
+{# A client opens very many connections to one port that nobody answers, or that is
+   closed at once. Hosts of ours that try a dead server of ours again and again don't
+   count. #}
 
 with
 

@@ -29,21 +29,27 @@ new_networks as (
         {{ vpc_flow_logs.is_new_since('previous_date') }}
         and {{ vpc_flow_logs.has_history() }}
 
+),
+
+uploads as (
+
+    select reached.*
+    from reached
+    inner join new_networks
+        on
+            reached.started_date = new_networks.started_date
+            and reached.network = new_networks.network
+
 )
 
 select
-    reached.started_date,
-    reached.host_addr as entity,
+    started_date,
+    host_addr as entity,
     cast(null as varchar) as peer,
     cast(null as bigint) as port,
     cast(null as bigint) as protocol,
-    cast(sum(reached.sent_bytes) as bigint) as observed,
+    cast(sum(sent_bytes) as bigint) as observed,
     {{ vpc_flow_logs.sums_of_flow_measures() }}
-from reached
-inner join new_networks
-    on
-        reached.started_date = new_networks.started_date
-        and reached.network = new_networks.network
-group by reached.started_date, reached.host_addr
-having
-    sum(reached.sent_bytes) >= {{ vpc_flow_logs.threshold('upload_to_new_network') }}
+from uploads
+group by started_date, host_addr
+having sum(sent_bytes) >= {{ vpc_flow_logs.threshold('upload_to_new_network') }}

@@ -7,6 +7,15 @@
 
 with
 
+delivered as (
+
+    select
+        {{ vpc_flow_logs.landed_elements() }},
+        {{ vpc_flow_logs.landing_load_time() }} as loaded_at
+    from {{ landing }}
+
+),
+
 typed as (
 
     select
@@ -15,11 +24,11 @@ typed as (
         {% endfor %}
         metadata_filename,
         metadata_file_row_number,
-        {{ vpc_flow_logs.landing_load_time() }} as loaded_at,
+        loaded_at,
         {{ vpc_flow_logs.record_fault() }} as fault,
         {{ vpc_flow_logs.is_flow_log() }} as is_flow_log,
         {{ vpc_flow_logs.unknown_fields() }} as unknown_fields
-    from {{ landing }}
+    from delivered
 
 )
 

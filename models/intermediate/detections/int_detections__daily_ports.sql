@@ -1,6 +1,6 @@
 {# One row per UTC day, host of ours, role, port and protocol: the accepted TCP and UDP
-   traffic of the host as a client or a server. Most rules on ports, and those on what is
-   new to a host, read these rows. #}
+   traffic of the host as a client or a server. Most rules on ports, and those on what
+   is new to a host, read these rows. #}
 
 {% set flows = ref('vpc_flow_logs', 'int_detections__flows') %}
 {% set rollup = ref('vpc_flow_logs', 'int_traffic__daily_flows') %}
@@ -18,7 +18,7 @@ roles as (
         select
             flows.started_date,
             flows.{{ role }}_addr as host_addr,
-            '{{ role }}' as role,
+            '{{ role }}' as host_role,
             {{ vpc_flow_logs.is_outside_end(other) }} as is_outside,
             flows.server_port as port,
             flows.protocol,
@@ -60,18 +60,11 @@ counted as (
 
     select
         *,
-        {% for role in ['client', 'server'] %}
-            sum(
-                case
-                    when
-                        role = '{{ role }}'
-                        and is_outside
-                        and not {{ vpc_flow_logs.is_service_port('port') }}
-                        then peers
-                    else 0
-                end
-            ) over (partition by started_date, host_addr) as peers_as_{{ role }},
-        {% endfor %}
+        case
+            when is_outside and not {{ vpc_flow_logs.is_service_port('port') }}
+                then peers
+            else 0
+        end as unclear_peers
     from roles
 
 ),
@@ -82,10 +75,11 @@ counted as (
 clear_ones as (
 
     select * from counted
-    where
+    qualify
         is_clear
         or not is_outside
-        or case role when 'server' then peers_as_client else peers_as_server end < 20
+        or sum(unclear_peers) over (partition by started_date, host_addr)
+        - sum(unclear_peers) over (partition by started_date, host_addr, host_role) < 20
 
 ),
 
@@ -94,7 +88,7 @@ ports as (
     select
         started_date,
         host_addr,
-        role,
+        host_role,
         is_outside,
         port,
         protocol,
@@ -102,14 +96,14 @@ ports as (
         cast(sum(exchanging_peers) as bigint) as exchanging_peers,
         {{ vpc_flow_logs.sums_of_flow_measures() }}
     from clear_ones
-    group by started_date, host_addr, role, is_outside, port, protocol
+    group by started_date, host_addr, host_role, is_outside, port, protocol
 
 ),
 
 {{ vpc_flow_logs.every_day('ports', days, version, [
-    'host_addr', 'role', 'is_outside', 'port', 'protocol', 'peers', 'exchanging_peers',
-    'records', 'bytes', 'first_seen_at', 'last_seen_at', 'has_tcp_flags',
-    'has_flow_direction',
+    'host_addr', 'host_role', 'is_outside', 'port', 'protocol', 'peers',
+    'exchanging_peers', 'records', 'bytes', 'first_seen_at', 'last_seen_at',
+    'has_tcp_flags', 'has_flow_direction',
 ]) }}
 
 select * from every_day

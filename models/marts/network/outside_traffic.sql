@@ -1,0 +1,50 @@
+{# One row per UTC day, network, country and AWS service outside: the bytes that your
+   addresses exchanged with its public addresses. Without enrichment files it has no
+   rows. #}
+
+with
+
+{# The server is the outside end if it is public, else the client. #}
+exchanged as (
+
+    {% for outside, inside in [('server', 'client'), ('client', 'server')] %}
+        select
+            started_date,
+            {{ outside }}_addr as address,
+            {{ inside }}_bytes as sent_bytes,
+            {{ outside }}_bytes as received_bytes,
+            records
+        from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+        where
+            action = 'ACCEPT'
+            and {{ outside }}_scope = 'public'
+            {% if outside == 'client' %}
+                and server_scope != 'public'
+            {% endif %}
+            and {{ vpc_flow_logs.in_window('started_date') }}
+        {{ 'union all' if not loop.last }}
+    {% endfor %}
+
+)
+
+select
+    exchanged.started_date,
+    context.asn,
+    context.as_organization,
+    context.country,
+    context.aws_service,
+    context.aws_region,
+    cast(sum(exchanged.sent_bytes) as bigint) as sent_bytes,
+    cast(sum(exchanged.received_bytes) as bigint) as received_bytes,
+    cast(sum(exchanged.records) as bigint) as records,
+    cast(count(distinct exchanged.address) as bigint) as addresses
+from exchanged
+inner join {{ ref('vpc_flow_logs', 'address_context') }} as context
+    on exchanged.address = context.address
+group by
+    exchanged.started_date,
+    context.asn,
+    context.as_organization,
+    context.country,
+    context.aws_service,
+    context.aws_region
