@@ -186,8 +186,8 @@
     {{ return(adapter.dispatch('prepare_asof_join', 'vpc_flow_logs')()) }}
 {%- endmacro %}
 
-{# Where DuckDB expects few addresses, it compares each with all ranges. Its estimate may
-   be far too low, and then a build would need all memory. #}
+{# Where DuckDB expects few addresses, it compares each with all ranges. Its estimate
+   may be far too low, and then a build would need all memory. #}
 {% macro duckdb__prepare_asof_join() -%}
     set global asof_loop_join_threshold = 0
 {%- endmacro %}
