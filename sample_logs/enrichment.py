@@ -97,7 +97,7 @@ def write_enrichment(out: Path) -> dict[str, Any]:
     for name, lines in texts.items():
         (folder / name).write_text("\n".join(lines) + "\n", encoding="utf-8")
     return {
-        "networks": networks(),
-        "aws": aws_ranges(),
+        "networks": {name: [*known] for name, known in networks().items()},
+        "aws": {name: [*known] for name, known in aws_ranges().items()},
         "lists": {name: ranges for name, (_, ranges) in LISTS.items()},
     }
