@@ -266,7 +266,7 @@ def test_parse_ip_raises_an_error_unless_it_is_permissive(run: Callable) -> None
 
 def test_objects_and_arrays_of_a_text_logs_line(run: Callable) -> None:
     """sf:sql-reference/functions/get_ignore_case, arrays_to_object, object_keys,
-    array_except, array_intersection, as_object, as_char-varchar.
+    array_distinct, array_except, array_intersection, as_object, as_char-varchar.
     """
     run(
         "create table t as select arrays_to_object(split('Bytes start', ' '),"
@@ -277,9 +277,10 @@ def test_objects_and_arrays_of_a_text_logs_line(run: Callable) -> None:
         " from t) select as_varchar(get_ignore_case(line, 'bytes')),"
         " get_ignore_case(line, 'end'), array_size(object_keys(line)),"
         " array_size(array_intersection(object_keys(line), known)),"
-        " array_size(array_except(object_keys(line), known)) from lines"
+        " array_size(array_except(object_keys(line), known)),"
+        " array_size(array_distinct(split('a b a', ' '))) from lines"
     )
-    assert row == ("7", None, 2, 1, 1)
+    assert row == ("7", None, 2, 1, 1, 2)
 
 
 def test_reserved_words_cannot_be_names(run: Callable) -> None:

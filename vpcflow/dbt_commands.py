@@ -89,11 +89,13 @@ class Dbt:
         return str(self._parsed.nodes[f"model.vpc_flow_logs.{model}"].relation_name)
 
     def landing_tables(self) -> list[str]:
-        """Return the full names of the tables that files are loaded to."""
+        """Return the full names of the tables that Snowpipe loads files to."""
         return [
             str(source.relation_name)
             for source in self._parsed.sources.values()
-            if source.package_name == "vpc_flow_logs" and source.external
+            if source.package_name == "vpc_flow_logs"
+            and source.external
+            and "snowpipe" in source.external.extra
         ]
 
     def checksum(self) -> str:
