@@ -148,6 +148,7 @@ def test_without_a_retention_all_is_kept(project: Project) -> None:
     assert "all is kept" in printed
 
 
+@pytest.mark.long
 def test_on_snowflake_an_interrupted_trim_is_finished_and_stays_done(
     snowflake: SnowflakeProject, small: Path
 ) -> None:
