@@ -34,12 +34,12 @@ def top(columns: str, label: str, name: str) -> str:
         name: The name of its column.
     """
     return (
-        f"with flows as (select {columns}, {BYTES} as bytes, records from {FLOWS}"
-        " where {filters} and action = 'ACCEPT'),"
-        f" largest as (select {columns}, sum(bytes) as bytes, sum(records) as records"
-        f" from flows group by {columns} order by bytes desc, {columns} limit {TOP}),"
-        " others as (select (select sum(bytes) from flows)"
-        " - (select sum(bytes) from largest) as bytes, (select sum(records) from flows)"
+        f"with sums as (select {columns}, sum({BYTES}) as bytes,"
+        f" sum(records) as records from {FLOWS}"
+        f" where {{filters}} and action = 'ACCEPT' group by {columns}),"
+        f" largest as (select * from sums order by bytes desc, {columns} limit {TOP}),"
+        " others as (select (select sum(bytes) from sums)"
+        " - (select sum(bytes) from largest) as bytes, (select sum(records) from sums)"
         " - (select sum(records) from largest) as records),"
         f" shown as (select 1 as place, {label} as {name}, bytes, records from largest"
         f" union all select 2 as place, '{OTHERS}' as {name}, bytes, records"
