@@ -105,6 +105,15 @@ def _network(world: World) -> dict[str, str]:
             }
         ],
     )
+    ec2.create_managed_prefix_list(
+        PrefixListName="offices",
+        AddressFamily="IPv4",
+        MaxEntries=5,
+        Entries=[
+            {"Cidr": "203.0.113.0/24", "Description": "Berlin"},
+            {"Cidr": "198.51.100.7/32"},
+        ],
+    )
     interface = ec2.create_network_interface(
         SubnetId=found["public"],
         Groups=[group],
@@ -178,6 +187,12 @@ def test_every_address_rule_and_network_is_a_row(world: World) -> None:
     assert made["interface"] in [row["interface_id"] for row in attached]
     (group,) = taken.only("security_groups", security_group_id=made["group"])
     assert (group["name"], group["vpc_id"]) == ("web", made["vpc"])
+    offices = taken.only("prefix_lists", name="offices", owner_id=HOME)
+    assert {(r["cidr"], r["description"]) for r in offices} == {
+        ("203.0.113.0/24", "Berlin"),
+        ("198.51.100.7/32", None),
+    }
+    assert len({r["prefix_list_id"] for r in offices}) == 1
     kinds = {r["subnet_id"]: r["route_kind"] for r in taken.rows("subnets")}
     assert kinds[made["public"]] == "public"
     assert kinds[made["private"]] == "private"
