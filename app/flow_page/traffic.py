@@ -186,8 +186,8 @@ PANELS = (
     Panel(
         question="What does the traffic cost, by path?",
         table="transfer_cost",
-        sql="select path, cast(sum(cost_usd) as double) as cost_usd,"
-        " cast(sum(saving_usd) as double) as saving_usd,"
+        sql="select path, sum(cost_usd) as cost_usd,"
+        " sum(saving_usd) as saving_usd,"
         " cast(sum(bytes) as bigint) as bytes"
         " from transfer_cost where {filters} group by path"
         " order by cost_usd desc nulls last, path",
@@ -200,8 +200,8 @@ PANELS = (
         question="Which traffic costs most?",
         table="transfer_cost",
         sql="select source || ' > ' || destination as traffic, path,"
-        " cast(sum(cost_usd) as double) as cost_usd,"
-        " cast(sum(saving_usd) as double) as saving_usd,"
+        " sum(cost_usd) as cost_usd,"
+        " sum(saving_usd) as saving_usd,"
         " cast(sum(bytes) as bigint) as bytes"
         " from transfer_cost where {filters} and cost_usd > 0 group by traffic, path"
         " order by cost_usd desc, traffic, path",

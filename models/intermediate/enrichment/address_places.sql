@@ -2,12 +2,6 @@
    internet. The newest snapshots of the inventory say so; of an address that they lack,
    the records' own `az_id`. An address that two VPCs use has no row. #}
 
-{% set same_snapshot = [
-    'found.snapshot_at = other.snapshot_at',
-    'found.account_id = other.account_id',
-    'found.region = other.region',
-] | join(' and ') %}
-
 with
 
 found_interfaces as (
@@ -84,16 +78,16 @@ by_logs as (
 combined as (
 
     select
-        coalesce(inventory.address, logs.address) as address,
-        coalesce(inventory.account_id, logs.account_id) as account_id,
-        inventory.region,
-        coalesce(inventory.vpc_id, logs.vpc_id) as vpc_id,
-        coalesce(inventory.az_id, logs.az_id) as az_id,
-        inventory.interface_type,
-        inventory.route_kind,
-        inventory.gateway_services
-    from by_inventory as inventory
-    full outer join by_logs as logs on inventory.address = logs.address
+        listed.region,
+        listed.interface_type,
+        listed.route_kind,
+        listed.gateway_services,
+        coalesce(listed.address, seen.address) as address,
+        coalesce(listed.account_id, seen.account_id) as account_id,
+        coalesce(listed.vpc_id, seen.vpc_id) as vpc_id,
+        coalesce(listed.az_id, seen.az_id) as az_id
+    from by_inventory as listed
+    full outer join by_logs as seen on listed.address = seen.address
 
 )
 

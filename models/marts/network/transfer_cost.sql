@@ -3,6 +3,7 @@
    addresses whose place is known. #}
 
 {% set places = ref('vpc_flow_logs', 'address_places') %}
+{% set prices = ref('vpc_flow_logs', 'transfer_prices') %}
 {% set columns = [
     'account_id', 'region', 'vpc_id', 'az_id', 'interface_type', 'route_kind',
     'gateway_services', 'is_in_transit_vpc',
@@ -29,15 +30,14 @@ sent as (
 
 ),
 
-{# The place of the sender, or of the receiver if only that is known. If the packets' own
-   addresses are not logged, a NAT gateway's interface logs its clients' bytes once more:
-   they are left out. #}
+{# The place of the sender, or of the receiver if only that is known. If the packets'
+   own addresses are not logged, a NAT gateway's interface logs its clients' bytes once
+   more: they are left out. #}
 placed as (
 
     select
         sent.source,
         sent.destination,
-        sent.bytes,
         senders.address is null as is_received,
         case when senders.address is null then sent.source else sent.destination end
             as other_address,
@@ -48,8 +48,9 @@ placed as (
         end as other_scope,
         {% for column in columns %}
             coalesce(senders.{{ column }}, receivers.{{ column }}) as {{ column }},
-            receivers.{{ column }} as other_{{ column }}{{ ',' if not loop.last }}
+            receivers.{{ column }} as other_{{ column }},
         {% endfor %}
+        sent.bytes
     from sent
     left join {{ places }} as senders on sent.source = senders.address
     left join {{ places }} as receivers on sent.destination = receivers.address
@@ -148,27 +149,29 @@ with_charges as (
 
 ),
 
-regions as (
-
-    select distinct region
-    from {{ places }}
-
-),
-
-{# `*` is any other region, and one that is not known. #}
+{# `*` is any other region, and one that is not known. `dbt run` loads no seeds: without
+   them there are no prices. #}
 prices as (
 
-    select
-        regions.region,
-        found.charge,
-        found.usd_per_gb
-    from regions
-    inner join {{ ref('vpc_flow_logs', 'transfer_prices') }} as found
-        on found.region = regions.region or found.region = '*'
-    qualify
-        row_number() over (
-            partition by regions.region, found.charge order by found.region desc
-        ) = 1
+    {% if execute and not prices.is_cte and load_relation(prices) is none %}
+        select
+            cast(null as varchar) as region,
+            cast(null as varchar) as charge,
+            cast(null as double) as usd_per_gb
+        where false
+    {% else %}
+        select
+            regions.region,
+            found.charge,
+            cast(found.usd_per_gb as double) as usd_per_gb
+        from (select distinct places.region from {{ places }} as places) as regions
+        inner join {{ prices }} as found
+            on regions.region = found.region or found.region = '*'
+        qualify
+            row_number() over (
+                partition by regions.region, found.charge order by found.region desc
+            ) = 1
+    {% endif %}
 
 ),
 
@@ -176,49 +179,46 @@ prices as (
 priced as (
 
     select
-        charged.*,
-        charged.bytes / cast(1073741824 as double) as gigabytes,
+        charged.account_id,
+        charged.region,
+        charged.bytes,
+        charged.path is not null as is_known,
+        charged.endpoint_charge is not null as has_saving,
+        coalesce(charged.path, 'unknown') as path,
         {% for charge in ['path', 'outside', 'endpoint'] %}
-            coalesce({{ charge }}_prices.usd_per_gb, 0)
-                as {{ charge }}_price{{ ',' if not loop.last }}
+            case
+                when charged.{{ charge }}_charge is null then 0
+                else
+                    charged.bytes
+                    / cast(1073741824 as double)
+                    * {{ charge }}_prices.usd_per_gb
+            end as {{ charge }}_usd,
         {% endfor %}
+        case when charged.is_received then charged.other_name else charged.source end
+            as sender,
+        case
+            when charged.is_received then charged.destination
+            else charged.other_name
+        end as receiver
     from with_charges as charged
     {% for charge in ['path', 'outside', 'endpoint'] %}
         left join prices as {{ charge }}_prices
             on
-                charged.region is not distinct from {{ charge }}_prices.region
-                and charged.{{ charge }}_charge = {{ charge }}_prices.charge
+                {{ charge }}_prices.region is not distinct from charged.region
+                and {{ charge }}_prices.charge = charged.{{ charge }}_charge
     {% endfor %}
 
 )
 
 select
-    coalesce(path, 'unknown') as path,
+    path,
     account_id,
     region,
-    case when is_received then other_name else source end as source,
-    case when is_received then destination else other_name end as destination,
+    sender as source,
+    receiver as destination,
     cast(sum(bytes) as bigint) as bytes,
-    cast(
-        sum(
-            case when path is not null then gigabytes * (path_price + outside_price) end
-        ) as {{ dbt.type_numeric() }}
-    ) as cost_usd,
-    cast(
-        coalesce(
-            sum(
-                case
-                    when endpoint_charge is not null
-                        then gigabytes * (path_price - endpoint_price)
-                end
-            ),
-            0
-        ) as {{ dbt.type_numeric() }}
-    ) as saving_usd
+    round(sum(case when is_known then path_usd + outside_usd end), 9) as cost_usd,
+    round(sum(case when has_saving then path_usd - endpoint_usd else 0 end), 9)
+        as saving_usd
 from priced
-group by
-    coalesce(path, 'unknown'),
-    account_id,
-    region,
-    case when is_received then other_name else source end,
-    case when is_received then destination else other_name end
+group by path, account_id, region, sender, receiver
