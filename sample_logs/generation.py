@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from . import holders
 from .attacks import FEWEST_DAYS, FEWEST_RECORDS, Attacks
 from .delivery import Formatter
 from .enrichment import write_enrichment
@@ -141,6 +142,9 @@ def generate(
         raise ValueError("a benign sample has no incidents and no attacks")
     if incidents:
         _check_at_least(SMALLEST_SAMPLE, records=records)
+    if inventory:
+        _check_at_least(2, days=days)
+        _check_at_least(SMALLEST_SAMPLE, records=records)
     if attacks:
         _check_at_least(FEWEST_RECORDS, records=records)
         _check_at_least(FEWEST_DAYS, days=days)
@@ -158,7 +162,10 @@ def generate(
             flow_log,
             vocabulary,
             clients,
-            campaigns.interfaces(flow_log) if campaigns else (),
+            [
+                *(campaigns.interfaces(flow_log) if campaigns else ()),
+                *(holders.interfaces_of(flow_log) if inventory else ()),
+            ],
         )
         for flow_log in FLOW_LOGS
     ]
@@ -179,6 +186,16 @@ def generate(
                 groups = [by_day[day], columns] if day in by_day else [columns]
                 by_day[day] = joined(groups)
         planted |= {(site, day): columns for day, columns in by_day.items()}
+
+    if inventory:
+        day = holders.day_of(all_days)
+        for site in sites:
+            changing = holders.plant(site, vocabulary, day, end)
+            if changing:
+                groups = [changing]
+                if (site, day) in planted:
+                    groups.append(planted[site, day])
+                planted[site, day] = joined(groups)
 
     counts = _shares_of_records(
         records - sum(len(columns["start"]) for columns in planted.values()),
@@ -221,7 +238,13 @@ def generate(
     result = truth.result(files)
     result["enrichment"] = write_enrichment(out)
     if inventory:
-        faces = [(site.flow_log, site.interfaces) for site in sites]
+        faces = [
+            (
+                site.flow_log,
+                [face for face in site.interfaces if face.role != holders.ROLE],
+            )
+            for site in sites
+        ]
         result["inventory"] = write_inventory(out, faces, all_days, end)
         result["transfer"] = transfer_truth(truth.pairs(), faces)
     if campaigns:

@@ -65,7 +65,9 @@ active_hours as (
             ~ ' * case when cast(started_at as date) = cast(ended_at as date)'
             ~ ' and extract(hour from started_at) < extract(hour from ended_at)'
             ~ ' then 3 else 1 end'
-        ) }} as active_hours
+        ) }} as active_hours,
+        min(started_at) as first_seen_at,
+        max(coalesce(ended_at, started_at)) as last_seen_at
     from all_records
     group by all
 
@@ -321,6 +323,8 @@ with_hours as (
         active_hours.az_id,
         own.is_certain,
         active_hours.active_hours,
+        active_hours.first_seen_at,
+        active_hours.last_seen_at,
         {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
             as loaded_through_at
     from own
