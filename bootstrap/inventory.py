@@ -310,13 +310,14 @@ def take(
     name = f"{at:%Y%m%dT%H%M%SZ}_{d.names.key}.parquet"
     for kind, columns in COLUMNS.items():
         rows = [row for one, rows in found if one["kind"] == kind for row in rows]
-        write(f"{kind}/{name}", _parquet((*PLACE, *columns), rows))
+        write(f"{kind}/{name}", parquet_of((*PLACE, *columns), rows))
     parts = [one for one, _ in found]
-    write(f"snapshots/{name}", _parquet(SNAPSHOTS, parts))
+    write(f"snapshots/{name}", parquet_of(SNAPSHOTS, parts))
     return parts
 
 
-def _parquet(columns: Iterable[str], rows: list[Row]) -> bytes:
+def parquet_of(columns: Iterable[str], rows: list[Row]) -> bytes:
+    """Return rows as a Parquet file with these columns; `TYPES` has their types."""
     fields = [(column, TYPES.get(column, pa.string())) for column in columns]
     buffer = BytesIO()
     table = pa.Table.from_pylist(rows, pa.schema(fields))

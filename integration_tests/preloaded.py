@@ -65,9 +65,8 @@ def manifest_for(
         return None
     for source in MANIFEST.sources.values():
         if source.external:
-            name = "ENRICHMENT" if source.name == "enrichment_lines" else "LOGS"
-            location = environment.get(f"VPC_FLOW_{name}_LOCATION", "")
-            source.external.location = location
+            name = source.meta.get("location_variable", "VPC_FLOW_LOGS_LOCATION")
+            source.external.location = environment.get(name, "")
     return MANIFEST
 
 

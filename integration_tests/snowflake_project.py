@@ -87,11 +87,11 @@ class SnowflakeProject:
         words = "run-operation", "stage_external_sources"
         return self.dbt(*words, fails=fails, **variables)
 
-    def stage_enrichment(self, url: str) -> str:
-        """Stage the enrichment files below a URL; return what dbt printed."""
-        stage = "flow.landing.enrichment_stage"
+    def stage_lines(self, url: str, table: str = "enrichment_lines") -> str:
+        """Stage other files than flow logs below a URL; return what dbt printed."""
+        stage = f"flow.landing.{table.split('_')[0]}_stage"
         self.query(f"create stage if not exists {stage} url = '{url}'")
-        name = "source.vpc_flow_logs.vpc_flow.enrichment_lines"
+        name = f"source.vpc_flow_logs.vpc_flow.{table}"
         external = self.manifest.sources[name].external
         assert external
         external.location = f"@{stage}/"

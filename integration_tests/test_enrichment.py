@@ -20,7 +20,8 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from flow_log_loader.enrichment import EnrichmentSettings, stage_enrichment
+import yaml
+from flow_log_loader.lines import LineSettings, stage_lines
 from flow_log_loader.listing import ListingError
 
 from .conftest import AS_OF, ROOT, Project
@@ -51,7 +52,7 @@ def land_on_snowflake(snowflake: SnowflakeProject, folder: Path) -> Bucket:
     bucket.put(*(path for path in folder.rglob("*") if path.is_file()))
     for name, days in AGES.items():
         snowflake.stand_in.age(bucket.url + name, days)
-    snowflake.stage_enrichment(bucket.url)
+    snowflake.stage_lines(bucket.url)
     snowflake.dbt(*MODELS, **AS_OF)
     return bucket
 
@@ -261,7 +262,7 @@ def test_files_are_recognized_by_their_content(project: Project) -> None:
     landed = project.query("select distinct loaded_at from ip_ranges")
     assert len(landed) == 1
 
-    assert "enrichment files under" in printed
+    assert "VPC_FLOW_ENRICHMENT_LOCATION: " in printed
     assert ": none is new" in land(project)
     assert project.query("select distinct loaded_at from ip_ranges") == landed
 
@@ -285,10 +286,10 @@ def test_files_are_recognized_on_snowflake(
     assert_files_are_recognized(snowflake.query)
     loads = "select count(*) from flow.landing.enrichment_lines"
     lines = snowflake.query(loads)
-    assert " SKIP" in snowflake.stage_enrichment(bucket.url)
+    assert " SKIP" in snowflake.stage_lines(bucket.url)
     (tmp_path / "more.txt").write_text("6.6.6.6\n")
     bucket.put(tmp_path / "more.txt")
-    snowflake.stage_enrichment(bucket.url)
+    snowflake.stage_lines(bucket.url)
     assert snowflake.query(loads) == [(lines[0][0] + 1,)]
 
 
@@ -506,6 +507,20 @@ def test_of_ranges_that_cross_the_last_start_counts(
 # ----- where files are
 
 
+def settings_of(location: Path | str, source: str = "enrichment_lines") -> LineSettings:
+    """What staging of a source gives the loader."""
+    path = ROOT / "models/staging/_staging__sources.yml"
+    (flow,) = yaml.safe_load(path.read_text())["sources"]
+    (table,) = (table for table in flow["tables"] if table["name"] == source)
+    return LineSettings(
+        str(location),
+        "landed",
+        "THE_LOCATION",
+        table["external"]["pattern"],
+        table["config"]["meta"]["keeps_files"],
+    )
+
+
 def test_files_on_s3_are_mirrored(
     emulated_s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -520,19 +535,17 @@ def test_files_on_s3_are_mirrored(
     emulated_s3.create_bucket(Bucket="enrichment")
     for key in ("lists/a.txt", "lists/in/b.txt", "lists/_c.txt", "lists-of-others/d"):
         emulated_s3.put_object(Bucket="enrichment", Key=key, Body=b"5.5.5.5\n")
-    landing = 'landing."enrichment_lines"'
-    settings = EnrichmentSettings("s3://enrichment/lists", landing)
+    settings = settings_of("s3://enrichment/lists")
     with duckdb.connect() as connection:
-        connection.execute("create schema landing")
-        said = stage_enrichment(connection, settings, print)
-        assert said.startswith(
-            "2 enrichment files under s3://enrichment/lists: 4 lines"
+        said = stage_lines(connection, settings, print)
+        assert said == (
+            "THE_LOCATION: 2 files under s3://enrichment/lists: 4 lines landed"
         )
         rows = connection.execute(
-            f"select distinct metadata_filename from {landing} order by 1"
+            "select distinct metadata_filename from landed order by 1"
         ).fetchall()
         assert rows == [("a.txt",), ("in/b.txt",)]
-        assert stage_enrichment(connection, settings, print).endswith(": none is new")
+        assert stage_lines(connection, settings, print).endswith(": none is new")
 
 
 def test_a_location_without_files_is_an_error(tmp_path: Path) -> None:
@@ -541,9 +554,8 @@ def test_a_location_without_files_is_an_error(tmp_path: Path) -> None:
             (tmp_path, "0 files under "),
             (tmp_path / "no", "is no folder"),
         ]:
-            settings = EnrichmentSettings(str(location), "enrichment_lines")
             with pytest.raises(ListingError, match=message):
-                stage_enrichment(connection, settings, print)
+                stage_lines(connection, settings_of(location), print)
 
 
 # ----- the real data

@@ -167,7 +167,9 @@ def test_every_mart_has_a_contract_and_every_model_a_grain(
 
 
 #: Their rows are those of landing or of flow_records, one for one, which tests the key.
-WITHOUT_KEY_TEST = {"stg_vpc_flow__flow_logs", "named_flow_records"}
+#: Those of the inventory have the key that AWS gives them.
+INVENTORY = {path.stem for path in ROOT.glob("models/staging/inventory/*.sql")}
+WITHOUT_KEY_TEST = {"stg_vpc_flow__flow_logs", "named_flow_records"} | INVENTORY
 
 #: What other models read of landing on Snowflake: its rows are those of the typed view.
 ONLY_ON_SNOWFLAKE = {"int_records__unread"}
@@ -185,6 +187,7 @@ READS_STAGING = {
 READS_SOURCES = {
     *("stg_vpc_flow__flow_logs", "malformed_files", "int_health__loads"),
     *("stg_enrichment__ranges", "enrichment_files", "ip_ranges"),
+    *INVENTORY,
 }
 
 

@@ -133,7 +133,7 @@ def compared(
     moved = [file for file in bucket.files if file.parent.name == "moved"]
     bucket.put(*(file for file in bucket.files if file not in moved))
     bucket.put(*(folder / "_enrichment").iterdir())
-    snowflake.stage_enrichment(f"{bucket.url}_enrichment/")
+    snowflake.stage_lines(f"{bucket.url}_enrichment/")
     bucket.announce(*moved)
     snowflake.dbt("build", *WITHOUT_UNIT_TESTS, **VARIABLES)
     snowflake.dbt("test", "--select", "tag:audit", **VARIABLES)

@@ -37,8 +37,8 @@ REFRESH = [
 ]
 #: What both run for the lines of text logs, if the bucket has none.
 TEXT = ["create .*transient table", "create .*pipe", "alter table .* set comment"]
-#: What the first staging runs for enrichment files, if no location has any.
-ENRICHMENT = ["create or replace transient table"]
+#: What the first staging runs for other files than flow logs, if there are none.
+LINES = ["create or replace transient table", "create table if not exists"]
 CREDENTIALS = {"aws_access_key_id": "a-key", "aws_secret_access_key": "a-secret"}
 
 
@@ -140,7 +140,7 @@ def test_once_events_flow_one_refresh_closes_the_gap(bucket: Bucket) -> None:
     assert "SKIP" in project.stage()
     records = records_of(first, gap, later)
     assert project.query(LANDED) == [(records, records)]
-    assert_changes(project, STAGING[:4] + TEXT + ENRICHMENT + STAGING[4:] * 2)
+    assert_changes(project, STAGING[:4] + TEXT + LINES + STAGING[4:] * 2)
 
 
 def test_a_refresh_of_landing_is_refused_until_it_is_allowed(bucket: Bucket) -> None:
@@ -192,7 +192,7 @@ def test_a_trial_copy_leaves_nothing(bucket: Bucket) -> None:
     assert f"{name}: {records_of(file)} records\n{name}.log: 2 lines" in printed
     assert project.query(LANDED) == [(0, 0)]
     tables = project.stand_in.rows("show tables in schema flow.landing")
-    landing = {"FLOW_LOGS", "TEXT_LOGS", "ENRICHMENT_LINES"}
+    landing = {"FLOW_LOGS", "TEXT_LOGS", "ENRICHMENT_LINES", "INVENTORY_ROWS"}
     assert {table["name"] for table in tables} == landing
 
 

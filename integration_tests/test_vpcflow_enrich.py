@@ -13,7 +13,7 @@ from urllib.parse import urlparse
 
 import duckdb
 import pytest
-from flow_log_loader.enrichment import EnrichmentSettings, stage_enrichment
+from flow_log_loader.lines import LineSettings, stage_lines
 
 from vpcflow import cli
 from vpcflow.enrich import ATTRIBUTION, SOURCES, STATE, Source, download_all
@@ -115,8 +115,8 @@ def test_staging_reads_what_was_downloaded(makers: Makers, tmp_path: Path) -> No
         source.name for source in SOURCES
     }
     with duckdb.connect() as connection:
-        settings = EnrichmentSettings(str(tmp_path), "lines")
-        assert stage_enrichment(connection, settings, print).startswith("6 enrichment")
+        settings = LineSettings(str(tmp_path), "lines", "LOCATION", "[^_.].*")
+        assert ": 6 files under" in stage_lines(connection, settings, print)
         faults = connection.execute("select fault from lines where fault is not null")
         assert faults.fetchall() == []
 

@@ -207,7 +207,10 @@ def test_from_two_empty_accounts_to_the_answers_and_back(
     bootstrap("apply", "--yes")
 
     logs = {"FLOW_LOGS", "TEXT_LOGS"}
-    for kind, names in (("pipes", logs), ("tables", {*logs, "ENRICHMENT_LINES"})):
+    for kind, names in (
+        ("pipes", logs),
+        ("tables", {*logs, "ENRICHMENT_LINES", "INVENTORY_ROWS"}),
+    ):
         made = stand_in.rows(f"show {kind} in schema flow.landing")
         assert {row["name"] for row in made} == names
         assert {row["owner"] for row in made} == {"VPC_FLOW_LOGS_LOADER"}

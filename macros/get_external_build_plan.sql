@@ -8,10 +8,13 @@
     {% if other is not none %}
         {% do return(other) %}
     {% endif %}
-    {% if source_node.name == 'enrichment_lines' %}
-        {% do return([vpc_flow_logs.call_of_loader('stage_enrichment_files', {
+    {% if source_node.meta.location_variable %}
+        {% do return([vpc_flow_logs.call_of_loader('stage_line_files', {
             'location': source_node.external.location,
             'landing': '"' ~ source_node.schema ~ '"."' ~ source_node.identifier ~ '"',
+            'variable': source_node.meta.location_variable,
+            'pattern': source_node.external.pattern,
+            'keeps_files': source_node.meta.keeps_files,
             's3_requester_pays': var('s3_requester_pays'),
         })]) %}
     {% endif %}

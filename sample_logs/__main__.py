@@ -97,6 +97,11 @@ def _parser() -> argparse.ArgumentParser:
         help="write everyday traffic alone, without exposures",
     )
     add(
+        "--inventory",
+        action="store_true",
+        help="write the inventory of the network, to the folder _inventory",
+    )
+    add(
         "--overwrite",
         action="store_true",
         help="replace the files of an earlier run; all other files stay",

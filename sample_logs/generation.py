@@ -13,6 +13,7 @@ from .delivery import Formatter
 from .enrichment import write_enrichment
 from .formats import Columns, joined, midnight, where
 from .incidents import FEWEST_HOURS, MINUTES_PER_FILE, Incidents
+from .inventory import write_inventory
 from .network import FLOW_LOGS
 from .planted import SMALLEST_SAMPLE, plant
 from .site import Site, draw_clients
@@ -80,6 +81,7 @@ def generate(
     incidents: bool = False,
     attacks: bool = False,
     benign: bool = False,
+    inventory: bool = False,
     until: datetime | None = None,
     overwrite: bool = False,
     progress: Callable[[int], None] | None = None,
@@ -112,6 +114,8 @@ def generate(
         attacks: Whether to plant the campaigns and look-alikes of `campaigns`, and to
             add to the truth which findings must come, and which must not.
         benign: Whether to write everyday traffic alone, without planted exposures.
+        inventory: Whether to write interfaces and rules to the folder `_inventory`, and
+            to add to the truth who has which address.
         until: An aware time; no record ends and no file is created later. None means
             the whole of `end_date`, and files of its records on the next day.
         overwrite: Whether to replace the files of an earlier run.
@@ -215,6 +219,9 @@ def generate(
 
     result = truth.result(files)
     result["enrichment"] = write_enrichment(out)
+    if inventory:
+        faces = [(site.flow_log, site.interfaces) for site in sites]
+        result["inventory"] = write_inventory(out, faces, all_days, end)
     if campaigns:
         result["findings"] = campaigns.truth(
             result["marts"]["admin_exposure"], all_days[0]

@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+from .inventory import FOLDER as INVENTORY
+from .inventory import SNAPSHOT_SUFFIX
 from .network import FLOW_LOGS
 from .writer import PARTIAL_SUFFIX
 
@@ -45,6 +47,8 @@ def prepare_target(out: Path, *, overwrite: bool) -> None:
 
 
 def _is_ours(path: Path, out: Path) -> bool:
+    if path.is_relative_to(out / INVENTORY):
+        return path.name.endswith(SNAPSHOT_SUFFIX)
     return path.is_relative_to(out / "AWSLogs") and any(
         f"_{flow_log.flow_log_id}_" in path.name for flow_log in FLOW_LOGS
     )

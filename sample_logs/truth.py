@@ -58,6 +58,7 @@ class Truth(TypedDict):
     days: list[dict[str, Any]]
     marts: dict[str, list[dict[str, Any]]]
     enrichment: NotRequired[dict[str, Any]]
+    inventory: NotRequired[dict[str, Any]]
     incidents: NotRequired[dict[str, Any]]
     findings: NotRequired[dict[str, list[dict[str, Any]]]]
 

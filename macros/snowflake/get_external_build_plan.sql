@@ -13,8 +13,8 @@
     {% if other is not none %}
         {% do return(other) %}
     {% endif %}
-    {% if source_node.name == 'enrichment_lines' %}
-        {% do return(vpc_flow_logs.enrichment_plan(source_node)) %}
+    {% if source_node.meta.location_variable %}
+        {% do return(vpc_flow_logs.lines_plan(source_node)) %}
     {% endif %}
     {% do vpc_flow_logs.refuse_destructive_staging(source_node) %}
     {% set landing = source_node.relation_name %}

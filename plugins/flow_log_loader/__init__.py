@@ -24,8 +24,8 @@ from dbt_common.events.functions import fire_event
 from dbt_common.events.types import Note
 from dbt_common.exceptions import DbtRuntimeError
 
-from .enrichment import EnrichmentSettings, stage_enrichment
 from .exporting import Export, write_snapshot
+from .lines import LineSettings, stage_lines
 from .listing import ListingError
 from .loading import Loader, LoadError, Settings
 from .locking import InUseError, open_when_free
@@ -38,8 +38,8 @@ LOCK_TIMEOUT = 300
 class Plugin(BasePlugin):  # type: ignore[misc]
     """Registers functions on the DuckDB connection that dbt uses.
 
-    `stage_flow_logs(settings)` loads files, `stage_enrichment_files(settings)` those of
-    enrichment, `write_snapshot(export)` exports tables.
+    `stage_flow_logs(settings)` loads flow logs, `stage_line_files(settings)` lands the
+    lines of other files, `write_snapshot(export)` exports tables.
     """
 
     def initialize(self, plugin_config: dict[str, Any]) -> None:
@@ -88,9 +88,9 @@ class Plugin(BasePlugin):  # type: ignore[misc]
             load = Loader(conn.cursor(), Settings(**json.loads(settings)), _say).run
             return _outcome(load)
 
-        def stage_enrichment_files(settings: str) -> str:
-            options = EnrichmentSettings(**json.loads(settings))
-            return _outcome(lambda: stage_enrichment(conn.cursor(), options, _say))
+        def stage_line_files(settings: str) -> str:
+            options = LineSettings(**json.loads(settings))
+            return _outcome(lambda: stage_lines(conn.cursor(), options, _say))
 
         def export_tables(export: str) -> str:
             folder = os.environ.get("VPC_FLOW_SNAPSHOT") or f"{self.path}.snapshot"
@@ -104,7 +104,7 @@ class Plugin(BasePlugin):  # type: ignore[misc]
 
         for name, function in {
             "stage_flow_logs": stage_flow_logs,
-            "stage_enrichment_files": stage_enrichment_files,
+            "stage_line_files": stage_line_files,
             "write_snapshot": export_tables,
         }.items():
             conn.create_function(

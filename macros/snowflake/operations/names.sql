@@ -33,6 +33,7 @@
         'pipes': [landing ~ '.flow_logs', landing ~ '.text_logs'],
         'stage': landing ~ '.flow_logs_stage',
         'enrichment_stage': landing ~ '.enrichment_stage',
+        'inventory_stage': landing ~ '.inventory_stage',
         'function': models ~ '.ipv4_is_internal',
         'monitor': names.warehouse ~ '_monitor',
         'network_policy': names.service_user ~ '_network',

@@ -11,7 +11,11 @@
 {% set names = vpc_flow_logs.account_names() %}
 {% set mark = vpc_flow_logs.creation_mark() %}
 {% set setup_role = var('setup_role') | lower %}
-{% set enrichment = env_var('VPC_FLOW_ENRICHMENT_LOCATION', '') %}
+{% set line_stages = {} %}
+{% for name in ['enrichment', 'inventory'] %}
+{% set place = env_var('VPC_FLOW_' ~ name | upper ~ '_LOCATION', '') %}
+{% do line_stages.update({names[name ~ '_stage']: place}) if place %}
+{% endfor %}
 
 {% if operation in ('setup_snowflake', 'setup_warehouse') %}
 {% set size = var('warehouse_size') | lower %}
@@ -76,13 +80,13 @@ create stage if not exists {{ names.stage }}
     storage_integration = {{ names.storage_integration }}
     file_format = (type = parquet)
     comment = '{{ mark }}';
-{% if enrichment %}
--- The stage over the enrichment files.
-create stage if not exists {{ names.enrichment_stage }}
-    url = {{ vpc_flow_logs.text_literal(enrichment.rstrip('/') ~ '/') }}
+{% for stage, place in line_stages.items() %}
+-- A stage over other files than flow logs.
+create stage if not exists {{ stage }}
+    url = {{ vpc_flow_logs.text_literal(place.rstrip('/') ~ '/') }}
     storage_integration = {{ names.storage_integration }}
     comment = '{{ mark }}';
-{% endif %}
+{% endfor %}
 {% endif %}
 
 {% if operation in ('setup_snowflake', 'setup_functions') %}
@@ -112,9 +116,9 @@ grant usage on database {{ names.database }} to role {{ role }};
 grant usage, create table, create pipe on schema {{ names.landing_schema }}
     to role {{ names.loader_role }};
 grant usage on stage {{ names.stage }} to role {{ names.loader_role }};
-{% if enrichment %}
-grant usage on stage {{ names.enrichment_stage }} to role {{ names.loader_role }};
-{% endif %}
+{% for stage in line_stages %}
+grant usage on stage {{ stage }} to role {{ names.loader_role }};
+{% endfor %}
 grant usage on integration {{ names.storage_integration }}
     to role {{ names.loader_role }};
 {% if var('snowpipe_error_integration') %}

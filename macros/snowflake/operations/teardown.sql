@@ -6,6 +6,7 @@ drop pipe if exists {{ names.pipe }};
 drop pipe if exists {{ names.text_logs }};
 drop stage if exists {{ names.stage }};
 drop stage if exists {{ names.enrichment_stage }};
+drop stage if exists {{ names.inventory_stage }};
 drop storage integration if exists {{ names.storage_integration }};
 drop function if exists {{ names.function }}(varchar);
 drop user if exists {{ names.service_user }};

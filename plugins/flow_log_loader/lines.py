@@ -1,14 +1,15 @@
-"""Land the lines of enrichment files: what is published about public addresses.
+"""Land the lines of files as they are, for models that find out what they say.
 
-The landing table mirrors the location: if a file is new, changed or gone, one
-transaction replaces all lines. Models find out what the lines are: the macro
-enrichment_formats has the formats.
+Enrichment files are mirrored: if a file is new, changed or gone, one transaction
+replaces all lines. The inventory is history: new files are added, and what has landed
+stays.
 """
 
 from __future__ import annotations
 
 import gzip
 import os
+import re
 import tempfile
 import zlib
 from collections.abc import Callable
@@ -20,30 +21,37 @@ import duckdb
 import pyarrow as pa
 
 from . import s3
-from .listing import SUFFIX, ListingError, LogFile, is_hidden
+from .listing import SUFFIX, ListingError, LogFile
 from .text_logs import GZIP_MAGIC
-
-VARIABLE = "VPC_FLOW_ENRICHMENT_LOCATION"
 
 
 @dataclass(frozen=True)
-class EnrichmentSettings:
+class LineSettings:
     """The options of a run, from the staging plan.
 
-    `landing` is the name of the table. Without a `location` the table stays as it is.
+    Attributes:
+        location: A folder or an s3:// prefix; empty leaves the table as it is.
+        landing: The name of the table.
+        variable: The environment variable that has the location.
+        pattern: What the whole name of a file below the location must match.
+        keeps_files: Whether files that are gone from the location stay landed.
+        s3_requester_pays: Whether the caller pays for requests to the bucket.
     """
 
     location: str
     landing: str
+    variable: str
+    pattern: str
+    keeps_files: bool = False
     s3_requester_pays: bool = False
 
 
-def stage_enrichment(
+def stage_lines(
     connection: duckdb.DuckDBPyConnection,
-    settings: EnrichmentSettings,
+    settings: LineSettings,
     say: Callable[[str], None],
 ) -> str:
-    """Let the landing table mirror the location; return a summary, and print it.
+    """Land the lines of new files; return a summary, and print it.
 
     The table has a row 0 for each file, with the fault of one that cannot be read.
 
@@ -57,14 +65,14 @@ def stage_enrichment(
         S3Error, OSError, duckdb.Error: network, disk or database failed; what landed
             before stays.
     """
-    summary = _mirror(connection, settings, say)
+    summary = _land(connection, settings, say)
     say(summary)
     return summary
 
 
-def _mirror(
+def _land(
     connection: duckdb.DuckDBPyConnection,
-    settings: EnrichmentSettings,
+    settings: LineSettings,
     say: Callable[[str], None],
 ) -> str:
     connection.execute(
@@ -80,30 +88,34 @@ def _mirror(
         """
     )
     if not settings.location:
-        return f"{VARIABLE} is not set"
+        return f"{settings.variable} is not set"
     files = _list(settings)
     if not files:
-        raise ListingError(f"0 files under {settings.location}. Check {VARIABLE}.")
-    found = f"{len(files)} enrichment files under {settings.location}"
-    known = connection.execute(
-        "select metadata_filename, epoch_us(metadata_file_last_modified)"
-        f" from {settings.landing} where metadata_file_row_number = 0"
-    ).fetchall()
-    if sorted(known) == sorted((file.name, file.modified) for file in files):
+        raise ListingError(
+            f"0 files under {settings.location}. Check {settings.variable}."
+        )
+    found = f"{settings.variable}: {len(files)} files under {settings.location}"
+    new = _new_files(connection, settings, files)
+    if new is None:
         return f"{found}: none is new"
-    with tempfile.TemporaryDirectory(prefix="vpc_flow_enrichment_") as folder:
-        paths = _local_paths(files, settings, folder)
+    with tempfile.TemporaryDirectory(prefix="vpc_flow_lines_") as folder:
+        paths = _local_paths(new, settings, folder)
         tables = [
             _read(connection, file, path, say)
-            for file, path in zip(files, paths, strict=True)
+            for file, path in zip(new, paths, strict=True)
         ]
-    connection.register("enrichment_landed", pa.concat_tables(tables))
+    connection.register("lines_read", pa.concat_tables(tables))
     connection.begin()
     try:
-        connection.execute(f"delete from {settings.landing}")
+        connection.execute(
+            f"delete from {settings.landing}"
+            " where not $keeps or metadata_filename in"
+            " (select metadata_filename from lines_read)",
+            {"keeps": settings.keeps_files},
+        )
         connection.execute(
             f"insert into {settings.landing} by name"
-            " select *, $now as _dbt_copied_at from enrichment_landed",
+            " select *, $now as _dbt_copied_at from lines_read",
             {"now": datetime.now(UTC).replace(tzinfo=None)},
         )
     except BaseException:
@@ -114,8 +126,33 @@ def _mirror(
     return f"{found}: {lines:,} lines landed"
 
 
-def _list(settings: EnrichmentSettings) -> list[LogFile]:
-    """List the location; names that begin with `_` or `.` are no data."""
+def _new_files(
+    connection: duckdb.DuckDBPyConnection,
+    settings: LineSettings,
+    files: list[LogFile],
+) -> list[LogFile] | None:
+    """Return the files to land, or None if the table has what it should have."""
+    known = {
+        name: (modified, fault)
+        for name, modified, fault in connection.execute(
+            "select metadata_filename, epoch_us(metadata_file_last_modified), fault"
+            f" from {settings.landing} where metadata_file_row_number = 0"
+        ).fetchall()
+    }
+    if settings.keeps_files:
+        # A file with a fault may have been half written.
+        return [
+            file
+            for file in files
+            if file.name not in known
+            or (known[file.name][1] and known[file.name][0] != file.modified)
+        ] or None
+    same = {name: modified for name, (modified, _) in known.items()}
+    return None if same == {file.name: file.modified for file in files} else files
+
+
+def _list(settings: LineSettings) -> list[LogFile]:
+    """List the files of the location whose name matches the pattern."""
     location = settings.location
     files = []
     if location.startswith(s3.SCHEMES):
@@ -129,8 +166,8 @@ def _list(settings: EnrichmentSettings) -> list[LogFile]:
         root = Path(location).expanduser()
         if not root.is_dir():
             raise ListingError(
-                f"{VARIABLE} is '{location}', which is no folder. Set it to a folder or"
-                " an s3:// prefix of enrichment files."
+                f"{settings.variable} is '{location}', which is no folder. Set it to a"
+                " folder or an s3:// prefix."
             )
         for path in sorted(root.rglob("*")):
             if path.is_file():
@@ -141,12 +178,12 @@ def _list(settings: EnrichmentSettings) -> list[LogFile]:
     return [
         file
         for file in files
-        if file.size and not any(map(is_hidden, file.name.split("/")))
+        if file.size and re.fullmatch(settings.pattern, file.name)
     ]
 
 
 def _local_paths(
-    files: list[LogFile], settings: EnrichmentSettings, folder: str
+    files: list[LogFile], settings: LineSettings, folder: str
 ) -> list[str]:
     """Return where each file can be read, from S3 as a download.
 

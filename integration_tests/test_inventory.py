@@ -1,0 +1,129 @@
+"""The inventory on both engines: what lands of it, and who had an address when."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from flow_log_loader.lines import stage_lines
+
+import sample_logs
+from bootstrap.inventory import COLUMNS, PLACE, SNAPSHOTS, TYPES
+
+from .conftest import AS_OF, END_DATE, Project
+from .snowflake_project import Bucket, SnowflakeProject
+from .test_enrichment import settings_of
+
+KINDS = {kind: (*PLACE, *columns) for kind, columns in COLUMNS.items()}
+KINDS["snapshots"] = SNAPSHOTS
+VIEWS = [f"stg_inventory__{kind}" for kind in KINDS]
+
+
+@pytest.fixture(scope="module")
+def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A small sample with its inventory."""
+    folder = tmp_path_factory.mktemp("network")
+    sample_logs.generate(folder, end_date=END_DATE, records=200, inventory=True)
+    return folder
+
+
+def rows_in_files(folder: Path, kind: str) -> set[tuple[Any, ...]]:
+    """The rows of a kind as its files have them."""
+    tables = [pq.read_table(file) for file in (folder / kind).glob("*.parquet")]
+    found = pa.concat_tables(tables).to_pylist()
+    return {tuple(row[column] for column in KINDS[kind]) for row in found}
+
+
+def assert_views_have_all_rows(
+    query: Callable[[str], list[tuple[Any, ...]]], folder: Path
+) -> None:
+    for kind in KINDS:
+        found = query(f"select * from stg_inventory__{kind}")
+        assert set(found) == rows_in_files(folder, kind), kind
+        assert len(found) == len(set(found)), kind
+
+
+def test_the_views_have_the_columns_that_bootstrap_writes(built: Project) -> None:
+    """Without an inventory they are there, and empty."""
+    names = {pa.timestamp("us"): "TIMESTAMP", pa.int32(): "INTEGER"}
+    names |= {pa.bool_(): "BOOLEAN", pa.int64(): "BIGINT"}
+    for kind, columns in KINDS.items():
+        assert built.query(
+            f"select column_name, column_type from (describe stg_inventory__{kind})"
+        ) == [
+            (
+                {"rows": "row_count"}.get(column, column),
+                names.get(TYPES.get(column), "VARCHAR"),
+            )
+            for column in columns
+        ]
+
+
+def test_snapshots_land_on_duckdb(
+    network: Path, new_project: Callable[..., Project]
+) -> None:
+    """Staging of flow logs passes over them."""
+    location = str(network / "_inventory")
+    project = new_project(network, VPC_FLOW_INVENTORY_LOCATION=location)
+    project.stage()
+    project.dbt("run", "--select", *VIEWS, **AS_OF)
+    assert_views_have_all_rows(project.query, network / "_inventory")
+    assert project.query(
+        "select count(*) from landing.load_history"
+        " where metadata_filename like '%_inventory%'"
+    ) == [(0,)]
+
+
+def test_snapshots_land_on_snowflake(
+    snowflake: SnowflakeProject, network: Path
+) -> None:
+    """New files are added; files that are gone stay landed."""
+    bucket = Bucket(snowflake, network)
+    inventory = network / "_inventory"
+    files = sorted(inventory.rglob("*.parquet"))
+    earlier, later = files[::2], files[1::2]
+    url = f"{bucket.url}_inventory/"
+    bucket.put(*earlier)
+    snowflake.stage_lines(url, "inventory_rows")
+    assert " SKIP" in snowflake.stage_lines(url, "inventory_rows")
+    for file in earlier:
+        key = str(file.relative_to(network))
+        snowflake.s3.delete_object(Bucket=bucket.name, Key=key)
+    bucket.put(*later)
+    snowflake.stage_lines(url, "inventory_rows")
+    snowflake.dbt("run", "--select", *VIEWS, **AS_OF)
+    assert_views_have_all_rows(snowflake.query, inventory)
+
+
+def test_snapshots_that_are_gone_stay_landed(network: Path, tmp_path: Path) -> None:
+    """And files of other names are none; a half-written one is read again."""
+    folder = tmp_path / "_inventory" / "vpcs"
+    folder.mkdir(parents=True)
+    first, second = sorted((network / "_inventory/vpcs").iterdir())
+    settings = settings_of(tmp_path, "inventory_rows")
+
+    def landed(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:
+        stage_lines(connection, settings, print)
+        return connection.execute(
+            "select metadata_filename, count(value) from landed group by 1 order by 1"
+        ).fetchall()
+
+    shutil.copy(first, folder)
+    (folder / "flow_logs.log.parquet").write_bytes(first.read_bytes())
+    (folder / second.name).write_bytes(second.read_bytes()[:100])
+    with duckdb.connect() as connection:
+        half = landed(connection)
+        assert half == [
+            (f"_inventory/vpcs/{first.name}", 7),
+            (f"_inventory/vpcs/{second.name}", 0),
+        ]
+        assert landed(connection) == half
+        (folder / first.name).unlink()
+        shutil.copy(second, folder)
+        assert landed(connection) == [(name, 7) for name, _ in half]

@@ -1,0 +1,105 @@
+{# The inventory: what AWS says of interfaces, rules and networks at the time of a
+   snapshot. `python -m bootstrap inventory` writes it. #}
+
+
+{# The columns of the inventory by kind, with their types, as bootstrap/inventory.py
+   writes them. #}
+{% macro inventory_columns() %}
+    {% set kinds = {
+        'instances': 'instance_id instance_type state launched_at:timestamp vpc_id'
+            ~ ' subnet_id name tags',
+        'interfaces': 'interface_id address address_type private_address'
+            ~ ' is_primary:boolean interface_type status description requester_id'
+            ~ ' owner_id vpc_id subnet_id az_id availability_zone instance_id'
+            ~ ' attached_at:timestamp security_group_ids name tags',
+        'load_balancers': 'load_balancer_id type scheme dns_name vpc_id'
+            ~ ' created_at:timestamp name tags',
+        'route_tables': 'route_table_id vpc_id is_main:boolean kind name tags',
+        'security_group_attachments': 'interface_id security_group_id',
+        'security_group_rules': 'security_group_id rule_id direction protocol'
+            ~ ' from_port:integer to_port:integer peer_type peer description tags',
+        'security_groups': 'security_group_id vpc_id description name tags',
+        'snapshots': 'kind rows:bigint is_complete:boolean error',
+        'subnets': 'subnet_id vpc_id cidr ipv6_cidr az_id availability_zone'
+            ~ ' route_table_id route_kind name tags',
+        'vpcs': 'vpc_id cidr is_default:boolean name tags',
+    } %}
+    {% set columns = {} %}
+    {% for kind, words in kinds.items() %}
+        {% set types = {} %}
+        {% for word in ('snapshot_at:timestamp account_id region ' ~ words).split() %}
+            {% set name, type = (word ~ ':varchar').split(':')[:2] %}
+            {% do types.update({name: type}) %}
+        {% endfor %}
+        {% do columns.update({kind: types}) %}
+    {% endfor %}
+    {% do return(columns) %}
+{% endmacro %}
+
+
+{# The query of a staging view: the rows of one kind, from all snapshots. The folder of
+   a file is the kind. #}
+{% macro inventory_rows(kind) -%}
+{%- set columns = vpc_flow_logs.inventory_columns()[kind] -%}
+with
+
+items as (
+
+    select {{ vpc_flow_logs.parsed_json('value', columns) }} as item
+    from {{ source('vpc_flow', 'inventory_rows') }}
+    where
+        value is not null
+        and split_part('/' || metadata_filename, '/', -2) = '{{ kind }}'
+
+)
+
+select
+    {%- for column, type in columns.items() %}
+    {%- set text = "cast(item['" ~ column ~ "'] as varchar)" %}
+    {{ vpc_flow_logs.time_from_json(text) if type == 'timestamp'
+        else text if type == 'varchar'
+        else 'cast(' ~ text ~ ' as ' ~ type ~ ')' }}
+        as {{ 'row_count' if column == 'rows' else column -}}
+    {{ ',' if not loop.last }}
+    {%- endfor %}
+from items
+{%- endmacro %}
+
+
+{# A JSON object, whose fields are `object['name']`. #}
+{% macro parsed_json(text, names) -%}
+    {{ return(adapter.dispatch('parsed_json', 'vpc_flow_logs')(text, names)) }}
+{%- endmacro %}
+
+{# DuckDB parses the text once for all fields. #}
+{% macro duckdb__parsed_json(text, names) -%}
+    from_json({{ text }}, '{
+        {%- for name in names -%}
+        "{{ name }}": "VARCHAR"{{ ', ' if not loop.last }}
+        {%- endfor -%}
+    }')
+{%- endmacro %}
+
+{% macro snowflake__parsed_json(text, names) -%}
+    parse_json({{ text }})
+{%- endmacro %}
+
+
+{# The time in a JSON field, to the second: text such as 2026-01-31 23:55:00. On
+   Snowflake a column of Parquet may be microseconds since 1970. #}
+{% macro time_from_json(text) -%}
+    {{ return(adapter.dispatch('time_from_json', 'vpc_flow_logs')(text)) }}
+{%- endmacro %}
+
+{% macro duckdb__time_from_json(text) -%}
+    cast(left({{ text }}, 19) as timestamp)
+{%- endmacro %}
+
+{% macro snowflake__time_from_json(text) -%}
+    coalesce(
+        to_timestamp_ntz(floor(try_cast({{ text }} as bigint) / 1000000)),
+        try_to_timestamp_ntz(
+            left(replace({{ text }}, 'T', ' '), 19), 'YYYY-MM-DD HH24:MI:SS'
+        )
+    )
+{%- endmacro %}

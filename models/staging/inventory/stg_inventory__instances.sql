@@ -1,0 +1,3 @@
+{# One row per snapshot and EC2 instance. #}
+
+{{ vpc_flow_logs.inventory_rows('instances') }}

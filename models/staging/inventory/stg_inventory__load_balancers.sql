@@ -1,0 +1,3 @@
+{# One row per snapshot and load balancer. #}
+
+{{ vpc_flow_logs.inventory_rows('load_balancers') }}

@@ -1,0 +1,3 @@
+{# One row per snapshot and route table. #}
+
+{{ vpc_flow_logs.inventory_rows('route_tables') }}

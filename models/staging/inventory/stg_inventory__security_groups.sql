@@ -1,0 +1,3 @@
+{# One row per snapshot and security group. #}
+
+{{ vpc_flow_logs.inventory_rows('security_groups') }}

@@ -1,0 +1,3 @@
+{# One row per snapshot and account, region and kind. #}
+
+{{ vpc_flow_logs.inventory_rows('snapshots') }}

@@ -1,0 +1,3 @@
+{# One row per snapshot and subnet. #}
+
+{{ vpc_flow_logs.inventory_rows('subnets') }}

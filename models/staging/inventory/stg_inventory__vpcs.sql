@@ -1,0 +1,3 @@
+{# One row per snapshot and range of a VPC. #}
+
+{{ vpc_flow_logs.inventory_rows('vpcs') }}

@@ -1,0 +1,250 @@
+"""The inventory of the invented network, as `bootstrap inventory` writes it."""
+
+import json
+from collections.abc import Iterator, Sequence
+from datetime import UTC, date, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+from .exchange import ICMP_V6, TCP, UDP
+from .kinds import KINDS
+from .network import FlowLog, Interface, identifier
+
+#: The folder beside the sample's logs. Staging of flow logs passes over it.
+FOLDER = "_inventory"
+SNAPSHOT_SUFFIX = "_sample.parquet"
+#: When snapshots are taken, on the first and on the last day.
+_TIME = time(6)
+_ANYWHERE = ("0.0.0.0/0", "::/0")
+#: Ranges of the pools outside that are not the internet.
+_RANGES = {
+    "on_premises": ("10.250.0.0/16",),
+    "cgnat": ("100.64.0.0/10",),
+    "admins": ("84.17.45.0/24", "91.205.230.0/24", "46.114.3.0/24"),
+}
+_PROTOCOLS = {TCP: "tcp", UDP: "udp"}
+
+Row = dict[str, Any]
+
+
+def write_inventory(
+    out: Path,
+    interfaces: Sequence[tuple[FlowLog, Sequence[Interface]]],
+    days: Sequence[date],
+    end: int,
+) -> dict[str, Any]:
+    """Write two snapshots, and return what is true of the interfaces.
+
+    Args:
+        out: The folder of the sample.
+        interfaces: The interfaces by flow log.
+        days: The days of the sample, sorted.
+        end: The epoch second before which all records start.
+
+    Returns:
+        `snapshots`, their times; `interfaces`, for each its addresses and its owner.
+
+    Raises:
+        OSError: A file cannot be written.
+    """
+    # Imported here, since only this needs the modules of AWS.
+    from bootstrap.inventory import COLUMNS, PLACE, SNAPSHOTS, parquet_of
+
+    times = {
+        min(
+            datetime.combine(day, _TIME),
+            datetime.fromtimestamp(end, UTC).replace(tzinfo=None),
+        )
+        for day in (days[0], days[-1])
+    }
+    for at in sorted(times):
+        rows: dict[str, list[Row]] = {kind: [] for kind in COLUMNS}
+        for flow_log, faces in interfaces:
+            for kind, row in _rows(flow_log, faces, days[0]):
+                place = {"snapshot_at": at, "region": flow_log.region}
+                rows[kind].append({"account_id": flow_log.account_id} | place | row)
+        name = f"{at:%Y%m%dT%H%M%SZ}{SNAPSHOT_SUFFIX}"
+        for kind, columns in COLUMNS.items():
+            _write(out, kind, name, parquet_of((*PLACE, *columns), rows[kind]))
+        parts = list(_parts(rows))
+        _write(out, "snapshots", name, parquet_of(SNAPSHOTS, parts))
+    return {
+        "snapshots": [f"{at}" for at in sorted(times)],
+        "interfaces": {
+            face.interface_id: {
+                "addresses": [a for a in (face.address, face.address_v6) if a],
+                "owner": owner_of(face),
+            }
+            for _, faces in interfaces
+            for face in faces
+        },
+    }
+
+
+def owner_of(face: Interface) -> str:
+    """The tag `owner` of an interface."""
+    return f"team-{face.role}"
+
+
+def _write(out: Path, kind: str, name: str, content: bytes) -> None:
+    path = out / FOLDER / kind / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
+
+
+def _parts(rows: dict[str, list[Row]]) -> Iterator[Row]:
+    """The rows of `snapshots`: each part could be read."""
+    places = {
+        tuple(row[column] for column in ("snapshot_at", "account_id", "region"))
+        for found in rows.values()
+        for row in found
+    }
+    for at, account, region in sorted(places):
+        for kind, found in rows.items():
+            here = [
+                r for r in found if (r["account_id"], r["region"]) == (account, region)
+            ]
+            yield {
+                "snapshot_at": at,
+                "account_id": account,
+                "region": region,
+                "kind": kind,
+                "rows": len(here),
+                "is_complete": True,
+            }
+
+
+def _rows(
+    flow_log: FlowLog, faces: Sequence[Interface], first_day: date
+) -> Iterator[tuple[str, Row]]:
+    """The kinds and rows of a VPC."""
+    vpc = {"vpc_id": flow_log.vpc_id}
+    cidr = f"{flow_log.prefix}.0.0/16"
+    yield "vpcs", vpc | {"cidr": cidr, "is_default": False} | _named(flow_log.name)
+    for side in ("public", "private"):
+        table = identifier("rtb", flow_log.name, side)
+        kind = {"kind": _route_kind(side), "is_main": side == "private"}
+        name = _named(f"{flow_log.name}-{side}")
+        yield "route_tables", vpc | {"route_table_id": table} | kind | name
+    subnets = {face.subnet_id: face for face in faces}
+    for number, (subnet_id, face) in enumerate(subnets.items()):
+        side = "public" if face.role in ("web", "nat", "bastion") else "private"
+        third = {"public": "0.0/24", "private": "16.0/20"}[side]
+        yield (
+            "subnets",
+            vpc
+            | {
+                "subnet_id": subnet_id,
+                "cidr": f"{flow_log.prefix}.{third}",
+                **_zone(flow_log, face),
+                "route_table_id": identifier("rtb", flow_log.name, side),
+                "route_kind": _route_kind(side),
+                **_named(f"{flow_log.name}-{side}-{number % 2 + 1}"),
+            },
+        )
+    for role in dict.fromkeys(face.role for face in faces):
+        group = {"security_group_id": _group_id(flow_log, role)}
+        words = {"name": role, "description": f"Hosts of {role}", "tags": "{}"}
+        yield "security_groups", vpc | group | words
+        for row in _rules(flow_log, role):
+            yield "security_group_rules", group | row
+    launched = datetime.combine(first_day, time()) - timedelta(days=30)
+    for number, face in enumerate(faces):
+        account = {"account_id": face.account_id or flow_log.account_id}
+        group_id = _group_id(flow_log, face.role)
+        named = _named(f"{flow_log.name}-{face.role}-{number}", owner=owner_of(face))
+        is_gateway = face.role == "nat"
+        gateway = identifier("nat", flow_log.name)
+        host = account | vpc | {"subnet_id": face.subnet_id} | named
+        interface = host | {
+            "interface_id": face.interface_id,
+            "interface_type": "nat_gateway" if is_gateway else "interface",
+            "status": "in-use",
+            "description": f"Interface for NAT Gateway {gateway}" if is_gateway else "",
+            "owner_id": account["account_id"],
+            **_zone(flow_log, face),
+            "instance_id": face.instance_id or None,
+            "attached_at": launched,
+            "security_group_ids": json.dumps([group_id]),
+        }
+        addresses = {face.address: "private", face.address_v6: "ipv6"}
+        for address, family in addresses.items():
+            if address:
+                is_primary = True if family == "private" else None
+                yield (
+                    "interfaces",
+                    interface
+                    | {
+                        "address": address,
+                        "address_type": family,
+                        "is_primary": is_primary,
+                    },
+                )
+        yield (
+            "security_group_attachments",
+            account
+            | {
+                "interface_id": face.interface_id,
+                "security_group_id": group_id,
+            },
+        )
+        if face.instance_id:
+            yield (
+                "instances",
+                host
+                | {
+                    "instance_id": face.instance_id,
+                    "instance_type": "m7g.large",
+                    "state": "running",
+                    "launched_at": launched,
+                },
+            )
+
+
+def _rules(flow_log: FlowLog, role: str) -> Iterator[Row]:
+    """The rules of a role's group: what its everyday clients need, and all egress."""
+    found: list[tuple[str, str, int | None, str, str]] = []
+    for peer in _ANYWHERE:
+        found.append(("egress", "-1", None, "cidr", peer))
+    for kind in KINDS:
+        if kind.server.removesuffix("_v6") != role:
+            continue
+        client = kind.client.removesuffix("_v6")
+        if any(face.role == client for face in flow_log.interfaces):
+            peers = [("security_group", _group_id(flow_log, client))]
+        else:
+            peers = [("cidr", cidr) for cidr in _RANGES.get(client, _ANYWHERE)]
+        for protocol, port in kind.ports:
+            # ICMP has types where others have ports: all of them.
+            word = _PROTOCOLS.get(protocol, "icmpv6" if protocol == ICMP_V6 else "icmp")
+            number = port if protocol in _PROTOCOLS else None
+            found += [("ingress", word, number, *peer) for peer in peers]
+    for direction, word, number, peer_type, peer in dict.fromkeys(found):
+        rule = identifier("sgr", flow_log.name, role, direction, word, number, peer)
+        yield {
+            "rule_id": rule,
+            "direction": direction,
+            "protocol": word,
+            "from_port": number,
+            "to_port": number,
+            "peer_type": peer_type,
+            "peer": peer,
+            "tags": "{}",
+        }
+
+
+def _group_id(flow_log: FlowLog, role: str) -> str:
+    return identifier("sg", flow_log.name, role)
+
+
+def _zone(flow_log: FlowLog, face: Interface) -> Row:
+    letter = "abc"[int(face.az_id[-1]) - 1]
+    return {"az_id": face.az_id, "availability_zone": flow_log.region + letter}
+
+
+def _named(name: str, **tags: str) -> Row:
+    return {"name": name, "tags": json.dumps({"Name": name, **tags}, sort_keys=True)}
+
+
+def _route_kind(side: str) -> str:
+    return {"public": "public", "private": "nat"}[side]
