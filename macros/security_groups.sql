@@ -59,13 +59,20 @@ complete_snapshots as (
     case
         when {{ address }} like '%:%'
             then
-                {%- for group in range(ipv6_bits // 16) %}
-                coalesce(
-                    nullif(ltrim(substr({{ digits }}, {{ 4 * group + 1 }}, 4), '0'), ''),
-                    '0'
-                ) || '{{ ':' if not loop.last else '::/' ~ ipv6_bits }}'
-                {{- ' ||' if not loop.last }}
-                {%- endfor %}
+                regexp_replace(
+                    {%- for group in range(ipv6_bits // 16) %}
+                    coalesce(
+                        nullif(
+                            ltrim(substr({{ digits }}, {{ 4 * group + 1 }}, 4), '0'), ''
+                        ),
+                        '0'
+                    )
+                    {{- " || ':' ||" if not loop.last else ',' }}
+                    {%- endfor %}
+                    '(:0)+$',
+                    ''
+                )
+                || '::/{{ ipv6_bits }}'
         else
             regexp_replace({{ address }}, '{{ '[.][0-9]+' * octets }}$', '')
             || '{{ '.0' * octets }}/{{ ipv4_bits }}'

@@ -12,12 +12,12 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
+from shlex import quote
 from typing import Any, NamedTuple
 
 from .built_tables import Tables
 
-# EC2's reference, IpPermission and SecurityGroupRuleRequest: ports are of these
-# protocols alone; of ICMP they are the type and the code, and -1 is all.
+# Terraform refuses ports of other protocols.
 WITH_PORTS = ("icmp", "icmpv6", "tcp", "udp")
 
 RULES = """
@@ -29,10 +29,10 @@ order by 1, 2, 3, 4, 5
 """
 PROPOSALS = """
 select
-    rule_id, proposal, history_days, new_protocol, new_from_port, new_to_port, new_peer
+    rule_id, proposal, new_protocol, new_from_port, new_to_port, new_peer
 from security_group_proposals
 where history_days >= {history_days}
-order by 1, 4, 5, 6, 7
+order by 1, 3, 4, 5, 6
 """
 
 
@@ -45,9 +45,10 @@ class Spec(NamedTuple):
     peer: str
 
     def ports(self) -> dict[str, int]:
-        """Return the ports, or of ICMP type and code, as EC2 takes them."""
-        if self.protocol not in WITH_PORTS:
-            return {}
+        """Return the ports as EC2 takes them: of ICMP type and code, and -1 for all.
+
+        EC2's reference, IpPermission: ports of other protocols are ignored.
+        """
         ends = {"FromPort": self.from_port, "ToPort": self.to_port}
         return {name: -1 if end is None else end for name, end in ends.items()}
 
@@ -65,7 +66,6 @@ class Rule:
     rule_id: str
     description: str | None
     spec: Spec
-    history_days: int = 0
     new: list[Spec] | None = None
 
 
@@ -108,8 +108,7 @@ def read_doors(tables: Tables, history_days: int) -> list[Door]:
             spec = Spec(protocol, from_port, to_port, peer)
             rule = Rule(rule_id, description, spec)
             if found := proposals.get(rule_id):
-                rule.history_days = found[0][1]
-                rule.new = [Spec(*row[2:]) for row in found if row[0] == "narrow"]
+                rule.new = [Spec(*row[1:]) for row in found if row[0] == "narrow"]
             rules.append(rule)
         door = _changes(Door(*key), rules)
         if door.rule_ids():
@@ -121,7 +120,8 @@ def _changes(door: Door, rules: list[Rule]) -> Door:
     """Add the changes that make the rules of a group the proposed ones.
 
     EC2 refuses a rule that the group has already. So a rule stays if a new one would be
-    the same, and two rules may share a new one.
+    the same, and two rules may share a new one. Of a rule that is modified EC2 refuses
+    another kind of peer (its reference, SecurityGroupRuleRequest).
     """
     wanted = {spec for rule in rules for spec in rule.new or ()}
     stay = {rule.spec for rule in rules if rule.new is None or rule.spec in wanted}
@@ -132,8 +132,11 @@ def _changes(door: Door, rules: list[Rule]) -> Door:
         needed = [spec for spec in rule.new if spec not in kept]
         kept.update(needed)
         if rule.spec not in stay:
-            if needed:
-                door.changed.append((rule, needed.pop(0)))
+            kind = rule.spec.peer_kind()
+            same = next((spec for spec in needed if spec.peer_kind() == kind), None)
+            if same:
+                needed.remove(same)
+                door.changed.append((rule, same))
             else:
                 door.removed.append(rule)
         door.added += [(rule, spec) for spec in needed]
@@ -160,8 +163,8 @@ def write_doors(doors: list[Door], folder: Path) -> list[Path]:
             path.write_text(content + "\n", "utf-8")
             written.append(path)
             commands.append(
-                f"aws ec2 {operation} --region {region}"
-                f" --cli-input-json file://{path.name}"
+                f"aws ec2 {operation} --region {quote(region)}"
+                f" --cli-input-json {quote(f'file://{path.name}')}"
             )
         script, terraform = here / "commands.sh", here / "security_groups.tf"
         script.write_text("\n".join(commands) + "\n", "utf-8")
@@ -245,13 +248,13 @@ def _terraform(door: Door) -> Iterator[str]:
             "prefix_list": "prefix_list_id",
             "group": "referenced_security_group_id",
         }[spec.peer_kind()]
-        ports = dict(zip(("from_port", "to_port"), spec.ports().values(), strict=False))
         values: dict[str, Any] = {
             "security_group_id": door.security_group_id,
             "ip_protocol": spec.protocol,
-            **ports,
             peer: spec.peer,
         }
+        if spec.protocol in WITH_PORTS:
+            values |= zip(("from_port", "to_port"), spec.ports().values(), strict=True)
         if rule.description:
             values["description"] = rule.description
         width = max(map(len, values))
@@ -276,10 +279,8 @@ def _terraform(door: Door) -> Iterator[str]:
         yield resource(name, rule, spec, f"A part of {rule.rule_id}")
     for rule in door.removed:
         yield imported(rule)
-        said = (
-            f"To remove: after the import, delete this block and its import."
-            f" {rule.history_days} days of logs"
-        )
+        said = "narrower rules take its place" if rule.new else "nothing used it"
+        said = f"After the import, delete both blocks of this rule: {said}"
         yield resource(_name(rule), rule, rule.spec, said)
 
 
@@ -289,4 +290,4 @@ def _name(rule: Rule) -> str:
 
 def _text(spec: Spec) -> str:
     ports = "-".join(str(port) for port in spec.ports().values())
-    return " ".join(word for word in (spec.protocol, ports, spec.peer) if word)
+    return f"{spec.protocol} {ports} {spec.peer}"

@@ -166,7 +166,10 @@ held as (
         covered.bits
     from located
     inner join covered
-        on located.edge = covered.edge
+        on
+            located.edge = covered.edge
+            {# All IPv4 addresses are inside ::/0 by their digits, but not for AWS. #}
+            and (located.address like '%:%') = (covered.network like '%:%')
 
 )
 
