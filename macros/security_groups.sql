@@ -61,11 +61,8 @@ complete_snapshots as (
             then
                 regexp_replace(
                     {%- for group in range(ipv6_bits // 16) %}
-                    coalesce(
-                        nullif(
-                            ltrim(substr({{ digits }}, {{ 4 * group + 1 }}, 4), '0'), ''
-                        ),
-                        '0'
+                    regexp_replace(
+                        substr({{ digits }}, {{ 4 * group + 1 }}, 4), '^0{1,3}', ''
                     )
                     {{- " || ':' ||" if not loop.last else ',' }}
                     {%- endfor %}
