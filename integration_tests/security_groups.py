@@ -150,19 +150,30 @@ class Site:
         self, group: str, direction: str, spec: Spec, new: Iterable[Spec] | None = None
     ) -> None:
         """Create a rule; see `Rule` for what is to become of it."""
+        self.add_all(group, direction, {spec: None if new is None else {*new}})
+
+    def add_all(
+        self, group: str, direction: str, specs: dict[Spec, set[Spec] | None]
+    ) -> None:
+        """Create rules in one call."""
         authorize = getattr(self.ec2, f"authorize_security_group_{direction}")
-        made = authorize(GroupId=group, IpPermissions=[permission(spec)])
-        known = None if new is None else {*new}
-        rule = Rule(group, direction, spec, known)
-        found = made["SecurityGroupRules"][0]["SecurityGroupRuleId"]
-        rule.rule_id = found
-        self.rules.append(rule)
+        authorize(GroupId=group, IpPermissions=[permission(spec) for spec in specs])
+        ids = {
+            spec_of(rule): rule["SecurityGroupRuleId"]
+            for rule in self.described(group)
+            if rule["IsEgress"] == (direction == "egress")
+        }
+        self.rules += [
+            Rule(group, direction, spec, new, ids[spec]) for spec, new in specs.items()
+        ]
 
     def described(self, group: str = "") -> list[dict[str, Any]]:
         """The rules as AWS describes them."""
-        pages = self.ec2.get_paginator("describe_security_group_rules").paginate()
-        rules = [rule for page in pages for rule in page["SecurityGroupRules"]]
-        return [rule for rule in rules if group in ("", rule["GroupId"])]
+        chosen = [{"Name": "group-id", "Values": [group]}] if group else []
+        pages = self.ec2.get_paginator("describe_security_group_rules").paginate(
+            Filters=chosen
+        )
+        return [rule for page in pages for rule in page["SecurityGroupRules"]]
 
     def current(self) -> list[Rule]:
         """The rules of our groups as AWS has them now."""
@@ -188,13 +199,14 @@ class Site:
             self.clients.append((group, addresses))
         uses: dict[str, set[Spec]] = {group: set() for group, _ in self.clients}
         peers = (
-            "subnet group office offices internet partners network v6_hosts v6_network"
+            "subnet group office offices internet partners network v6_hosts"
+            " v6_network visitors"
         ).split()
-        ports = ("one", "wide", "pair", "apart", "many", "all")
+        ports = ("one", "wide", "pair", "apart", "many", "late", "all")
         number = 0
         for kind in peers:
             for width in ports:
-                if (kind, width) in {("group", "many"), ("internet", "pair")}:
+                if kind == "group" and width in ("many", "late"):
                     continue
                 number += 1
                 self._service(number, kind, width, uses)
@@ -219,7 +231,7 @@ class Site:
         protocol = "udp" if number % 5 == 0 else "tcp"
         tight = number % 3 == 0
         clients, narrow, wide = self._clients(kind, number)
-        if kind == "internet":
+        if kind in ("internet", "visitors"):
             tight = True
         used, first, last = {
             "one": ([base], base, base),
@@ -227,6 +239,7 @@ class Site:
             "pair": ([base, base + 1], base, base + 1),
             "apart": ([base, base + 4], base, base + 8),
             "many": ([*range(base, base + 14)], base, base + 15),
+            "late": ([base, base + 4], base, base + 8),
             "all": ([base], 0, 0),
         }[width]
         if tight and len(narrow) > 1:
@@ -238,6 +251,7 @@ class Site:
         ranges = {
             "pair": [(base, base + 1)],
             "many": [(base, base + 15)],
+            "late": [(base, base + 8)],
         }.get(width, [(port, port) for port in used])
         new = {Spec(protocol, *ends, target) for ends in ranges for target in narrow}
         self.add(group, "ingress", spec, None if new == {spec} else new)
@@ -247,8 +261,10 @@ class Site:
             uses[ours] |= {Spec(protocol, *ends, cidr) for ends in ranges}
 
         def draw(day: int) -> Iterator[Flow]:
+            # One port is new in the last quarter of the window.
+            now = used[:1] if width == "late" and day < -3 else used
             for n, client in enumerate(clients(day)):
-                port = used[(5 * day + n) % len(used)]
+                port = now[(5 * day + n) % len(now)]
                 at = int((LAST + timedelta(days=day)).timestamp()) + 60 * n
                 yield Flow(at, client, v6 or server, protocol, port)
 
@@ -291,6 +307,16 @@ class Site:
             return (lambda _: [*V6_HOSTS]), [f"{a}/128" for a in V6_HOSTS], "::/0"
         if kind == "v6_network":
             return inside(V6_NETWORK), [V6_NETWORK], "::/0"
+        if kind == "visitors":
+            # Few, but always others.
+            numbers = range(40, 60)
+            days = DAYS
+
+            def visitor(day: int) -> list[str]:
+                number = numbers[(day + days) // 3]
+                return [f"62.{number}.7.{number}"] * 2
+
+            return visitor, [anywhere], anywhere
         spread = tuple(f"{n}.{n}.0.0/16" for n in range(50, 90, 3))
         return (
             lambda day: [inside(spread[(day + n) % 14])(day)[0] for n in range(4)],
@@ -361,15 +387,15 @@ class Site:
             ("egress", Spec("tcp", 443, 443, self.partners)),
             ("ingress", Spec("tcp", 22, 22, self.clients[0][0])),
         ]
-        groups = list(dict.fromkeys(rule.group for rule in self.rules))
-        names = {self.clients[0][0]}
-        for direction, spec in unused:
-            for group in groups:
-                rule = next(r for r in self.rules if r.group == group)
-                is_known = rule.new is not None or "8443" in str(rule.spec)
-                if len(self.rules) == RULES - 1 or not is_known or group in names:
-                    continue
-                self.add(group, direction, spec, ())
+        left = RULES - 1 - len(self.rules)
+        used = {rule.group for rule in self.rules if rule.new}
+        for group in sorted(used - {self.clients[0][0]}):
+            for direction in ("ingress", "egress"):
+                specs = [spec for way, spec in unused if way == direction][:left]
+                left -= len(specs)
+                if specs:
+                    self.add_all(group, direction, {spec: set() for spec in specs})
+        assert not left
 
     # ----- traffic
 

@@ -94,7 +94,10 @@ complete_snapshots as (
     case ({{ last }}) - ({{ first }}) + 1
         {%- for bits in range(8, 33) %}
         when {{ 2 ** (32 - bits) }}
-            then case when mod({{ first }}, {{ 2 ** (32 - bits) }}) = 0 then '{{ bits }}' end
+            then
+                case
+                    when mod({{ first }}, {{ 2 ** (32 - bits) }}) = 0 then '{{ bits }}'
+                end
         {%- endfor %}
     end
 {%- endmacro %}

@@ -1,5 +1,5 @@
-{# One row per address of accepted traffic and what holds it: a range of a rule, an entry
-   of a prefix list, a subnet, or a security group through one of its interfaces. #}
+{# One row per address of accepted traffic and what has it: a range of a rule, a prefix
+   list, a subnet, or a security group through one of its interfaces. #}
 
 {{ config(pre_hook='{{ vpc_flow_logs.prepare_asof_join() }}') }}
 
@@ -15,9 +15,21 @@ prefix_list_entries as (
 
     select distinct
         prefix_list_id,
-        cidr
+        cidr,
+        region,
+        owner_id
     from {{ ref('vpc_flow_logs', 'stg_inventory__prefix_lists') }}
     qualify snapshot_at = max(snapshot_at) over (partition by prefix_list_id)
+
+),
+
+prefix_lists as (
+
+    select distinct
+        prefix_list_id,
+        region,
+        owner_id
+    from prefix_list_entries
 
 ),
 
@@ -85,7 +97,8 @@ numbered as (
         network,
         {{ vpc_flow_logs.address_digits('first_hex', 'first_ipv4') }} as digits,
         coalesce(
-            try_cast(bits_text as bigint) + case when first_ipv4 is null then 0 else 96 end,
+            try_cast(bits_text as bigint)
+            + case when first_ipv4 is null then 0 else 96 end,
             128
         ) as bits
     from parsed
@@ -99,9 +112,9 @@ ranges as (
         kind,
         name,
         network,
+        bits,
         {{ vpc_flow_logs.edge_of_cidr('digits', 'bits', false) }} as range_start,
-        {{ vpc_flow_logs.edge_of_cidr('digits', 'bits', true) }} as range_end,
-        bits
+        {{ vpc_flow_logs.edge_of_cidr('digits', 'bits', true) }} as range_end
     from numbered
     where kind != 'address'
 
@@ -122,8 +135,8 @@ edges as (
 covered as (
 
     select
-        edges.edge,
-        ranges.*
+        ranges.*,
+        edges.edge
     from edges
     inner join ranges
         on
@@ -176,16 +189,22 @@ held as (
 select
     held.address,
     held.digits,
-    case when held.kind = 'interface' then 'security_group' else held.kind end as kind,
-    coalesce(interfaces.security_group_id, held.name) as name,
     interfaces.interface_id,
+    prefix_lists.region,
+    prefix_lists.owner_id,
     held.network,
     held.range_start,
     held.range_end,
-    held.bits
+    held.bits,
+    case when held.kind = 'interface' then 'security_group' else held.kind end as kind,
+    coalesce(interfaces.security_group_id, held.name) as name
 from held
 left join {{ ref('vpc_flow_logs', 'int_security_groups__interfaces') }} as interfaces
     on
         held.kind = 'interface'
         and held.name = interfaces.interface_id
+left join prefix_lists
+    on
+        held.kind = 'prefix_list'
+        and held.name = prefix_lists.prefix_list_id
 where held.kind != 'interface' or interfaces.interface_id is not null

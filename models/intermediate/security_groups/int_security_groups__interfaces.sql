@@ -35,9 +35,9 @@ interfaces as (
 select
     attachments.interface_id,
     attachments.security_group_id,
+    interfaces.attached_at,
     complete_snapshots.newest_at is not null as is_attached,
-    coalesce(interfaces.status = 'in-use', false) as is_in_use,
-    interfaces.attached_at
+    coalesce(interfaces.status = 'in-use', false) as is_in_use
 from attachments
 left join complete_snapshots
     on

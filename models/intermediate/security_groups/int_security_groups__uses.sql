@@ -38,15 +38,13 @@ group_sets as (
 holders as (
 
     select distinct
-        logged.started_date,
+        daily.started_date,
         interfaces.address,
         interfaces.group_set
     from interfaces
-    inner join {{ ref('vpc_flow_logs', 'int_traffic__daily_interfaces') }} as logged
-        on interfaces.interface_id = logged.interface_id
-    where {{ vpc_flow_logs.in_window(
-        'logged.started_date', var('unused_rule_days')
-    ) }}
+    inner join {{ ref('vpc_flow_logs', 'int_traffic__daily_interfaces') }} as daily
+        on interfaces.interface_id = daily.interface_id
+    where {{ vpc_flow_logs.in_window('daily.started_date', var('unused_rule_days')) }}
 
 ),
 
@@ -58,10 +56,11 @@ flows as (
         server_addr,
         protocol,
         server_port,
-        orientation_method = 'unknown' as is_unclear,
         records,
-        client_bytes + server_bytes as bytes,
-        last_seen_at
+        first_seen_at,
+        last_seen_at,
+        orientation_method = 'unknown' as is_unclear,
+        client_bytes + server_bytes as bytes
     from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
     where {{ vpc_flow_logs.counts_for_security_groups() }}
 
@@ -85,6 +84,7 @@ flows_at_interfaces as (
             flows.is_unclear,
             flows.records,
             flows.bytes,
+            flows.first_seen_at,
             flows.last_seen_at
         from flows
         inner join holders
@@ -108,6 +108,7 @@ totals as (
         is_unclear,
         sum(records) as records,
         sum(bytes) as bytes,
+        min(first_seen_at) as first_seen_at,
         max(last_seen_at) as last_seen_at
     from flows_at_interfaces
     group by group_set, direction, peer_addr, protocol, server_port, is_unclear
@@ -127,8 +128,8 @@ peers as (
 rules as (
 
     select
-        group_sets.group_set,
-        rules.*
+        rules.*,
+        group_sets.group_set
     from group_sets
     inner join {{ ref('vpc_flow_logs', 'int_security_groups__rules') }} as rules
         on group_sets.security_group_id = rules.security_group_id
@@ -139,8 +140,8 @@ rules as (
 admitted as (
 
     select
-        rules.rule_id,
         totals.*,
+        rules.rule_id,
         count(*) over (
             partition by
                 totals.group_set,
@@ -173,17 +174,13 @@ select
     rule_id,
     peer_addr,
     protocol,
-    case when protocol in (6, 17) then server_port end as port,
     is_unclear,
     cast(sum(records) as bigint) as records,
     cast(sum(bytes) as bigint) as bytes,
     cast(sum(case when rules_that_admit = 1 then records else 0 end) as bigint)
         as records_admitted_alone,
+    case when protocol in (6, 17) then server_port end as port,
+    min(first_seen_at) as first_seen_at,
     max(last_seen_at) as last_seen_at
 from admitted
-group by
-    rule_id,
-    peer_addr,
-    protocol,
-    case when protocol in (6, 17) then server_port end,
-    is_unclear
+group by all

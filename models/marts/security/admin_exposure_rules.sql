@@ -27,12 +27,12 @@ select
     rules.to_port,
     rules.peer,
     rules.description,
+    rules.account_id,
+    rules.vpc_id,
     cast(count(distinct exposure.external_addr) as bigint) as public_addresses,
     cast(sum(exposure.records) as bigint) as records,
     min(exposure.first_seen_at) as first_seen_at,
-    max(exposure.last_seen_at) as last_seen_at,
-    rules.account_id,
-    rules.vpc_id
+    max(exposure.last_seen_at) as last_seen_at
 from {{ ref('vpc_flow_logs', 'admin_exposure') }} as exposure
 inner join holders
     on exposure.internal_addr = holders.address

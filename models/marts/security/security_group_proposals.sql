@@ -14,7 +14,10 @@ rules as (
 
     select
         *,
-        records = 0 and unclear_records = 0 as is_unused
+        records = 0 and unclear_records = 0 as is_unused,
+        {{ dbt.dateadd(
+            'day', 'cast(floor(history_days * 0.75) as integer)', 'logged_since'
+        ) }} as settled_date
     from {{ ref('vpc_flow_logs', 'security_group_rules') }}
     where
         history_days > 0
@@ -30,11 +33,31 @@ uses as (
         uses.peer_addr,
         uses.protocol,
         uses.port,
-        count(distinct uses.port) over (partition by uses.rule_id, uses.protocol)
-            as ports
+        min(uses.first_seen_at)
+            over (partition by uses.rule_id, uses.protocol, uses.port)
+            as port_seen_at,
+        min(uses.first_seen_at) over (partition by uses.rule_id, uses.peer_addr)
+            as peer_seen_at
     from {{ ref('vpc_flow_logs', 'int_security_groups__uses') }} as uses
     inner join rules
         on uses.rule_id = rules.rule_id
+
+),
+
+{# Many ports are a range that programs choose from. So are ports that keep changing:
+   one of them is new in the last quarter of the history. #}
+protocols as (
+
+    select
+        uses.rule_id,
+        uses.protocol,
+        count(distinct uses.port) <= {{ most_targets }}
+        and max(case when uses.port is not null then uses.port_seen_at end)
+        < max(rules.settled_date) as has_ports
+    from uses
+    inner join rules
+        on uses.rule_id = rules.rule_id
+    group by uses.rule_id, uses.protocol
 
 ),
 
@@ -45,7 +68,8 @@ peers as (
         rules.rule_id,
         rules.account_id,
         rules.region,
-        rules.vpc_id,
+        rules.settled_date,
+        uses.peer_seen_at,
         held.address,
         held.digits,
         held.range_start,
@@ -62,16 +86,7 @@ peers as (
 
 ),
 
-prefix_lists as (
-
-    select distinct
-        prefix_list_id,
-        account_id,
-        region
-    from {{ ref('vpc_flow_logs', 'stg_inventory__prefix_lists') }}
-
-),
-
+{# Of prefix lists those of the account and of AWS. #}
 known_networks as (
 
     select
@@ -79,18 +94,19 @@ known_networks as (
         peers.address,
         min(case when held.kind = 'subnet' then held.network end) as subnet,
         min(
-            case when held.bits > peers.bits then prefix_lists.prefix_list_id end
+            case
+                when
+                    held.bits > peers.bits
+                    and held.region = peers.region
+                    and held.owner_id in (peers.account_id, 'AWS')
+                    then held.name
+            end
         ) as prefix_list
     from peers
     inner join {{ known }} as held
         on
             peers.address = held.address
             and held.kind in ('subnet', 'prefix_list')
-    left join prefix_lists
-        on
-            held.name = prefix_lists.prefix_list_id
-            and peers.account_id = prefix_lists.account_id
-            and peers.region = prefix_lists.region
     group by peers.rule_id, peers.address
 
 ),
@@ -133,6 +149,8 @@ ranges as (
             located.rule_id,
             located.address,
             located.bits,
+            located.settled_date,
+            located.peer_seen_at,
             {{ rank }} as width,
             coalesce(
                 known_networks.subnet,
@@ -182,17 +200,21 @@ sized as (
 
 distinct_ranges as (
 
-    select distinct
+    select
         rule_id,
         width,
         bits,
         new_peer,
-        new_bits
+        new_bits,
+        settled_date,
+        min(peer_seen_at) as first_seen_at
     from sized
+    group by rule_id, width, bits, new_peer, new_bits, settled_date
 
 ),
 
-{# The first width with few ranges that are together narrower than the range. #}
+{# The first width with few ranges that are together narrower than the range. If one is
+   new in the last quarter of the history, others will follow. #}
 widths as (
 
     select
@@ -202,6 +224,7 @@ widths as (
     group by rule_id, width
     having
         count(*) <= {{ most_targets }}
+        and max(first_seen_at) < max(settled_date)
         and coalesce(min(new_bits) > max(bits), true)
         and coalesce(sum(power(2, 128 - new_bits)) < power(2, 128 - max(bits)), true)
     qualify row_number() over (partition by rule_id order by width) = 1
@@ -262,8 +285,7 @@ shared_groups as (
 
 ),
 
-{# Many ports are a range that programs choose from. Without a port, it is unknown which
-   end opened the flow. #}
+{# Without a port, it is unknown which end opened the flow. #}
 found as (
 
     select distinct
@@ -274,16 +296,25 @@ found as (
         end as new_protocol,
         case
             when uses.protocol not in (6, 17) then rules.from_port
-            when uses.ports <= {{ most_targets }} then coalesce(uses.port, rules.from_port, 0)
-            else coalesce(rules.from_port, 0)
+            else
+                coalesce(
+                    case when protocols.has_ports then uses.port end,
+                    rules.from_port,
+                    0
+                )
         end as new_from_port,
         case
             when uses.protocol not in (6, 17) then rules.to_port
-            when uses.ports <= {{ most_targets }} then coalesce(uses.port, rules.to_port, 65535)
-            else coalesce(rules.to_port, 65535)
+            else
+                coalesce(
+                    case when protocols.has_ports then uses.port end,
+                    rules.to_port,
+                    65535
+                )
         end as new_to_port,
         rules.peer,
-        coalesce(shared_groups.security_group_id, chosen.new_peer, rules.peer) as new_peer,
+        coalesce(shared_groups.security_group_id, chosen.new_peer, rules.peer)
+            as new_peer,
         case
             when shared_groups.security_group_id is not null then 'security_group'
             else coalesce(chosen.basis, 'unchanged')
@@ -291,6 +322,10 @@ found as (
     from uses
     inner join rules
         on uses.rule_id = rules.rule_id
+    inner join protocols
+        on
+            uses.rule_id = protocols.rule_id
+            and uses.protocol = protocols.protocol
     left join chosen
         on
             uses.rule_id = chosen.rule_id
@@ -354,10 +389,10 @@ new_rules as (
     select
         rule_id,
         new_protocol,
-        min(new_from_port) as new_from_port,
-        max(new_to_port) as new_to_port,
         new_peer,
         basis,
+        min(new_from_port) as new_from_port,
+        max(new_to_port) as new_to_port,
         count(*) over (partition by rule_id) as new_rules
     from islands
     group by rule_id, new_protocol, new_peer, basis, island
