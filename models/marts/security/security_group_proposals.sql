@@ -37,7 +37,9 @@ uses as (
             over (partition by uses.rule_id, uses.protocol, uses.port)
             as port_seen_at,
         min(uses.first_seen_at) over (partition by uses.rule_id, uses.peer_addr)
-            as peer_seen_at
+            as peer_seen_at,
+        max(uses.last_seen_at) over (partition by uses.rule_id, uses.peer_addr)
+            as peer_last_seen_at
     from {{ ref('vpc_flow_logs', 'int_security_groups__uses') }} as uses
     inner join rules
         on uses.rule_id = rules.rule_id
@@ -70,6 +72,7 @@ peers as (
         rules.region,
         rules.settled_date,
         uses.peer_seen_at,
+        uses.peer_last_seen_at,
         held.address,
         held.digits,
         held.range_start,
@@ -151,6 +154,7 @@ ranges as (
             located.bits,
             located.settled_date,
             located.peer_seen_at,
+            located.peer_last_seen_at,
             {{ rank }} as width,
             coalesce(
                 known_networks.subnet,
@@ -206,15 +210,18 @@ distinct_ranges as (
         bits,
         new_peer,
         new_bits,
+        basis,
         settled_date,
-        min(peer_seen_at) as first_seen_at
+        min(peer_seen_at) as first_seen_at,
+        max(peer_last_seen_at) as last_seen_at
     from sized
-    group by rule_id, width, bits, new_peer, new_bits, settled_date
+    group by rule_id, width, bits, new_peer, new_bits, basis, settled_date
 
 ),
 
 {# The first width with few ranges that are together narrower than the range. If one is
-   new in the last quarter of the history, others will follow. #}
+   new in the last quarter of the history, or came on one day alone, others will
+   follow. #}
 widths as (
 
     select
@@ -225,6 +232,13 @@ widths as (
     having
         count(*) <= {{ most_targets }}
         and max(first_seen_at) < max(settled_date)
+        and min(
+            case
+                when basis in ('subnet', 'prefix_list') then 1
+                when cast(first_seen_at as date) < cast(last_seen_at as date) then 1
+                else 0
+            end
+        ) = 1
         and coalesce(min(new_bits) > max(bits), true)
         and coalesce(sum(power(2, 128 - new_bits)) < power(2, 128 - max(bits)), true)
     qualify row_number() over (partition by rule_id order by width) = 1
