@@ -53,6 +53,18 @@ PANELS = (
         empty=NONE,
     ),
     Panel(
+        question="Which rule of a security group lets them in?",
+        table="admin_exposure_rules",
+        sql="select internal_addr, port, protocol, security_group_name,"
+        " security_group_id, rule_id, rule_protocol, from_port, to_port, peer,"
+        " public_addresses, records, last_seen_at, description, account_id, vpc_id"
+        " from admin_exposure_rules where {filters}"
+        " order by public_addresses desc, 1, 2, 3, 6",
+        caption="By the newest inventory. The mart security_group_proposals has"
+        " narrower rules.",
+        empty="There is no inventory, or no rule of it admits what is shown.",
+    ),
+    Panel(
         question="Which ports were tried, and refused?",
         table="admin_attempts",
         sql=f"select {SERVICE} as service, cast(sum(records) as bigint) as records,"
