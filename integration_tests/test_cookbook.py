@@ -51,8 +51,11 @@ def project(
         shutil.copy(file, str(file).replace(FLOW_LOG, SECOND_FLOW_LOG))
     shown = re.search(r"```yaml\n(vars:.*?)```", DOCUMENT.read_text(), re.DOTALL)
     assert shown
-    enrichment = str(folder / "_enrichment")
-    project = new_project(folder, VPC_FLOW_ENRICHMENT_LOCATION=enrichment)
+    project = new_project(
+        folder,
+        VPC_FLOW_ENRICHMENT_LOCATION=str(folder / "_enrichment"),
+        VPC_FLOW_INVENTORY_LOCATION=str(folder / "_inventory"),
+    )
     project.stage()
     variables = yaml.safe_load(shown[1])["vars"] | {"as_of": END_DATE.isoformat()}
     project.dbt("run", **variables)
