@@ -66,6 +66,20 @@ EC2 = {
         """NetworkInterfaces[].{interface_id: NetworkInterfaceId,
         security_group_id: Groups[].GroupId}""",
     ),
+    # One row for each entry; `name` is that of the list.
+    "prefix_lists": (
+        "describe_managed_prefix_lists",
+        """PrefixLists[].{prefix_list_id: PrefixListId, name: PrefixListName,
+        owner_id: OwnerId, address_family: AddressFamily, cidr: '', description: '',
+        tags: Tags}""",
+    ),
+    # Of an endpoint of type `Gateway`, one row for each route table that leads to it.
+    "vpc_endpoints": (
+        "describe_vpc_endpoints",
+        """VpcEndpoints[].{endpoint_id: VpcEndpointId, endpoint_type: VpcEndpointType,
+        service_name: ServiceName, state: State, vpc_id: VpcId,
+        route_table_id: RouteTableIds, name: Tags, tags: Tags}""",
+    ),
     "vpcs": (
         "describe_vpcs",
         """Vpcs[].{vpc_id: VpcId, cidr: [CidrBlock,
@@ -134,6 +148,12 @@ def _rows(a: Account, kind: str) -> Iterator[Row]:
             yield from _addresses(row)
         elif kind == "security_group_attachments":
             yield from _each(row, "security_group_id")
+        elif kind == "vpc_endpoints":
+            row["route_table_id"] = row["route_table_id"] or [None]
+            yield from _each(row, "route_table_id")
+        elif kind == "prefix_lists":
+            for entry in _entries(a, row["prefix_list_id"]):
+                yield {**row, **entry}
         elif kind == "vpcs":
             yield from _each({**row, "cidr": list(dict.fromkeys(row["cidr"]))}, "cidr")
         elif kind == "route_tables":
@@ -167,6 +187,13 @@ def _addresses(row: Row) -> Iterator[Row]:
     for key in ("Ipv4Prefix", "Ipv6Prefix"):
         for found in item.get(f"{key}es", []):
             yield {**row, "address": found[key], "address_type": "prefix"}
+
+
+def _entries(a: Account, prefix_list_id: str) -> Iterator[Row]:
+    pages = a.ec2.get_paginator("get_managed_prefix_list_entries").paginate(
+        PrefixListId=prefix_list_id
+    )
+    yield from pages.search("Entries[].{cidr: Cidr, description: Description}")
 
 
 def _load_balancers(a: Account) -> Iterator[Row]:

@@ -64,11 +64,11 @@ _OPERATIONS = {
         "ec2",
         """
         CreateFlowLogs CreateTags DeleteFlowLogs DescribeFlowLogs
-        DescribeInstances DescribeNatGateways DescribeNetworkInterfaces
-        DescribeRouteTables DescribeSecurityGroupRules
-        DescribeSecurityGroups DescribeSubnets
+        DescribeInstances DescribeManagedPrefixLists DescribeNatGateways
+        DescribeNetworkInterfaces DescribeRouteTables
+        DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets
         DescribeTransitGatewayAttachments DescribeTransitGateways
-        DescribeVpcs
+        DescribeVpcEndpoints DescribeVpcs GetManagedPrefixListEntries
         """,
     ),
     "Role": (
@@ -215,17 +215,21 @@ ARNS = {
     "key policy": ("Key", ("{n}",)),
     "flow log": (
         "FlowLogs",
-        tuple(
-            f"arn:{{p}}:ec2:{{r}}:{{a}}:{kind}/{{n}}"
-            for kind in (
-                "vpc-flow-log",
-                "vpc",
-                "subnet",
-                "network-interface",
-                "transit-gateway",
-                "transit-gateway-attachment",
-                "natgateway",
-            )
+        (
+            *(
+                f"arn:{{p}}:ec2:{{r}}:{{a}}:{kind}/{{n}}"
+                for kind in (
+                    "vpc-flow-log",
+                    "vpc",
+                    "subnet",
+                    "network-interface",
+                    "transit-gateway",
+                    "transit-gateway-attachment",
+                    "natgateway",
+                )
+            ),
+            # AWS and other accounts share prefix lists.
+            "arn:{p}:ec2:{r}:*:prefix-list/*",
         ),
     ),
 }

@@ -58,7 +58,7 @@ def project(
     )
     project.stage()
     variables = yaml.safe_load(shown[1])["vars"] | {"as_of": END_DATE.isoformat()}
-    project.dbt("run", **variables)
+    project.dbt("build", "--exclude-resource-types", "test", "unit_test", **variables)
     return project
 
 

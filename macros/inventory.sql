@@ -22,6 +22,8 @@
         'snapshots': 'kind rows:bigint is_complete:boolean error',
         'subnets': 'subnet_id vpc_id cidr ipv6_cidr az_id availability_zone'
             ~ ' route_table_id route_kind name tags',
+        'vpc_endpoints': 'endpoint_id endpoint_type service_name state vpc_id'
+            ~ ' route_table_id name tags',
         'vpcs': 'vpc_id cidr is_default:boolean name tags',
     } %}
     {% set columns = {} %}

@@ -20,6 +20,7 @@ from .planted import SMALLEST_SAMPLE, plant
 from .site import Site, draw_clients
 from .target import TRUTH_FILE, prepare_target
 from .traffic import Bulk
+from .transfer import transfer_truth
 from .truth import Truth, TruthCounter
 from .vocabulary import SKIPDATA, Vocabulary
 from .writer import FlowLogWriter
@@ -245,6 +246,7 @@ def generate(
             for site in sites
         ]
         result["inventory"] = write_inventory(out, faces, all_days, end)
+        result["transfer"] = transfer_truth(truth.pairs(), faces)
     if campaigns:
         result["findings"] = campaigns.truth(
             result["marts"]["admin_exposure"], all_days[0]

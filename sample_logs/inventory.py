@@ -21,6 +21,8 @@ _RANGES = {
     "cgnat": ("100.64.0.0/10",),
     "admins": ("84.17.45.0/24", "91.205.230.0/24", "46.114.3.0/24"),
 }
+#: Services with a gateway endpoint in the private subnets of a VPC.
+GATEWAY_ENDPOINTS = {"prod": ("s3",), "payments": ("dynamodb",)}
 _PROTOCOLS = {TCP: "tcp", UDP: "udp"}
 
 Row = dict[str, Any]
@@ -212,7 +214,7 @@ def _rows(
         yield "route_tables", vpc | {"route_table_id": table} | kind | name
     subnets = {face.subnet_id: face for face in faces}
     for number, (subnet_id, face) in enumerate(subnets.items()):
-        side = "public" if face.role in ("web", "nat", "bastion") else "private"
+        side = face.side
         third = {"public": "0.0/24", "private": "16.0/20"}[side]
         yield (
             "subnets",
@@ -226,6 +228,15 @@ def _rows(
                 **_named(f"{flow_log.name}-{side}-{number % 2 + 1}"),
             },
         )
+    for service in GATEWAY_ENDPOINTS.get(flow_log.name, ()):
+        endpoint = {
+            "endpoint_id": identifier("vpce", flow_log.name, service),
+            "endpoint_type": "Gateway",
+            "service_name": f"com.amazonaws.{flow_log.region}.{service}",
+            "state": "available",
+            "route_table_id": identifier("rtb", flow_log.name, "private"),
+        }
+        yield "vpc_endpoints", vpc | endpoint | _named(f"{flow_log.name}-{service}")
     for role in dict.fromkeys(face.role for face in faces):
         group = {"security_group_id": _group_id(flow_log, role)}
         words = {"name": role, "description": f"Hosts of {role}", "tags": "{}"}

@@ -36,6 +36,7 @@ TABLES = {
     "admin_attempts": _CONTACT,
     "hourly_traffic": Columns(("started_hour",)),
     "outside_traffic": Columns(("started_date",)),
+    "transfer_cost": Columns(address=("source", "destination"), account="account_id"),
     "int_traffic__daily_flows": Columns(
         ("started_date",), ("client_addr", "server_addr"), "server_port"
     ),

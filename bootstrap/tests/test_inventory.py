@@ -89,6 +89,21 @@ def _network(world: World) -> dict[str, str]:
         RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway
     )
     ec2.associate_route_table(RouteTableId=table, SubnetId=found["public"])
+    for kind, more in (
+        (
+            "Gateway",
+            {"ServiceName": f"com.amazonaws.{REGION}.s3", "RouteTableIds": [table]},
+        ),
+        (
+            "Interface",
+            {
+                "ServiceName": f"com.amazonaws.{REGION}.sqs",
+                "SubnetIds": [found["public"]],
+            },
+        ),
+    ):
+        ec2.create_vpc_endpoint(VpcId=found["vpc"], VpcEndpointType=kind, **more)
+    found["table"] = table
     group = ec2.create_security_group(
         GroupName="web", Description="d", VpcId=found["vpc"]
     )["GroupId"]
@@ -103,6 +118,15 @@ def _network(world: World) -> dict[str, str]:
                 "IpRanges": ranges,
                 "UserIdGroupPairs": [{"GroupId": group}],
             }
+        ],
+    )
+    ec2.create_managed_prefix_list(
+        PrefixListName="offices",
+        AddressFamily="IPv4",
+        MaxEntries=5,
+        Entries=[
+            {"Cidr": "203.0.113.0/24", "Description": "Berlin"},
+            {"Cidr": "198.51.100.7/32"},
         ],
     )
     interface = ec2.create_network_interface(
@@ -178,6 +202,17 @@ def test_every_address_rule_and_network_is_a_row(world: World) -> None:
     assert made["interface"] in [row["interface_id"] for row in attached]
     (group,) = taken.only("security_groups", security_group_id=made["group"])
     assert (group["name"], group["vpc_id"]) == ("web", made["vpc"])
+    offices = taken.only("prefix_lists", name="offices", owner_id=HOME)
+    assert {(r["cidr"], r["description"]) for r in offices} == {
+        ("203.0.113.0/24", "Berlin"),
+        ("198.51.100.7/32", None),
+    }
+    assert len({r["prefix_list_id"] for r in offices}) == 1
+    endpoints = taken.only("vpc_endpoints", vpc_id=made["vpc"])
+    assert {
+        (r["endpoint_type"], r["service_name"].rpartition(".")[2], r["route_table_id"])
+        for r in endpoints
+    } == {("Gateway", "s3", made["table"]), ("Interface", "sqs", None)}
     kinds = {r["subnet_id"]: r["route_kind"] for r in taken.rows("subnets")}
     assert kinds[made["public"]] == "public"
     assert kinds[made["private"]] == "private"

@@ -18,6 +18,8 @@
     select
         interface_id,
         account_id,
+        vpc_id,
+        az_id,
         srcaddr,
         dstaddr,
         pkt_srcaddr,
@@ -56,6 +58,8 @@ active_hours as (
         cast(started_at as date) as started_date,
         interface_id,
         max(account_id) as account_id,
+        max(vpc_id) as vpc_id,
+        max(az_id) as az_id,
         {{ vpc_flow_logs.bit_or_agg(
             vpc_flow_logs.hour_bit('started_at')
             ~ ' * case when cast(started_at as date) = cast(ended_at as date)'
@@ -315,6 +319,8 @@ with_hours as (
         own.address,
         own.only_peer,
         active_hours.account_id,
+        active_hours.vpc_id,
+        active_hours.az_id,
         own.is_certain,
         active_hours.active_hours,
         active_hours.first_seen_at,
