@@ -97,7 +97,10 @@ def assert_records_have_their_owners(query: Query, network: Path) -> None:
         for address in face["addresses"]
     }
     held = {
-        (row["address"], datetime.fromisoformat(row["seen_at"])): row["name"]
+        (row["address"], datetime.fromisoformat(row["seen_at"])): (
+            row["name"],
+            row["owner"],
+        )
         for row in truth["held"]
     }
     first_snapshot = datetime.fromisoformat(truth["snapshots"][0])
@@ -110,7 +113,7 @@ def assert_records_have_their_owners(query: Query, network: Path) -> None:
             key = (address, started_at.replace(second=0))
             if key in held:
                 unseen.discard(key)
-                assert name == held[key], key
+                assert (name, owner) == held[key], key
             elif address is None:
                 assert (name, owner) == (None, None)
             elif ":" in address and started_at < first_snapshot:

@@ -156,6 +156,11 @@ def interface_id(flow_log: FlowLog, holder: Holder) -> str:
     return identifier("eni", flow_log.name, holder.name, holder.primary)
 
 
+def owner_of(name: str) -> str:
+    """The owner of a host, by its name."""
+    return name if name == UNKNOWN else f"team-{name.partition('-')[0]}"
+
+
 def day_of(days: list[date]) -> date:
     """The day of all that, of the days of a sample."""
     return days[max(len(days) - 2, 0)]
@@ -213,6 +218,7 @@ def truth(flow_log: FlowLog, day: date, end: int) -> Iterator[dict[str, Any]]:
                 "interface_id": talk.face.interface_id if talk.face else None,
                 "instance_id": talk.face.instance_id if talk.face else None,
                 "name": talk.name,
+                "owner": owner_of(talk.name),
             }
 
 

@@ -139,7 +139,7 @@ def _changing_rows(
             yield (
                 "instances",
                 vpc
-                | _named(attached[0])
+                | _named(attached[0], owner=holders.owner_of(attached[0]))
                 | {
                     "instance_id": instance_id,
                     "instance_type": "m7g.large",

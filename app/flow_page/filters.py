@@ -46,6 +46,7 @@ TABLES = {
     "int_traffic__interface_addresses": Columns(
         ("started_date",), ("address",), account="account_id"
     ),
+    "address_owners": Columns(address=("address",), account="account_id"),
     "flow_log_health": Columns(account="account_id"),
     "eni_health": Columns(account="account_id"),
     "delivery_gaps": Columns(("gap_started_at", "gap_ended_at"), account="account_id"),

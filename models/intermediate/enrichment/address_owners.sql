@@ -4,6 +4,9 @@
 
 {% set interfaces = ref('vpc_flow_logs', 'interfaces_over_time') %}
 {% set never = vpc_flow_logs.time_literal('9999-12-31') %}
+{% set known %}
+    coalesce(instance_id, '') || '|' || coalesce(name, '') || '|' || coalesce(owner, '')
+{%- endset %}
 {% set key = ['scope', 'address', 'interface_id'] %}
 
 with
@@ -247,6 +250,17 @@ known as (
 
 ),
 
+compared_with_last as (
+
+    select
+        *,
+        lag({{ known }}) over (
+            partition by scope, address, holding order by known_at
+        ) as known_before
+    from known
+
+),
+
 known_spans as (
 
     select
@@ -254,7 +268,8 @@ known_spans as (
         lead(known_at) over (
             partition by scope, address, holding order by known_at
         ) as next_known_at
-    from known
+    from compared_with_last
+    where known_before is null or known_before != {{ known }}
 
 ),
 
