@@ -229,7 +229,7 @@ def test_the_numbers_of_exposure(
     opened: Callable[..., AppTest], built: Project
 ) -> None:
     shown = tables(opened("exposure", **WHOLE), "exposure")
-    ports, reached, since, contacts, refused, tried = (
+    ports, reached, since, contacts, _, refused, tried = (
         shown[panel.question] for panel in exposure.PANELS
     )
     assert sorted(rows(ports, "service", "addresses")) == built.query(

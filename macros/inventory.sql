@@ -14,6 +14,8 @@
             ~ ' attached_at:timestamp security_group_ids name tags',
         'load_balancers': 'load_balancer_id type scheme dns_name vpc_id'
             ~ ' created_at:timestamp name tags',
+        'prefix_lists': 'prefix_list_id name owner_id address_family cidr description'
+            ~ ' tags',
         'route_tables': 'route_table_id vpc_id is_main:boolean kind name tags',
         'security_group_attachments': 'interface_id security_group_id',
         'security_group_rules': 'security_group_id rule_id direction protocol'

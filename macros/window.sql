@@ -1,8 +1,9 @@
-{# The condition that a UTC day lies within the window of the marts: from
-   `lookback_days` before `as_of` to `as_of`. #}
-{% macro in_window(started_date) -%}
+{# The condition that a UTC day lies within the window of the marts: from `days` before
+   `as_of`, or `lookback_days`, to `as_of`. #}
+{% macro in_window(started_date, days=none) -%}
     {%- set today = vpc_flow_logs.as_of() -%}
-    {%- set first = today - modules.datetime.timedelta(days=var('lookback_days')) -%}
+    {%- set days = var('lookback_days') if days is none else days -%}
+    {%- set first = today - modules.datetime.timedelta(days=days) -%}
     {{ started_date }}
         between {{ vpc_flow_logs.date_literal(first) }}
         and {{ vpc_flow_logs.date_literal(today) }}

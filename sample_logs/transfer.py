@@ -2,6 +2,7 @@
 
 import csv
 import ipaddress
+import re
 from collections.abc import Iterable, Sequence
 from decimal import Decimal
 from functools import cache
@@ -12,6 +13,8 @@ from .enrichment import aws_ranges
 from .inventory import GATEWAY_ENDPOINTS
 from .network import FlowLog, Interface
 
+#: The addresses of `holders`.
+CHANGING = re.compile(r"10\.\d+\.18\.\d+")
 Place = tuple[FlowLog, Interface]
 
 _PRICES = Path(__file__).parent.parent / "seeds/transfer_prices.csv"
@@ -24,6 +27,8 @@ def transfer_truth(
     interfaces: Sequence[tuple[FlowLog, Sequence[Interface]]],
 ) -> dict[str, dict[str, Any]]:
     """Return bytes, US dollars and what endpoints would save, by path.
+
+    The hosts whose addresses change hands are left out.
 
     Args:
         pairs: Sender, receiver and the bytes that count.
@@ -40,6 +45,8 @@ def transfer_truth(
     for source, destination, size in pairs:
         sender, receiver = known.get(source), known.get(destination)
         own = sender or receiver
+        if CHANGING.fullmatch(source) or CHANGING.fullmatch(destination):
+            continue
         if own is None or "nat" in {p[1].role for p in (sender, receiver) if p}:
             continue
         gigabytes = Decimal(size) / _GIGABYTE

@@ -367,6 +367,49 @@ def report(out: Path, **target: Any) -> None:
 @cli.command()
 @click.option(
     "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    default=Path("doors"),
+    show_default=True,
+    help="folder to write to",
+)
+@click.option(
+    "--history-days",
+    type=click.IntRange(1),
+    default=90,
+    show_default=True,
+    help="days of logs that a proposal needs",
+)
+@schema_option
+@target_options
+def doors(out: Path, history_days: int, **target: Any) -> None:
+    """Write what security groups could close: JSON for aws ec2, and Terraform.
+
+    It reads the mart security_group_proposals, and changes nothing in AWS. OUT gets a
+    folder for each account and region; commands.sh there lists the calls.
+
+    \b
+    Exit codes:
+      0   written, even if there is nothing to propose
+      1   the marts can't be read
+      75  the DuckDB file was in use for too long
+    """
+    from .built_tables import Where, open_tables
+    from .doors import read_doors, write_doors
+
+    def say(line: str) -> None:
+        click.echo(line, err=True)
+
+    with open_tables(Where(**target), say) as tables:
+        found = read_doors(tables, history_days)
+    for path in write_doors(found, out):
+        click.echo(path)
+    rules = sum(len(door.rule_ids()) for door in found)
+    say(f"{rules} rules could be narrower or removed. Nothing was changed.")
+
+
+@cli.command()
+@click.option(
+    "--out",
     envvar="VPC_FLOW_ENRICHMENT_LOCATION",
     show_envvar=True,
     required=True,

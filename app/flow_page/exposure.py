@@ -44,15 +44,28 @@ PANELS = (
     Panel(
         question="From where, and did anything answer?",
         table="admin_exposure",
-        sql="select internal_addr, external_addr, port, protocol, evidence, is_refused,"
-        " first_seen_at, last_seen_at, records, bytes, internal_network,"
-        " internal_owner, nullif(internal_host_name, 'unknown') as internal_host_name,"
+        sql="select internal_addr,"
+        " nullif(internal_host_name, 'unknown') as internal_host_name,"
+        " external_addr, port, protocol, evidence, is_refused, first_seen_at,"
+        " last_seen_at, records, bytes, internal_network, internal_owner,"
         " nullif(internal_host_owner, 'unknown') as internal_host_owner,"
-        " account_id, vpc_id, interface_id, instance_id, hop_addr"
-        " from admin_exposure where {filters} order by last_seen_at desc, 1, 2, 3, 4",
+        " account_id, vpc_id, interface_id, instance_id, hop_addr from admin_exposure"
+        " where {filters} order by last_seen_at desc, 1, 3, 4, 5",
         caption="The evidence is both if the host answered a request. A host that is"
         " marked as refused answered with a reset.",
         empty=NONE,
+    ),
+    Panel(
+        question="Which rule of a security group lets them in?",
+        table="admin_exposure_rules",
+        sql="select internal_addr, port, protocol, security_group_name,"
+        " security_group_id, rule_id, rule_protocol, from_port, to_port, peer,"
+        " public_addresses, records, last_seen_at, description, account_id, vpc_id"
+        " from admin_exposure_rules where {filters}"
+        " order by public_addresses desc, 1, 2, 3, 6",
+        caption="By the newest inventory. The mart security_group_proposals has"
+        " narrower rules.",
+        empty="There is no inventory, or no rule of it admits what is shown.",
     ),
     Panel(
         question="Which ports were tried, and refused?",

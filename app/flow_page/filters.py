@@ -34,6 +34,9 @@ TABLES = {
     "findings": Columns(_SEEN, ("entity", "peer"), "port", network=_NETWORK),
     "admin_exposure": _CONTACT,
     "admin_attempts": _CONTACT,
+    "admin_exposure_rules": Columns(
+        _SEEN, ("internal_addr",), "port", "account_id", "vpc_id"
+    ),
     "hourly_traffic": Columns(("started_hour",)),
     "outside_traffic": Columns(("started_date",)),
     "transfer_cost": Columns(address=("source", "destination"), account="account_id"),
