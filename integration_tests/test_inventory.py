@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import json
 import shutil
 from collections.abc import Callable
@@ -18,16 +19,92 @@ from flow_log_loader.lines import stage_lines
 import sample_logs
 from bootstrap.inventory import COLUMNS, PLACE, SNAPSHOTS, TYPES
 
-from .conftest import AS_OF, END_DATE, Project
+from .conftest import AS_OF, END_DATE, ROOT, Project
 from .snowflake_project import Bucket, SnowflakeProject
 from .test_enrichment import settings_of
 
-KINDS = {kind: (*PLACE, *columns) for kind, columns in COLUMNS.items()}
-KINDS["snapshots"] = SNAPSHOTS
-VIEWS = [f"stg_inventory__{kind}" for kind in KINDS]
+ALL_KINDS = {kind: (*PLACE, *columns) for kind, columns in COLUMNS.items()}
+ALL_KINDS["snapshots"] = SNAPSHOTS
+#: A kind that no model reads has no view.
+VIEWS = sorted(path.stem for path in ROOT.glob("models/staging/inventory/*.sql"))
+KINDS = {view.partition("__")[2]: ALL_KINDS[view.partition("__")[2]] for view in VIEWS}
 
 
 #: The owners and what they name, besides the views.
+#: A snapshot of AWS Config, of an account that nothing else is about.
+CONFIG_ACCOUNT = "999988887777"
+CONFIG_FILE = (
+    f"AWSLogs/{CONFIG_ACCOUNT}/Config/eu-west-1/2026/3/30/ConfigSnapshot/"
+    f"{CONFIG_ACCOUNT}_Config_eu-west-1_ConfigSnapshot_20260330T123015Z_1-2.json.gz"
+)
+CONFIG: dict[str, Any] = {
+    "fileVersion": "1.0",
+    "configurationItems": [
+        {
+            "resourceType": "AWS::EC2::NetworkInterface",
+            "tags": {"Name": 'it\'s a "face"', "owner": "team-x"},
+            "configuration": {
+                "networkInterfaceId": "eni-c",
+                "interfaceType": "interface",
+                "status": "in-use",
+                "description": "",
+                "ownerId": CONFIG_ACCOUNT,
+                "vpcId": "vpc-c",
+                "subnetId": "subnet-c",
+                "availabilityZone": "eu-west-1a",
+                "attachment": {
+                    "attachTime": "2026-03-07T23:46:28.000Z",
+                    "instanceId": "i-c",
+                },
+                "privateIpAddresses": [
+                    {
+                        "primary": True,
+                        "privateIpAddress": "10.250.1.1",
+                        "association": {"publicIp": "54.0.0.1"},
+                    },
+                    {"primary": False, "privateIpAddress": "10.250.1.2"},
+                ],
+                "ipv6Addresses": [{"ipv6Address": "2600:1f14::c"}],
+            },
+        },
+        {
+            "resourceType": "AWS::EC2::Instance",
+            "tags": {},
+            "configuration": {
+                "instanceId": "i-c",
+                "instanceType": "t3.micro",
+                "state": {"name": "running"},
+                "launchTime": "2026-03-07T23:46:27.000Z",
+                "vpcId": "vpc-c",
+                "subnetId": "subnet-c",
+            },
+        },
+        {
+            "resourceType": "AWS::EC2::SecurityGroup",
+            "tags": {},
+            "configuration": {
+                "groupId": "sg-c",
+                "groupName": "web",
+                "description": "of web",
+                "vpcId": "vpc-c",
+            },
+        },
+        {"resourceType": "AWS::EC2::Volume", "configuration": {}},
+    ],
+}
+#: What the views have of it, without nulls.
+FROM_CONFIG = {
+    "interfaces": [
+        "10.250.1.1 private None True",
+        "10.250.1.2 private None False",
+        "2600:1f14::c ipv6 None None",
+        "54.0.0.1 public 10.250.1.1 True",
+    ],
+    "instances": ["i-c t3.micro running 2026-03-07 23:46:27 vpc-c subnet-c"],
+    "security_groups": ["sg-c vpc-c of web web"],
+    "subnets": [],
+    "snapshots": ["instances 1 True", "interfaces 1 True", "security_groups 1 True"],
+}
 UNKNOWN = ("unknown", "unknown")
 MODELS = (*VIEWS, "+address_owners", "+named_flow_records")
 Query = Callable[[str], list[tuple[Any, ...]]]
@@ -45,6 +122,9 @@ def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
         records_per_file=1_000,
         inventory=True,
     )
+    config = folder / "_inventory" / CONFIG_FILE
+    config.parent.mkdir(parents=True)
+    config.write_bytes(gzip.compress(json.dumps(CONFIG).encode()))
     return folder
 
 
@@ -67,7 +147,10 @@ def rows_in_files(folder: Path, kind: str) -> set[tuple[Any, ...]]:
 
 def assert_views_have_all_rows(query: Query, folder: Path) -> None:
     for kind in KINDS:
-        found = query(f"select * from stg_inventory__{kind}")
+        found = query(
+            f"select * from stg_inventory__{kind}"
+            f" where account_id != '{CONFIG_ACCOUNT}'"
+        )
         assert set(found) == rows_in_files(folder, kind), kind
         assert len(found) == len(set(found)), kind
 
@@ -86,6 +169,34 @@ def test_the_views_have_the_columns_that_bootstrap_writes(built: Project) -> Non
             )
             for column in columns
         ]
+
+
+def assert_aws_config_is_read(query: Query) -> None:
+    """Its items are rows like those of other snapshots."""
+    columns = {
+        "interfaces": "address, address_type, private_address, is_primary",
+        "instances": "instance_id, instance_type, state, launched_at, vpc_id,"
+        " subnet_id",
+        "security_groups": "security_group_id, vpc_id, description, name",
+        "subnets": "subnet_id",
+        "snapshots": "kind, row_count, is_complete",
+    }
+    for kind, expected in FROM_CONFIG.items():
+        found = query(
+            f"select {columns[kind]} from stg_inventory__{kind}"
+            f" where account_id = '{CONFIG_ACCOUNT}' and region = 'eu-west-1'"
+            " and snapshot_at = cast('2026-03-30 12:30:15' as timestamp) order by 1"
+        )
+        assert [" ".join(map(str, row)) for row in found] == expected, kind
+    assert query(
+        "select distinct interface_id, instance_id, name, owner, attached_at,"
+        " held_until from interfaces_over_time where vpc_id = 'vpc-c'"
+    ) == [
+        (
+            *("eni-c", "i-c", 'it\'s a "face"', "team-x"),
+            *(datetime(2026, 3, 7, 23, 46, 28), None),
+        )
+    ]
 
 
 def assert_records_have_their_owners(query: Query, network: Path) -> None:
@@ -135,6 +246,7 @@ def test_records_have_their_owners_on_duckdb(project: Project, network: Path) ->
         "select count(*) from landing.load_history"
         " where metadata_filename like '%_inventory%'"
     ) == [(0,)]
+    assert_aws_config_is_read(project.query)
     assert_records_have_their_owners(project.query, network)
 
 
@@ -145,7 +257,7 @@ def test_records_have_their_owners_on_snowflake(
     bucket = Bucket(snowflake, network)
     bucket.put(*(network / "AWSLogs").rglob("*.parquet"))
     inventory = network / "_inventory"
-    files = sorted(inventory.rglob("*.parquet"))
+    files = sorted(path for path in inventory.rglob("*.*") if path.is_file())
     earlier, later = files[::2], files[1::2]
     url = f"{bucket.url}_inventory/"
     bucket.put(*earlier)
@@ -158,6 +270,7 @@ def test_records_have_their_owners_on_snowflake(
     snowflake.stage_lines(url, "inventory_rows")
     snowflake.dbt("run", "--select", *MODELS, **AS_OF)
     assert_views_have_all_rows(snowflake.query, inventory)
+    assert_aws_config_is_read(snowflake.query)
     assert_records_have_their_owners(snowflake.query, network)
     owners = "select * from address_owners order by address, owned_from, interface_id"
     assert snowflake.query(owners) == project.query(owners)

@@ -36,7 +36,7 @@
 {% endmacro %}
 
 
-{# A field of a line of JSON as text; null for any other line. #}
+{# A field of a line of JSON as text, by its name or path; null for any other line. #}
 {% macro json_text(line, name) -%}
     {{ return(adapter.dispatch('json_text', 'vpc_flow_logs')(line, name)) }}
 {%- endmacro %}
@@ -46,38 +46,47 @@
 {%- endmacro %}
 
 {% macro snowflake__json_text(line, name) -%}
-    cast(try_parse_json({{ line }})['{{ name }}'] as varchar)
+    cast(try_parse_json({{ line }})['{{ name.split('.') | join("']['") }}'] as varchar)
 {%- endmacro %}
 
 
-{# A query of the elements of a JSON array: the file's name and the element as text. The
-   CTE `documents` has the text of each file. #}
-{% macro json_elements(array) -%}
-    {{ return(adapter.dispatch('json_elements', 'vpc_flow_logs')(array)) }}
+{# A query of the elements of a JSON array: the file's name and the element as text, and
+   the whole object if it is not called `document`. `objects` has the text of each
+   object. The array is given by its name or path. #}
+{% macro json_elements(array, objects='documents', object='document') -%}
+    {{ return(adapter.dispatch('json_elements', 'vpc_flow_logs')(
+        array, objects, object
+    )) }}
 {%- endmacro %}
 
-{% macro duckdb__json_elements(array) -%}
+{% macro duckdb__json_elements(array, objects, object) -%}
     select
         metadata_filename,
+        {{ object ~ ',' if object != 'document' }}
         cast(
             unnest(
                 from_json(
-                    case when json_valid(document) then document -> '$.{{ array }}' end,
+                    case
+                        when json_valid({{ object }})
+                            then {{ object }} -> '$.{{ array }}'
+                    end,
                     '["JSON"]'
                 )
             ) as varchar
         ) as element
-    from documents
+    from {{ objects }}
 {%- endmacro %}
 
-{% macro snowflake__json_elements(array) -%}
+{% macro snowflake__json_elements(array, objects, object) -%}
     select
-        documents.metadata_filename,
+        {{ objects }}.metadata_filename,
+        {{ objects ~ '.' ~ object ~ ',' if object != 'document' }}
         cast(elements.value as varchar) as element
     from
-        documents,
+        {{ objects }},
         lateral flatten(
-            input => try_parse_json(documents.document)['{{ array }}']
+            input => try_parse_json({{ objects }}.{{ object }})
+            ['{{ array.split('.') | join("']['") }}']
         ) as elements
 {%- endmacro %}
 

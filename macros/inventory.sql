@@ -42,7 +42,7 @@
 
 
 {# The query of a staging view: the rows of one kind, from all snapshots. The folder of
-   a file is the kind. #}
+   a file is the kind. Some kinds are in snapshots of AWS Config as well. #}
 {% macro inventory_rows(kind) -%}
 {%- set columns = vpc_flow_logs.inventory_columns()[kind] -%}
 with
@@ -55,18 +55,40 @@ items as (
         value is not null
         and split_part('/' || metadata_filename, '/', -2) = '{{ kind }}'
 
+),
+
+{% set from_config = kind == 'snapshots' or kind in vpc_flow_logs.config_kinds() -%}
+{%- if from_config -%}
+{{ vpc_flow_logs.with_config_rows(kind, columns) }},
+
+{% endif -%}
+
+found as (
+
+    select
+        {%- for column in columns %}
+        cast(item['{{ column }}'] as varchar)
+            as {{ 'row_count' if column == 'rows' else column }}
+        {{- ',' if not loop.last }}
+        {%- endfor %}
+    from items
+    {%- if from_config %}
+    union all
+    select * from config_rows
+    {%- endif %}
+
 )
 
 select
     {%- for column, type in columns.items() %}
-    {%- set text = "cast(item['" ~ column ~ "'] as varchar)" %}
+    {%- set text = 'row_count' if column == 'rows' else column %}
     {{ vpc_flow_logs.time_from_json(text) if type == 'timestamp'
         else text if type == 'varchar'
         else 'cast(' ~ text ~ ' as ' ~ type ~ ')' }}
-        as {{ 'row_count' if column == 'rows' else column -}}
+        as {{ text -}}
     {{ ',' if not loop.last }}
     {%- endfor %}
-from items
+from found
 {%- endmacro %}
 
 
