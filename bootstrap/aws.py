@@ -16,7 +16,7 @@ from botocore.credentials import (
 )
 from botocore.exceptions import BotoCoreError, ClientError
 
-from bootstrap.errors import BootstrapError
+from bootstrap.changes import BootstrapError
 from bootstrap.naming import part_of
 from bootstrap.settings import Members
 

@@ -18,9 +18,16 @@ from botocore.exceptions import ClientError
 
 from bootstrap import description, policies
 from bootstrap.aws import Account
-from bootstrap.changes import NEW_MARK, Change, Shared
+from bootstrap.changes import (
+    NEW_MARK,
+    Blocked,
+    BootstrapError,
+    Change,
+    Shared,
+    code_of,
+    unless,
+)
 from bootstrap.description import Resource
-from bootstrap.errors import Blocked, BootstrapError, code_of, unless
 from bootstrap.naming import (
     DELIVERY_WRITE,
     KEY_SNOWFLAKE,

@@ -19,8 +19,14 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from bootstrap import steps, verify
 from bootstrap.aws import Accounts, organization_members
-from bootstrap.changes import Change, any_pending
-from bootstrap.errors import BootstrapError, Incomplete, explain, explain_failure
+from bootstrap.changes import (
+    BootstrapError,
+    Change,
+    Incomplete,
+    any_pending,
+    explain,
+    explain_failure,
+)
 from bootstrap.export import export
 from bootstrap.notify import Snowpipe
 from bootstrap.notify import notify as hand_over_files

@@ -15,9 +15,17 @@ from botocore.exceptions import ClientError
 
 from bootstrap import policies
 from bootstrap.aws import Account
-from bootstrap.changes import NEW_MARK, Change, Shared
+from bootstrap.changes import (
+    NEW_MARK,
+    Blocked,
+    BootstrapError,
+    Change,
+    Shared,
+    code_of,
+    message_of,
+    unless,
+)
 from bootstrap.description import Resource
-from bootstrap.errors import Blocked, BootstrapError, code_of, message_of, unless
 from bootstrap.naming import (
     EVENTBRIDGE_TAG,
     TOPIC_SNOWFLAKE,

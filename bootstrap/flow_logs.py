@@ -12,9 +12,8 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bootstrap.aws import Account
-from bootstrap.changes import NEW_MARK, Change
+from bootstrap.changes import NEW_MARK, BootstrapError, Change
 from bootstrap.description import Resource
-from bootstrap.errors import BootstrapError
 from bootstrap.naming import Names, Place, owner_of
 
 if TYPE_CHECKING:

@@ -73,6 +73,13 @@ EC2 = {
         owner_id: OwnerId, address_family: AddressFamily, cidr: '', description: '',
         tags: Tags}""",
     ),
+    # Of an endpoint of type `Gateway`, one row for each route table that leads to it.
+    "vpc_endpoints": (
+        "describe_vpc_endpoints",
+        """VpcEndpoints[].{endpoint_id: VpcEndpointId, endpoint_type: VpcEndpointType,
+        service_name: ServiceName, state: State, vpc_id: VpcId,
+        route_table_id: RouteTableIds, name: Tags, tags: Tags}""",
+    ),
     "vpcs": (
         "describe_vpcs",
         """Vpcs[].{vpc_id: VpcId, cidr: [CidrBlock,
@@ -141,6 +148,9 @@ def _rows(a: Account, kind: str) -> Iterator[Row]:
             yield from _addresses(row)
         elif kind == "security_group_attachments":
             yield from _each(row, "security_group_id")
+        elif kind == "vpc_endpoints":
+            row["route_table_id"] = row["route_table_id"] or [None]
+            yield from _each(row, "route_table_id")
         elif kind == "prefix_lists":
             for entry in _entries(a, row["prefix_list_id"]):
                 yield {**row, **entry}

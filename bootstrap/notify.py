@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from bootstrap.bucket import state_folder
-from bootstrap.errors import BootstrapError
+from bootstrap.changes import BootstrapError
 
 if TYPE_CHECKING:
     from bootstrap.aws import Account

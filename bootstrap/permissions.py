@@ -68,7 +68,7 @@ _OPERATIONS = {
         DescribeNetworkInterfaces DescribeRouteTables
         DescribeSecurityGroupRules DescribeSecurityGroups DescribeSubnets
         DescribeTransitGatewayAttachments DescribeTransitGateways
-        DescribeVpcs GetManagedPrefixListEntries
+        DescribeVpcEndpoints DescribeVpcs GetManagedPrefixListEntries
         """,
     ),
     "Role": (

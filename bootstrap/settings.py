@@ -27,7 +27,7 @@ from pydantic import (
 )
 
 from bootstrap import naming
-from bootstrap.errors import BootstrapError
+from bootstrap.changes import BootstrapError
 from bootstrap.naming import Names, Place, Senders, partition_of_region
 
 

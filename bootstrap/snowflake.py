@@ -18,9 +18,16 @@ from botocore.exceptions import ClientError
 
 from bootstrap import policies
 from bootstrap.aws import Account
-from bootstrap.changes import HIDDEN, NEW_MARK, Change
+from bootstrap.changes import (
+    HIDDEN,
+    NEW_MARK,
+    Blocked,
+    BootstrapError,
+    Change,
+    code_of,
+    unless,
+)
 from bootstrap.description import Resource, role_arn
-from bootstrap.errors import Blocked, BootstrapError, code_of, unless
 from bootstrap.events import Route, check_partition
 from bootstrap.naming import owner_of
 from bootstrap.policies import trust_policy

@@ -18,17 +18,18 @@ from botocore.exceptions import BotoCoreError, ClientError
 from bootstrap import bucket, description, events, flow_logs, snowflake
 from bootstrap.aws import Account, Accounts
 from bootstrap.bucket import Files, Journal, state_folder
-from bootstrap.changes import Change, retry
-from bootstrap.description import OF_THE_OWNER, Resource, Waits
-from bootstrap.errors import (
+from bootstrap.changes import (
     DENIED_FILE,
     BootstrapError,
+    Change,
     Incomplete,
     decoded,
     encoded_message,
     explain,
     explain_failure,
+    retry,
 )
+from bootstrap.description import OF_THE_OWNER, Resource, Waits
 from bootstrap.naming import Names, Place
 from bootstrap.settings import Settings, Source
 from bootstrap.snowflake import ByHand, Integration

@@ -145,7 +145,9 @@ def sample(made_once: Callable[..., Path]) -> Path:
     """Sample logs of a week, and beside them the truth about every mart."""
     return made_once(
         "sample",
-        lambda path: sample_logs.generate(path, end_date=END_DATE, records=20_000),
+        lambda path: sample_logs.generate(
+            path, end_date=END_DATE, records=20_000, inventory=True
+        ),
     )
 
 
@@ -163,7 +165,10 @@ def built(
 ) -> Project:
     """The sample, staged, built and tested once; tests only read it."""
 
-    known = {"VPC_FLOW_ENRICHMENT_LOCATION": str(sample / "_enrichment")}
+    known = {
+        f"VPC_FLOW_{name.upper()}_LOCATION": str(sample / f"_{name}")
+        for name in ("enrichment", "inventory")
+    }
 
     def build(folder: Path) -> None:
         project = Project.of(folder, sample, **known)
@@ -232,7 +237,13 @@ def snowflake(
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sample of few files, since the stand-in takes its time for each."""
     folder = tmp_path_factory.mktemp("small")
-    sample_logs.generate(folder, end_date=END_DATE, records=2_000, records_per_file=200)
+    sample_logs.generate(
+        folder,
+        end_date=END_DATE,
+        records=2_000,
+        records_per_file=200,
+        inventory=True,
+    )
     return folder
 
 

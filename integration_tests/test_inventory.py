@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +27,35 @@ KINDS["snapshots"] = SNAPSHOTS
 VIEWS = [f"stg_inventory__{kind}" for kind in KINDS]
 
 
+#: The owners and what they name, besides the views.
+UNKNOWN = ("unknown", "unknown")
+MODELS = (*VIEWS, "+address_owners", "+named_flow_records")
+Query = Callable[[str], list[tuple[Any, ...]]]
+
+
 @pytest.fixture(scope="module")
 def network(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A small sample with its inventory."""
     folder = tmp_path_factory.mktemp("network")
-    sample_logs.generate(folder, end_date=END_DATE, records=200, inventory=True)
+    sample_logs.generate(
+        folder,
+        end_date=END_DATE,
+        days=3,
+        records=2_400,
+        records_per_file=1_000,
+        inventory=True,
+    )
     return folder
+
+
+@pytest.fixture(scope="module")
+def project(network: Path, new_project: Callable[..., Project]) -> Project:
+    """The sample, staged; all that names an address."""
+    location = str(network / "_inventory")
+    project = new_project(network, VPC_FLOW_INVENTORY_LOCATION=location)
+    project.stage()
+    project.dbt("run", "--select", *MODELS, **AS_OF)
+    return project
 
 
 def rows_in_files(folder: Path, kind: str) -> set[tuple[Any, ...]]:
@@ -40,9 +65,7 @@ def rows_in_files(folder: Path, kind: str) -> set[tuple[Any, ...]]:
     return {tuple(row[column] for column in KINDS[kind]) for row in found}
 
 
-def assert_views_have_all_rows(
-    query: Callable[[str], list[tuple[Any, ...]]], folder: Path
-) -> None:
+def assert_views_have_all_rows(query: Query, folder: Path) -> None:
     for kind in KINDS:
         found = query(f"select * from stg_inventory__{kind}")
         assert set(found) == rows_in_files(folder, kind), kind
@@ -65,26 +88,62 @@ def test_the_views_have_the_columns_that_bootstrap_writes(built: Project) -> Non
         ]
 
 
-def test_snapshots_land_on_duckdb(
-    network: Path, new_project: Callable[..., Project]
-) -> None:
-    """Staging of flow logs passes over them."""
-    location = str(network / "_inventory")
-    project = new_project(network, VPC_FLOW_INVENTORY_LOCATION=location)
-    project.stage()
-    project.dbt("run", "--select", *VIEWS, **AS_OF)
+def assert_records_have_their_owners(query: Query, network: Path) -> None:
+    """Each end of each record as in the truth; unknown where nothing is proved."""
+    truth = json.loads((network / "truth.json").read_text())["inventory"]
+    known = {
+        address: (face["name"], face["owner"])
+        for face in truth["interfaces"].values()
+        for address in face["addresses"]
+    }
+    held = {
+        (row["address"], datetime.fromisoformat(row["seen_at"])): (
+            row["name"],
+            row["owner"],
+        )
+        for row in truth["held"]
+    }
+    first_snapshot = datetime.fromisoformat(truth["snapshots"][0])
+    unseen = set(held)
+    for started_at, *ends in query(
+        "select started_at, srcaddr, src_name, src_owner, dstaddr, dst_name, dst_owner"
+        " from named_flow_records"
+    ):
+        for address, name, owner in (ends[:3], ends[3:]):
+            key = (address, started_at.replace(second=0))
+            if key in held:
+                unseen.discard(key)
+                assert (name, owner) == held[key], key
+            elif address is None:
+                assert (name, owner) == (None, None)
+            elif ":" in address and started_at < first_snapshot:
+                # An address of IPv6 may have come later than its interface.
+                expected = known.get(address, UNKNOWN)
+                assert (name, owner) in (expected, UNKNOWN), (address, started_at)
+            else:
+                assert (name, owner) == known.get(address, UNKNOWN), (
+                    address,
+                    started_at,
+                )
+    assert not unseen
+
+
+def test_records_have_their_owners_on_duckdb(project: Project, network: Path) -> None:
+    """Staging of flow logs passes over the inventory."""
     assert_views_have_all_rows(project.query, network / "_inventory")
     assert project.query(
         "select count(*) from landing.load_history"
         " where metadata_filename like '%_inventory%'"
     ) == [(0,)]
+    assert_records_have_their_owners(project.query, network)
 
 
-def test_snapshots_land_on_snowflake(
-    snowflake: SnowflakeProject, network: Path
+def test_records_have_their_owners_on_snowflake(
+    snowflake: SnowflakeProject, project: Project, network: Path
 ) -> None:
-    """New files are added; files that are gone stay landed."""
+    """Snapshots are added, and those that are gone stay landed."""
     bucket = Bucket(snowflake, network)
+    bucket.put(*(network / "AWSLogs").rglob("*.parquet"))
     inventory = network / "_inventory"
     files = sorted(inventory.rglob("*.parquet"))
     earlier, later = files[::2], files[1::2]
@@ -97,15 +156,18 @@ def test_snapshots_land_on_snowflake(
         snowflake.s3.delete_object(Bucket=bucket.name, Key=key)
     bucket.put(*later)
     snowflake.stage_lines(url, "inventory_rows")
-    snowflake.dbt("run", "--select", *VIEWS, **AS_OF)
+    snowflake.dbt("run", "--select", *MODELS, **AS_OF)
     assert_views_have_all_rows(snowflake.query, inventory)
+    assert_records_have_their_owners(snowflake.query, network)
+    owners = "select * from address_owners order by address, owned_from, interface_id"
+    assert snowflake.query(owners) == project.query(owners)
 
 
 def test_snapshots_that_are_gone_stay_landed(network: Path, tmp_path: Path) -> None:
     """And files of other names are none; a half-written one is read again."""
     folder = tmp_path / "_inventory" / "vpcs"
     folder.mkdir(parents=True)
-    first, second = sorted((network / "_inventory/vpcs").iterdir())
+    first, second = sorted((network / "_inventory/vpcs").iterdir())[:2]
     settings = settings_of(tmp_path, "inventory_rows")
 
     def landed(connection: duckdb.DuckDBPyConnection) -> list[tuple[Any, ...]]:

@@ -10,6 +10,8 @@ from typing import Any
 import duckdb
 import pytest
 
+from sample_logs.transfer import CHANGING
+
 from .conftest import AS_OF, ROOT, Project
 from .test_addresses import scope_of
 
@@ -333,3 +335,26 @@ def test_a_wrong_mart_fails_the_comparison(
         )
     with pytest.raises(AssertionError, match="top_talkers_by_source"):
         assert_marts_equal(copied, truth)
+
+
+def test_transfer_costs_what_the_truth_says(
+    built: Project, truth: dict[str, Any]
+) -> None:
+    """By the generator's own network and sums. What has no path has no price."""
+    found = {
+        path: values
+        for path, *values in built.query(
+            "select path, sum(bytes), sum(cost_usd), sum(saving_usd)"
+            " from transfer_cost where not regexp_matches("
+            f"source || ' ' || destination, '{CHANGING.pattern}') group by path"
+        )
+    }
+    expected = truth["transfer"]
+    assert len(expected) > 5
+    assert found.keys() == expected.keys()
+    assert found.pop("unknown")[1] is None
+    for path, (size, *dollars) in found.items():
+        known = expected[path]
+        assert size == known["bytes"], path
+        prices = [known["cost_usd"], known["saving_usd"]]
+        assert dollars == pytest.approx(prices, abs=1e-5), path

@@ -251,9 +251,10 @@ def test_the_numbers_of_exposure(
 
 def test_the_numbers_of_traffic(opened: Callable[..., AppTest], built: Project) -> None:
     shown = tables(opened("traffic", **WHOLE), "traffic")
-    hourly, daily, refused, who, clients, servers, conversations, services, *outside = (
+    hourly, daily, refused, who, clients, servers, conversations, services, *more = (
         shown[panel.question] for panel in traffic.PANELS
     )
+    *outside, by_path, by_ends = more
     days = built.query(
         "select started_date, sum(client_bytes + server_bytes)::bigint"
         f" from {FLOWS} where action = 'ACCEPT' group by all order by all"
@@ -281,6 +282,15 @@ def test_the_numbers_of_traffic(opened: Callable[..., AppTest], built: Project) 
             f" order by bytes desc, {column}"
         )
         assert rows(table, column, "bytes") == expected != []
+    costs = built.query(
+        "select path, sum(cost_usd), sum(saving_usd), sum(bytes)::bigint"
+        " from transfer_cost group by all order by sum(cost_usd) desc nulls last"
+    )
+    for found, (path, *numbers) in zip(rows(by_path, *by_path), costs, strict=True):
+        assert found == (path, *map(pytest.approx, numbers)) or numbers[0] is None
+    (cost,) = built.query("select sum(cost_usd) from transfer_cost")
+    assert by_path["cost_usd"].sum() == pytest.approx(cost[0])
+    assert 0 < by_ends["cost_usd"].sum() <= cost[0]
     # The mart names the services, the page their ports.
     mart = built.query(
         "select total_bytes_deduplicated from top_services order by rank"

@@ -46,7 +46,7 @@ def test_the_snapshot_holds_every_mart_and_the_flows(built: Project) -> None:
     }
     folder = snapshot(built)
     files = {path.stem for path in folder.glob("*.parquet")}
-    assert files == marts | {"days", "addresses"}
+    assert files == marts | {"days", "addresses", "address_owners"}
     for mart in marts:
         found = rows_of(folder / f"{mart}.parquet")
         assert found == built.query(f"from {mart} order by all"), mart

@@ -25,7 +25,7 @@
 
 {# The condition `true` if lines have landed since the model was made of them, else
    `false`. #}
-{% macro is_new_enrichment(lines) %}
+{% macro has_new_lines(lines) %}
     {% if execute and is_incremental() %}
         {% set landed = vpc_flow_logs.newest_load(lines, '_dbt_copied_at') %}
         {% do return(

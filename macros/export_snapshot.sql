@@ -29,6 +29,8 @@
             'select distinct started_date, interface_id, address, account_id from '
             ~ vpc_flow_logs.model_relation('int_traffic__interface_addresses')
             ~ ' where ' ~ in_window,
+        'address_owners':
+            'select * from ' ~ vpc_flow_logs.model_relation('address_owners'),
     } %}
     {% for node in marts %}
         {% do tables.update({node.name: 'select * from ' ~ node.relation_name}) %}

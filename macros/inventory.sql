@@ -24,6 +24,8 @@
         'snapshots': 'kind rows:bigint is_complete:boolean error',
         'subnets': 'subnet_id vpc_id cidr ipv6_cidr az_id availability_zone'
             ~ ' route_table_id route_kind name tags',
+        'vpc_endpoints': 'endpoint_id endpoint_type service_name state vpc_id'
+            ~ ' route_table_id name tags',
         'vpcs': 'vpc_id cidr is_default:boolean name tags',
     } %}
     {% set columns = {} %}
@@ -65,6 +67,50 @@ select
     {{ ',' if not loop.last }}
     {%- endfor %}
 from items
+{%- endmacro %}
+
+
+{# The value of the tag that names an owner, from the tags as JSON. #}
+{% macro owner_tag(tags) -%}
+    {%- set tag = var('owner_tag') | replace("'", "''") -%}
+    cast({{ vpc_flow_logs.parsed_json(tags, [tag]) }}['{{ tag }}'] as varchar)
+{%- endmacro %}
+
+
+{# The joins of the owner of an address at a time, for owner_columns with the same
+   `end`: the owner that no other VPC contradicts and, with `vpc_id`, the one in that
+   VPC. A join that compares columns alone is fast. #}
+{% macro left_join_owners(end, address, time, vpc_id=none) -%}
+    {%- for place in ['in_vpc', 'anywhere'] if vpc_id or place == 'anywhere' -%}
+    {%- set owners = end ~ '_' ~ place %}
+    left join {{ ref('vpc_flow_logs', 'address_owners') }} as {{ owners }}
+        on
+            {{ address }} = {{ owners }}.address
+            and {{ time }} >= {{ owners }}.owned_from
+            and {{ time }} < coalesce(
+                {{ owners }}.owned_until, {{ vpc_flow_logs.time_literal('9999-12-31') }}
+            )
+            {%- if place == 'in_vpc' %}
+            and {{ vpc_id }} = {{ owners }}.vpc_id
+            {%- else %}
+            and {{ owners }}.is_only_owner
+            {%- endif %}
+    {%- endfor %}
+{%- endmacro %}
+
+
+{# The columns `<end>_name` and `<end>_owner` of an address: `unknown` if nobody knows,
+   null without an address. `in_vpc` if left_join_owners has a VPC. #}
+{% macro owner_columns(end, address, in_vpc=false) -%}
+    {%- for column in ['name', 'owner'] -%}
+    case
+        when {{ address }} is not null
+            then coalesce(
+                {%- if in_vpc %}{{ end }}_in_vpc.{{ column }}, {% endif -%}
+                {{ end }}_anywhere.{{ column }}, 'unknown'
+            )
+    end as {{ end }}_{{ column }}{{ ',' if not loop.last }}
+    {% endfor -%}
 {%- endmacro %}
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from . import holders
 from .attacks import FEWEST_DAYS, FEWEST_RECORDS, Attacks
 from .delivery import Formatter
 from .enrichment import write_enrichment
@@ -19,6 +20,7 @@ from .planted import SMALLEST_SAMPLE, plant
 from .site import Site, draw_clients
 from .target import TRUTH_FILE, prepare_target
 from .traffic import Bulk
+from .transfer import transfer_truth
 from .truth import Truth, TruthCounter
 from .vocabulary import SKIPDATA, Vocabulary
 from .writer import FlowLogWriter
@@ -140,6 +142,9 @@ def generate(
         raise ValueError("a benign sample has no incidents and no attacks")
     if incidents:
         _check_at_least(SMALLEST_SAMPLE, records=records)
+    if inventory:
+        _check_at_least(2, days=days)
+        _check_at_least(SMALLEST_SAMPLE, records=records)
     if attacks:
         _check_at_least(FEWEST_RECORDS, records=records)
         _check_at_least(FEWEST_DAYS, days=days)
@@ -157,7 +162,10 @@ def generate(
             flow_log,
             vocabulary,
             clients,
-            campaigns.interfaces(flow_log) if campaigns else (),
+            [
+                *(campaigns.interfaces(flow_log) if campaigns else ()),
+                *(holders.interfaces_of(flow_log) if inventory else ()),
+            ],
         )
         for flow_log in FLOW_LOGS
     ]
@@ -178,6 +186,16 @@ def generate(
                 groups = [by_day[day], columns] if day in by_day else [columns]
                 by_day[day] = joined(groups)
         planted |= {(site, day): columns for day, columns in by_day.items()}
+
+    if inventory:
+        day = holders.day_of(all_days)
+        for site in sites:
+            changing = holders.plant(site, vocabulary, day, end)
+            if changing:
+                groups = [changing]
+                if (site, day) in planted:
+                    groups.append(planted[site, day])
+                planted[site, day] = joined(groups)
 
     counts = _shares_of_records(
         records - sum(len(columns["start"]) for columns in planted.values()),
@@ -220,8 +238,15 @@ def generate(
     result = truth.result(files)
     result["enrichment"] = write_enrichment(out)
     if inventory:
-        faces = [(site.flow_log, site.interfaces) for site in sites]
+        faces = [
+            (
+                site.flow_log,
+                [face for face in site.interfaces if face.role != holders.ROLE],
+            )
+            for site in sites
+        ]
         result["inventory"] = write_inventory(out, faces, all_days, end)
+        result["transfer"] = transfer_truth(truth.pairs(), faces)
     if campaigns:
         result["findings"] = campaigns.truth(
             result["marts"]["admin_exposure"], all_days[0]

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
+from . import holders
 from .exchange import ICMP_V6, TCP, UDP
 from .kinds import KINDS
 from .network import FlowLog, Interface, identifier
@@ -13,8 +14,6 @@ from .network import FlowLog, Interface, identifier
 #: The folder beside the sample's logs. Staging of flow logs passes over it.
 FOLDER = "_inventory"
 SNAPSHOT_SUFFIX = "_sample.parquet"
-#: When snapshots are taken, on the first and on the last day.
-_TIME = time(6)
 _ANYWHERE = ("0.0.0.0/0", "::/0")
 #: Ranges of the pools outside that are not the internet.
 _RANGES = {
@@ -22,6 +21,8 @@ _RANGES = {
     "cgnat": ("100.64.0.0/10",),
     "admins": ("84.17.45.0/24", "91.205.230.0/24", "46.114.3.0/24"),
 }
+#: Services with a gateway endpoint in the private subnets of a VPC.
+GATEWAY_ENDPOINTS = {"prod": ("s3",), "payments": ("dynamodb",)}
 _PROTOCOLS = {TCP: "tcp", UDP: "udp"}
 
 Row = dict[str, Any]
@@ -30,19 +31,20 @@ Row = dict[str, Any]
 def write_inventory(
     out: Path,
     interfaces: Sequence[tuple[FlowLog, Sequence[Interface]]],
-    days: Sequence[date],
+    days: list[date],
     end: int,
 ) -> dict[str, Any]:
-    """Write two snapshots, and return what is true of the interfaces.
+    """Write the snapshots, and return what is true of the addresses.
 
     Args:
         out: The folder of the sample.
-        interfaces: The interfaces by flow log.
+        interfaces: The interfaces that stay as they are, by flow log.
         days: The days of the sample, sorted.
         end: The epoch second before which all records start.
 
     Returns:
-        `snapshots`, their times; `interfaces`, for each its addresses and its owner.
+        `snapshots`, their times; `interfaces`, the name, owner and addresses of each
+        that stays as it is; `held`, whose an address of a record was, for `holders`.
 
     Raises:
         OSError: A file cannot be written.
@@ -50,35 +52,119 @@ def write_inventory(
     # Imported here, since only this needs the modules of AWS.
     from bootstrap.inventory import COLUMNS, PLACE, SNAPSHOTS, parquet_of
 
-    times = {
-        min(
-            datetime.combine(day, _TIME),
-            datetime.fromtimestamp(end, UTC).replace(tzinfo=None),
-        )
-        for day in (days[0], days[-1])
-    }
-    for at in sorted(times):
+    changing = datetime.combine(holders.day_of(days), time())
+    times = [datetime.combine(days[0], time(6))]
+    times += [changing + timedelta(hours=hour) for hour in holders.HOURS]
+    last = datetime.fromtimestamp(end, UTC).replace(tzinfo=None)
+    for at in times:
+        if at > last:
+            continue
+        hour = (at - changing) / timedelta(hours=1)
+        lost = set()
         rows: dict[str, list[Row]] = {kind: [] for kind in COLUMNS}
         for flow_log, faces in interfaces:
-            for kind, row in _rows(flow_log, faces, days[0]):
-                place = {"snapshot_at": at, "region": flow_log.region}
+            if hour == holders.INCOMPLETE and flow_log.name in holders.SITES:
+                lost.add((flow_log.account_id, flow_log.region))
+            place = {"snapshot_at": at, "region": flow_log.region}
+            for kind, row in (
+                *_rows(flow_log, faces, days[0]),
+                *_changing_rows(flow_log, changing, hour),
+            ):
                 rows[kind].append({"account_id": flow_log.account_id} | place | row)
+        parts = list(_parts(rows, lost))
         name = f"{at:%Y%m%dT%H%M%SZ}{SNAPSHOT_SUFFIX}"
         for kind, columns in COLUMNS.items():
-            _write(out, kind, name, parquet_of((*PLACE, *columns), rows[kind]))
-        parts = list(_parts(rows))
+            found = [row for row in rows[kind] if _place_of(row) not in lost]
+            _write(out, kind, name, parquet_of((*PLACE, *columns), found))
         _write(out, "snapshots", name, parquet_of(SNAPSHOTS, parts))
     return {
-        "snapshots": [f"{at}" for at in sorted(times)],
+        "snapshots": [f"{at}" for at in times if at <= last],
         "interfaces": {
             face.interface_id: {
-                "addresses": [a for a in (face.address, face.address_v6) if a],
+                "name": name_of(flow_log, faces, face),
                 "owner": owner_of(face),
+                "addresses": [a for a in (face.address, face.address_v6) if a],
             }
-            for _, faces in interfaces
+            for flow_log, faces in interfaces
             for face in faces
         },
+        "held": [
+            row
+            for flow_log, _ in interfaces
+            for row in holders.truth(flow_log, changing.date(), end)
+        ],
     }
+
+
+def name_of(flow_log: FlowLog, faces: Sequence[Interface], face: Interface) -> str:
+    """The tag `Name` of an interface and its instance."""
+    return f"{flow_log.name}-{face.role}-{faces.index(face)}"
+
+
+def _place_of(row: Row) -> tuple[str, str]:
+    return row["account_id"], row["region"]
+
+
+def _changing_rows(
+    flow_log: FlowLog, midnight: datetime, hour: float
+) -> Iterator[tuple[str, Row]]:
+    """The rows of the hosts whose addresses change hands, at an hour of that day."""
+    if flow_log.name not in holders.SITES:
+        return
+    vpc = {"vpc_id": flow_log.vpc_id}
+    for holder in holders.HOLDERS:
+        attached, held = holder.attached(hour), holder.held(hour)
+        if not held:
+            continue
+        face = holders.interfaces_of(flow_log)[0]
+        tags = _named(holder.name) if holder.name else {"name": None, "tags": "{}"}
+        interface = (
+            vpc
+            | tags
+            | {
+                "interface_id": holders.interface_id(flow_log, holder),
+                "interface_type": "interface",
+                "status": "in-use" if attached else "available",
+                "description": "",
+                "owner_id": flow_log.account_id,
+                "subnet_id": face.subnet_id,
+                **_zone(flow_log, face),
+                "security_group_ids": json.dumps([_group_id(flow_log, "app")]),
+            }
+        )
+        if attached:
+            instance_id = identifier("i", flow_log.name, attached[0])
+            since = midnight + timedelta(hours=attached[1])
+            interface |= {"instance_id": instance_id, "attached_at": since}
+            yield (
+                "instances",
+                vpc
+                | _named(attached[0], owner=holders.owner_of(attached[0]))
+                | {
+                    "instance_id": instance_id,
+                    "instance_type": "m7g.large",
+                    "state": "running",
+                    "launched_at": since,
+                    "subnet_id": face.subnet_id,
+                },
+            )
+        for number, one in enumerate(held):
+            yield (
+                "interfaces",
+                interface
+                | {
+                    "address": f"{flow_log.prefix}.{one.address}",
+                    "address_type": one.kind,
+                    "is_primary": number == 0 if one.kind == "private" else None,
+                },
+            )
+        yield (
+            "security_group_attachments",
+            {
+                "interface_id": interface["interface_id"],
+                "security_group_id": _group_id(flow_log, "app"),
+            },
+        )
 
 
 def owner_of(face: Interface) -> str:
@@ -92,8 +178,8 @@ def _write(out: Path, kind: str, name: str, content: bytes) -> None:
     path.write_bytes(content)
 
 
-def _parts(rows: dict[str, list[Row]]) -> Iterator[Row]:
-    """The rows of `snapshots`: each part could be read."""
+def _parts(rows: dict[str, list[Row]], lost: set[tuple[str, str]]) -> Iterator[Row]:
+    """The rows of `snapshots`; the parts of the places `lost` could not be read."""
     places = {
         tuple(row[column] for column in ("snapshot_at", "account_id", "region"))
         for found in rows.values()
@@ -101,16 +187,16 @@ def _parts(rows: dict[str, list[Row]]) -> Iterator[Row]:
     }
     for at, account, region in sorted(places):
         for kind, found in rows.items():
-            here = [
-                r for r in found if (r["account_id"], r["region"]) == (account, region)
-            ]
+            here = [row for row in found if _place_of(row) == (account, region)]
+            is_lost = (account, region) in lost
             yield {
                 "snapshot_at": at,
                 "account_id": account,
                 "region": region,
                 "kind": kind,
-                "rows": len(here),
-                "is_complete": True,
+                "rows": None if is_lost else len(here),
+                "is_complete": not is_lost,
+                "error": "the region did not answer" if is_lost else None,
             }
 
 
@@ -128,7 +214,7 @@ def _rows(
         yield "route_tables", vpc | {"route_table_id": table} | kind | name
     subnets = {face.subnet_id: face for face in faces}
     for number, (subnet_id, face) in enumerate(subnets.items()):
-        side = "public" if face.role in ("web", "nat", "bastion") else "private"
+        side = face.side
         third = {"public": "0.0/24", "private": "16.0/20"}[side]
         yield (
             "subnets",
@@ -142,6 +228,15 @@ def _rows(
                 **_named(f"{flow_log.name}-{side}-{number % 2 + 1}"),
             },
         )
+    for service in GATEWAY_ENDPOINTS.get(flow_log.name, ()):
+        endpoint = {
+            "endpoint_id": identifier("vpce", flow_log.name, service),
+            "endpoint_type": "Gateway",
+            "service_name": f"com.amazonaws.{flow_log.region}.{service}",
+            "state": "available",
+            "route_table_id": identifier("rtb", flow_log.name, "private"),
+        }
+        yield "vpc_endpoints", vpc | endpoint | _named(f"{flow_log.name}-{service}")
     for role in dict.fromkeys(face.role for face in faces):
         group = {"security_group_id": _group_id(flow_log, role)}
         words = {"name": role, "description": f"Hosts of {role}", "tags": "{}"}
@@ -149,10 +244,10 @@ def _rows(
         for row in _rules(flow_log, role):
             yield "security_group_rules", group | row
     launched = datetime.combine(first_day, time()) - timedelta(days=30)
-    for number, face in enumerate(faces):
+    for face in faces:
         account = {"account_id": face.account_id or flow_log.account_id}
         group_id = _group_id(flow_log, face.role)
-        named = _named(f"{flow_log.name}-{face.role}-{number}", owner=owner_of(face))
+        named = _named(name_of(flow_log, faces, face), owner=owner_of(face))
         is_gateway = face.role == "nat"
         gateway = identifier("nat", flow_log.name)
         host = account | vpc | {"subnet_id": face.subnet_id} | named

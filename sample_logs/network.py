@@ -58,6 +58,11 @@ class Interface:
     ecs_service: str
     account_id: str = ""
 
+    @property
+    def side(self) -> str:
+        """Whether its subnet is `public`, with an internet gateway, or `private`."""
+        return "public" if self.role in _PUBLIC_ROLES else "private"
+
 
 @dataclass(frozen=True)
 class FlowLog:

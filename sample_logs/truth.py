@@ -58,6 +58,7 @@ class Truth(TypedDict):
     days: list[dict[str, Any]]
     marts: dict[str, list[dict[str, Any]]]
     enrichment: NotRequired[dict[str, Any]]
+    transfer: NotRequired[dict[str, dict[str, Any]]]
     inventory: NotRequired[dict[str, Any]]
     incidents: NotRequired[dict[str, Any]]
     findings: NotRequired[dict[str, list[dict[str, Any]]]]
@@ -100,6 +101,7 @@ class TruthCounter:
             mart: np.zeros((2, len(texts)), dtype=np.bool_) for mart in _TALKER_KEYS
         }
         self._contacts: list[pa.Table] = []
+        self._pairs: list[pa.Table] = []
 
     def add(self, columns: Columns, core: Columns) -> None:
         """Count records.
@@ -116,6 +118,7 @@ class TruthCounter:
         counted = accepted & (columns["start"] >= first) & (columns["start"] < end)
         columns, core = where(columns, counted), where(core, counted)
         self._add_talkers(columns, core["counts"] == 1)
+        self._add_pairs(columns, core["counts"] == 1)
         self._add_contacts(columns, core)
 
     def result(self, files: int) -> Truth:
@@ -190,6 +193,28 @@ class TruthCounter:
             rows.append(row)
         return rows
 
+    def _add_pairs(self, columns: Columns, once: NDArray[np.bool_]) -> None:
+        """Add up what an address sent to another, each byte counted once."""
+        ends = {
+            end: columns.get(f"pkt_{key}", columns[key])[once]
+            for end, key in (("source", "srcaddr"), ("destination", "dstaddr"))
+        }
+        sent = pa.table(ends | {"bytes": columns["bytes"][once]})
+        self._pairs.append(_sent(sent))
+
+    def pairs(self) -> list[tuple[str, str, int]]:
+        """Sender, receiver and the bytes that count, within the window."""
+        if not self._pairs:
+            return []
+        sent = _sent(pa.concat_tables(self._pairs))
+        return [
+            (self._texts[source], self._texts[destination], size)
+            for source, destination, size in zip(
+                *sent.to_pydict().values(), strict=True
+            )
+            if size > 0
+        ]
+
     def _add_contacts(self, columns: Columns, core: Columns) -> None:
         """Add up what clients exchanged over admin ports, whoever they are."""
         is_request = core["is_request"] == 1
@@ -254,6 +279,11 @@ class TruthCounter:
                     }
                 )
         return sorted(rows, key=lambda row: list(row.values())[:4])
+
+
+def _sent(pairs: pa.Table) -> pa.Table:
+    grouped = pairs.group_by(["source", "destination"]).aggregate([("bytes", "sum")])
+    return grouped.rename_columns(["source", "destination", "bytes"])
 
 
 def _summed(contacts: pa.Table) -> pa.Table:

@@ -15,6 +15,7 @@ SECONDS_KEPT = 600
 #: The rollup of flows; the snapshot has it in a file for each day.
 FLOWS = "int_traffic__daily_flows"
 ADDRESSES = "int_traffic__interface_addresses"
+OWNERS = "address_owners"
 #: Under other names in the snapshot.
 FILES = {ADDRESSES: "addresses"}
 

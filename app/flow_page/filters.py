@@ -39,12 +39,14 @@ TABLES = {
     ),
     "hourly_traffic": Columns(("started_hour",)),
     "outside_traffic": Columns(("started_date",)),
+    "transfer_cost": Columns(address=("source", "destination"), account="account_id"),
     "int_traffic__daily_flows": Columns(
         ("started_date",), ("client_addr", "server_addr"), "server_port"
     ),
     "int_traffic__interface_addresses": Columns(
         ("started_date",), ("address",), account="account_id"
     ),
+    "address_owners": Columns(address=("address",), account="account_id"),
     "flow_log_health": Columns(account="account_id"),
     "eni_health": Columns(account="account_id"),
     "delivery_gaps": Columns(("gap_started_at", "gap_ended_at"), account="account_id"),

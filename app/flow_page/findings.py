@@ -19,7 +19,10 @@ NONE = "No finding was seen in this period, or the filters leave none."
 NOT_EXPECTED = "{filters} and not is_suppressed"
 COLUMNS = (
     "severity, title, summary, entity, peer, port, protocol, first_seen_at,"
-    " last_seen_at, first_detected_at, records, bytes, internal_network,"
+    " last_seen_at, first_detected_at, records, bytes,"
+    " nullif(entity_name, 'unknown') as entity_name,"
+    " nullif(entity_owner, 'unknown') as entity_owner,"
+    " nullif(peer_name, 'unknown') as peer_name, internal_network,"
     " internal_owner, is_suppressed, suppressed_by, coverage_note, finding_id"
 )
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from . import charts, exposure, findings
-from .data import ADDRESSES, FLOWS
+from .data import ADDRESSES, FLOWS, OWNERS
 from .panels import Panel
 from .traffic import COUNTED, SERVICE
 
@@ -51,6 +51,16 @@ PANELS = (
         chart=charts.bars("service", "bytes", "bytes"),
         caption=COUNTED,
         empty=NONE,
+    ),
+    Panel(
+        question="Who held the address, and when?",
+        table=OWNERS,
+        sql="select coalesce(name, 'unknown') as name, owner, instance_id,"
+        " interface_id, account_id, vpc_id, owned_from, owned_until, known_from"
+        f" from {OWNERS} where {{filters}} order by owned_from, interface_id",
+        caption="By snapshots of the inventory and by the logs, in any period. Without"
+        " an end it is still so. Nobody is known of other times.",
+        empty="No snapshot and no log of an interface with this address is known.",
     ),
     Panel(
         question="Which interfaces had the address, and on which days?",

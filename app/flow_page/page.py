@@ -213,7 +213,13 @@ def _open_finding(page: Page, finding_id: str) -> None:
         "peer": finding["peer"] or "several",
         "port and protocol": f"{finding['port']} / {finding['protocol']}",
         "network": finding["internal_network"],
-        "owner": finding["internal_owner"],
+        "owner of the network": finding["internal_owner"],
+        **{
+            f"{what} of the {finding['entity_type'] if end == 'entity' else end}": value
+            for end in ("entity", "peer")
+            for what in ("name", "owner")
+            if (value := finding[f"{end}_{what}"]) != "unknown"
+        },
         "observed": f"{finding['observed']} {finding['unit']}"
         f" (threshold {finding['threshold']})",
         "seen (UTC)": f"{finding['first_seen_at']} to {finding['last_seen_at']}",

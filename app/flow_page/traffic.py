@@ -11,6 +11,10 @@ TOP = 10
 BYTES = "client_bytes + server_bytes"
 COUNTED = "Each byte counts once, whichever interfaces logged it."
 NONE = "No accepted traffic is in this period, or the filters leave none."
+NO_PLACES = (
+    "No traffic has a price: neither the inventory nor az_id says where an address is."
+    " docs/transfer_cost.md says how to get them."
+)
 SERVICE = (
     "case when server_port is not null then"
     " case protocol when 6 then 'tcp/' when 17 then 'udp/' when 132 then 'sctp/' end"
@@ -179,4 +183,30 @@ PANELS = (
     outside("country", "countries"),
     outside("as_organization", "networks"),
     outside("aws_service", "AWS services"),
+    Panel(
+        question="What does the traffic cost, by path?",
+        table="transfer_cost",
+        sql="select path, sum(cost_usd) as cost_usd,"
+        " sum(saving_usd) as saving_usd,"
+        " cast(sum(bytes) as bigint) as bytes"
+        " from transfer_cost where {filters} group by path"
+        " order by cost_usd desc nulls last, path",
+        chart=charts.bars("path", "cost_usd", "US dollars"),
+        caption=f"List prices, for the days of the window. {COUNTED} What an endpoint"
+        " would save is a part of the cost of the NAT gateway.",
+        empty=NO_PLACES,
+    ),
+    Panel(
+        question="Which traffic costs most?",
+        table="transfer_cost",
+        sql="select source || ' > ' || destination as traffic, path,"
+        " sum(cost_usd) as cost_usd,"
+        " sum(saving_usd) as saving_usd,"
+        " cast(sum(bytes) as bigint) as bytes"
+        " from transfer_cost where {filters} and cost_usd > 0 group by traffic, path"
+        " order by cost_usd desc, traffic, path",
+        chart=charts.bars("traffic", "cost_usd", "US dollars"),
+        caption="List prices, for the days of the window.",
+        empty=NO_PLACES,
+    ),
 )

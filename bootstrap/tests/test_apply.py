@@ -13,8 +13,7 @@ from botocore.exceptions import ClientError
 from moto.kms.models import kms_backends
 
 from bootstrap import bucket, steps
-from bootstrap.changes import Change, retry
-from bootstrap.errors import BootstrapError
+from bootstrap.changes import BootstrapError, Change, retry
 from bootstrap.policies import trust_policy
 from bootstrap.settings import Members, load
 from bootstrap.steps import Deployment

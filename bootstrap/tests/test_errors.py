@@ -12,7 +12,7 @@ from botocore.exceptions import (
     UnauthorizedSSOTokenError,
 )
 
-from bootstrap.errors import DENIED_FILE, explain, explain_failure
+from bootstrap.changes import DENIED_FILE, explain, explain_failure
 from bootstrap.tests.world import World, answer, base_settings, hooked, refusal
 
 DENY = "is not authorized to perform: ec2:DescribeVpcs with an explicit deny in a"

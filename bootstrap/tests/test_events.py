@@ -9,7 +9,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from bootstrap import steps
-from bootstrap.errors import BootstrapError
+from bootstrap.changes import BootstrapError
 from bootstrap.events import Rule
 from bootstrap.snowflake import Pipe
 from bootstrap.tests.world import (

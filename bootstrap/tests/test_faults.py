@@ -12,7 +12,7 @@ import pytest
 from moto.ec2.models import ec2_backends
 
 from bootstrap import steps
-from bootstrap.errors import BootstrapError
+from bootstrap.changes import BootstrapError
 from bootstrap.tests.faithful import Aws
 from bootstrap.tests.world import (
     REGION,

@@ -14,7 +14,7 @@ from moto.ec2.models import ec2_backends
 
 from bootstrap import description, flow_logs, steps
 from bootstrap.aws import Account
-from bootstrap.errors import BootstrapError
+from bootstrap.changes import BootstrapError
 from bootstrap.naming import (
     DEFAULT,
     EXTENDED,

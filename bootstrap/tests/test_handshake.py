@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from bootstrap import steps
-from bootstrap.errors import BootstrapError
+from bootstrap.changes import BootstrapError
 from bootstrap.steps import Deployment, hand_over
 from bootstrap.tests.conftest import FakeDbt
 from bootstrap.tests.world import (

@@ -89,6 +89,21 @@ def _network(world: World) -> dict[str, str]:
         RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway
     )
     ec2.associate_route_table(RouteTableId=table, SubnetId=found["public"])
+    for kind, more in (
+        (
+            "Gateway",
+            {"ServiceName": f"com.amazonaws.{REGION}.s3", "RouteTableIds": [table]},
+        ),
+        (
+            "Interface",
+            {
+                "ServiceName": f"com.amazonaws.{REGION}.sqs",
+                "SubnetIds": [found["public"]],
+            },
+        ),
+    ):
+        ec2.create_vpc_endpoint(VpcId=found["vpc"], VpcEndpointType=kind, **more)
+    found["table"] = table
     group = ec2.create_security_group(
         GroupName="web", Description="d", VpcId=found["vpc"]
     )["GroupId"]
@@ -193,6 +208,11 @@ def test_every_address_rule_and_network_is_a_row(world: World) -> None:
         ("198.51.100.7/32", None),
     }
     assert len({r["prefix_list_id"] for r in offices}) == 1
+    endpoints = taken.only("vpc_endpoints", vpc_id=made["vpc"])
+    assert {
+        (r["endpoint_type"], r["service_name"].rpartition(".")[2], r["route_table_id"])
+        for r in endpoints
+    } == {("Gateway", "s3", made["table"]), ("Interface", "sqs", None)}
     kinds = {r["subnet_id"]: r["route_kind"] for r in taken.rows("subnets")}
     assert kinds[made["public"]] == "public"
     assert kinds[made["private"]] == "private"

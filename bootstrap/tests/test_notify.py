@@ -20,8 +20,8 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import rsa
 from moto.s3.models import s3_backends
 
+from bootstrap.changes import BootstrapError
 from bootstrap.cli import main
-from bootstrap.errors import BootstrapError
 from bootstrap.notify import REQUEST_FILES, Result, Snowpipe, notify, only_one
 from bootstrap.settings import Notify
 from bootstrap.steps import Deployment

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from bootstrap import steps
-from bootstrap.errors import BootstrapError
+from bootstrap.changes import BootstrapError
 from bootstrap.tests.evaluator import Request, allows
 from bootstrap.tests.faithful import Aws
 from bootstrap.tests.world import (

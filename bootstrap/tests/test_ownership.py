@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from moto import mock_aws
 
 from bootstrap import steps
-from bootstrap.errors import BootstrapError
+from bootstrap.changes import BootstrapError
 from bootstrap.naming import TAG
 from bootstrap.tests.faithful import Aws, faithful
 from bootstrap.tests.world import (

@@ -14,7 +14,7 @@ import pytest
 from policy_sentry.querying.actions import get_actions_for_service
 
 from bootstrap import flow_logs, inventory, steps, verify
-from bootstrap.errors import BootstrapError
+from bootstrap.changes import BootstrapError
 from bootstrap.naming import TAG, Place, Senders
 from bootstrap.permissions import (
     OPERATIONS,

@@ -12,7 +12,7 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from bootstrap.aws import organization_members
-from bootstrap.errors import BootstrapError
+from bootstrap.changes import BootstrapError
 from bootstrap.naming import KNOWN_TRANSIT_GATEWAY, KNOWN_VPC, TAG_FIELDS
 from bootstrap.settings import Members, Settings, load
 from bootstrap.tests.world import HOME, REGION, base_settings

@@ -219,13 +219,14 @@ def comment_columns(session: Session, match: Any) -> Result:
 
 
 @tree(exp.Insert)
-def insert(session: Session, insert: exp.Insert, command: str) -> Result:
-    """INSERT."""
+def insert(session: Session, insert: exp.Insert, _: str) -> Result:
+    """INSERT; OVERWRITE replaces the rows, in the same transaction."""
     target = insert.this.this if isinstance(insert.this, exp.Schema) else insert.this
-    if insert.args.get("overwrite"):
-        raise syntax(command)
     relation = session.relation(session.named(target))
     with session.atomic():
+        if insert.args.get("overwrite"):
+            session.change(exp.delete(target.copy()))
+            insert.set("overwrite", False)
         rows = session.change(insert)
         if relation.has_row_timestamps:
             session.stamp(relation.name)

@@ -6,7 +6,7 @@
 {% set found = ref('vpc_flow_logs', 'stg_enrichment__ranges') %}
 {% set files = ref('vpc_flow_logs', 'enrichment_files') %}
 {% set lines = source('vpc_flow', 'enrichment_lines') %}
-{% set is_new = vpc_flow_logs.is_new_enrichment(lines) %}
+{% set is_new = vpc_flow_logs.has_new_lines(lines) %}
 
 with
 

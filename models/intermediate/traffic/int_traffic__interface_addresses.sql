@@ -18,6 +18,8 @@
     select
         interface_id,
         account_id,
+        vpc_id,
+        az_id,
         srcaddr,
         dstaddr,
         pkt_srcaddr,
@@ -56,12 +58,16 @@ active_hours as (
         cast(started_at as date) as started_date,
         interface_id,
         max(account_id) as account_id,
+        max(vpc_id) as vpc_id,
+        max(az_id) as az_id,
         {{ vpc_flow_logs.bit_or_agg(
             vpc_flow_logs.hour_bit('started_at')
             ~ ' * case when cast(started_at as date) = cast(ended_at as date)'
             ~ ' and extract(hour from started_at) < extract(hour from ended_at)'
             ~ ' then 3 else 1 end'
-        ) }} as active_hours
+        ) }} as active_hours,
+        min(started_at) as first_seen_at,
+        max(coalesce(ended_at, started_at)) as last_seen_at
     from all_records
     group by all
 
@@ -313,8 +319,12 @@ with_hours as (
         own.address,
         own.only_peer,
         active_hours.account_id,
+        active_hours.vpc_id,
+        active_hours.az_id,
         own.is_certain,
         active_hours.active_hours,
+        active_hours.first_seen_at,
+        active_hours.last_seen_at,
         {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
             as loaded_through_at
     from own

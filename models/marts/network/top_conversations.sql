@@ -92,12 +92,19 @@ named as (
         coalesce(servers.as_organization, clients.as_organization)
             as outside_organization,
         coalesce(servers.country, clients.country) as outside_country,
-        coalesce(servers.aws_service, clients.aws_service) as outside_aws_service
+        coalesce(servers.aws_service, clients.aws_service) as outside_aws_service,
+        {{ vpc_flow_logs.owner_columns('client', 'ranked.client_addr') }},
+        {{ vpc_flow_logs.owner_columns('server', 'ranked.server_addr') }}
     from ranked
     left join {{ ref('vpc_flow_logs', 'address_context') }} as servers
         on ranked.server_addr = servers.address
     left join {{ ref('vpc_flow_logs', 'address_context') }} as clients
         on ranked.client_addr = clients.address
+    {% for end in ['client', 'server'] %}
+        {{ vpc_flow_logs.left_join_owners(
+            end, 'ranked.' ~ end ~ '_addr', 'ranked.last_seen_at'
+        ) }}
+    {% endfor %}
 
 )
 

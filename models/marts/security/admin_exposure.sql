@@ -80,7 +80,11 @@ described as (
         latest.account_id,
         context.as_organization as external_organization,
         context.country as external_country,
-        context.lists as external_lists
+        context.lists as external_lists,
+        {{ vpc_flow_logs.owner_columns(
+            'internal_host', 'parsed.internal_addr', in_vpc=true
+        ) }},
+        {{ vpc_flow_logs.owner_columns('external_host', 'parsed.external_addr') }}
     from parsed
     inner join latest
         on
@@ -90,6 +94,12 @@ described as (
             and parsed.protocol = latest.protocol
     left join {{ ref('vpc_flow_logs', 'address_context') }} as context
         on parsed.external_addr = context.address
+    {{ vpc_flow_logs.left_join_owners(
+        'internal_host', 'parsed.internal_addr', 'parsed.last_seen_at', 'latest.vpc_id'
+    ) }}
+    {{ vpc_flow_logs.left_join_owners(
+        'external_host', 'parsed.external_addr', 'parsed.last_seen_at'
+    ) }}
     {# Clients use ports from 1024 on too, so a reply alone from such a port is no
        proof. #}
     where parsed.evidence != 'reply' or parsed.port < 1024

@@ -182,12 +182,19 @@ named as (
         coalesce(peers.as_organization, entities.as_organization)
             as outside_organization,
         coalesce(peers.country, entities.country) as outside_country,
-        coalesce(peers.lists, entities.lists) as outside_lists
+        coalesce(peers.lists, entities.lists) as outside_lists,
+        {{ vpc_flow_logs.owner_columns('entity', 'marked.entity') }},
+        {{ vpc_flow_logs.owner_columns('peer', 'marked.peer') }}
     from marked
     left join {{ ref('vpc_flow_logs', 'address_context') }} as peers
         on marked.peer = peers.address
     left join {{ ref('vpc_flow_logs', 'address_context') }} as entities
         on marked.entity = entities.address
+    {% for end in ['entity', 'peer'] %}
+        {{ vpc_flow_logs.left_join_owners(
+            end, 'marked.' ~ end, 'marked.last_seen_at'
+        ) }}
+    {% endfor %}
 
 )
 
