@@ -461,7 +461,7 @@ def test_addresses_agree_with_python_on_snowflake(
 ) -> None:
     chance = random.Random(22)
     published = Published.at_random(chance)
-    addresses = published.addresses(chance, 10_000)
+    addresses = published.addresses(chance, 100_000)
     published.write(tmp_path)
     write(tmp_path / "logs.parquet", srcaddr=addresses)
     land_on_snowflake(snowflake, tmp_path)

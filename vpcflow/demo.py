@@ -11,6 +11,7 @@ from pathlib import Path
 
 from sample_logs import generate
 from sample_logs.enrichment import FOLDER as ENRICHMENT
+from sample_logs.inventory import FOLDER as INVENTORY
 
 from .ask import Ask, answer
 from .built_tables import QueryError, Where, open_tables
@@ -36,7 +37,7 @@ ANSWERS = {
     ),
     "Who is exposed on administrative ports?": (
         "admin_exposure",
-        "internal_addr external_addr port evidence records last_seen_at",
+        "internal_addr internal_host_name external_addr port evidence last_seen_at",
         5,
     ),
     "Which destinations receive most?": (
@@ -71,6 +72,7 @@ def show_demo(verbose: bool) -> int:
         "VPC_FLOW_LOGS_LOCATION": LOCATION,
         "VPC_FLOW_DUCKDB_PATH": str(database),
         "VPC_FLOW_ENRICHMENT_LOCATION": f"{LOCATION}{ENRICHMENT}",
+        "VPC_FLOW_INVENTORY_LOCATION": f"{LOCATION}{INVENTORY}",
     }
     try:
         is_of_a_sample = _holds_a_sample(database)
@@ -80,6 +82,7 @@ def show_demo(verbose: bool) -> int:
             end_date=now.date(),
             until=now,
             attacks=True,
+            inventory=True,
             overwrite=True,
         )
     except (DemoError, OSError) as failure:

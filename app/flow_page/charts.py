@@ -38,9 +38,12 @@ def bars(label: str, value: str, unit: str) -> Chart:
 
     def draw(rows: pd.DataFrame) -> Any:
         shown = rows.assign(**{"shown as": texts(rows[value])})
+        # Room for the number behind the longest bar.
+        scale = alt.Scale(domain=[0, 1.1 * float(rows[value].max() or 1)], nice=False)
+        axis = alt.Axis(format="~s", tickCount=4)
         base = alt.Chart(shown).encode(
             y=alt.Y(f"{label}:N", sort=None, title=None, axis=LABELS),
-            x=alt.X(f"{value}:Q", title=unit, axis=alt.Axis(format="~s", tickCount=4)),
+            x=alt.X(f"{value}:Q", title=unit, axis=axis, scale=scale),
             tooltip=[label, "shown as"],
         )
         text = base.mark_text(align="left", dx=4, **TEXT).encode(text="shown as:N")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -12,6 +13,8 @@ import pandas as pd
 
 #: Seconds for which an answer of Snowflake is taken for the present one.
 SECONDS_KEPT = 600
+#: How often a query runs while a build replaces the files.
+TRIES = 20
 #: The rollup of flows; the snapshot has it in a file for each day.
 FLOWS = "int_traffic__daily_flows"
 ADDRESSES = "int_traffic__interface_addresses"
@@ -87,16 +90,40 @@ class Snapshot:
     def query(self, sql: str, parameters: Sequence[Any] = ()) -> pd.DataFrame:
         """Run one SELECT.
 
+        DuckDB opens a file more than once. If a build replaces one meanwhile, the query
+        fails or mixes two files, so it runs again.
+
         Raises:
-            duckdb.Error: the query failed, even when tried again.
+            duckdb.Error: the query failed, and no file had changed.
         """
         import duckdb
 
-        try:
-            return self._query(sql, parameters)
-        except duckdb.IOException:
-            # A day has left the window since the list of days was read.
-            return self._query(sql, parameters)
+        for _ in range(TRIES):
+            before = self._written(sql)
+            try:
+                rows = self._query(sql, parameters)
+            except duckdb.Error:
+                if before == self._written(sql):
+                    raise
+            else:
+                if before == self._written(sql):
+                    return rows
+        return self._query(sql, parameters)
+
+    def _written(self, sql: str) -> list[tuple[str, int, int]]:
+        """Return the files that a query reads, and when each was written."""
+        paths: list[Path] = []
+        for name in self.tables():
+            if name == FLOWS and name in sql:
+                paths += (self.folder / "flows").glob("*.parquet")
+            elif name in sql:
+                paths.append(self.folder / f"{FILES.get(name, name)}.parquet")
+        found = []
+        for path in sorted(paths):
+            with suppress(FileNotFoundError):
+                state = path.stat()
+                found.append((str(path), state.st_ino, state.st_mtime_ns))
+        return found
 
     def _query(self, sql: str, parameters: Sequence[Any]) -> pd.DataFrame:
         import duckdb

@@ -44,12 +44,13 @@ PANELS = (
     Panel(
         question="From where, and did anything answer?",
         table="admin_exposure",
-        sql="select internal_addr, external_addr, port, protocol, evidence, is_refused,"
-        " first_seen_at, last_seen_at, records, bytes, internal_network,"
-        " internal_owner, nullif(internal_host_name, 'unknown') as internal_host_name,"
+        sql="select internal_addr,"
+        " nullif(internal_host_name, 'unknown') as internal_host_name,"
+        " external_addr, port, protocol, evidence, is_refused, first_seen_at,"
+        " last_seen_at, records, bytes, internal_network, internal_owner,"
         " nullif(internal_host_owner, 'unknown') as internal_host_owner,"
-        " account_id, vpc_id, interface_id, instance_id, hop_addr"
-        " from admin_exposure where {filters} order by last_seen_at desc, 1, 2, 3, 4",
+        " account_id, vpc_id, interface_id, instance_id, hop_addr from admin_exposure"
+        " where {filters} order by last_seen_at desc, 1, 3, 4, 5",
         caption="The evidence is both if the host answered a request. A host that is"
         " marked as refused answered with a reset.",
         empty=NONE,
