@@ -200,13 +200,13 @@ class Site:
         uses: dict[str, set[Spec]] = {group: set() for group, _ in self.clients}
         peers = (
             "subnet group office offices internet partners network v6_hosts"
-            " v6_network visitors"
+            " v6_network visitors passersby"
         ).split()
         ports = ("one", "wide", "pair", "apart", "many", "late", "all")
         number = 0
         for kind in peers:
             for width in ports:
-                if kind == "group" and width in ("many", "late"):
+                if kind in ("group", "passersby") and width in ("many", "late"):
                     continue
                 number += 1
                 self._service(number, kind, width, uses)
@@ -231,7 +231,7 @@ class Site:
         protocol = "udp" if number % 5 == 0 else "tcp"
         tight = number % 3 == 0
         clients, narrow, wide = self._clients(kind, number)
-        if kind in ("internet", "visitors"):
+        if kind in ("internet", "visitors", "passersby"):
             tight = True
         used, first, last = {
             "one": ([base], base, base),
@@ -317,6 +317,14 @@ class Site:
                 return [f"62.{number}.7.{number}"] * 2
 
             return visitor, [anywhere], anywhere
+        if kind == "passersby":
+            # Each comes on one day, long ago.
+            came = {-20: "63.9.9.1", -18: "64.9.9.2", -16: "65.9.9.3"}
+            return (
+                lambda day: [came[day]] * 2 if day in came else [],
+                [anywhere],
+                anywhere,
+            )
         spread = tuple(f"{n}.{n}.0.0/16" for n in range(50, 90, 3))
         return (
             lambda day: [inside(spread[(day + n) % 14])(day)[0] for n in range(4)],
