@@ -27,7 +27,7 @@ from .snowflake_project import Bucket, SnowflakeProject, records_of
 from .test_addresses import OWN, QUERY, all_addresses, assert_python_agrees
 from .test_cookbook import QUESTIONS
 from .test_main_job import assert_rollups_lie_day_after_day
-from .test_staging import spoil, write
+from .test_staging import ODD_COLUMNS, spoil, write, write_odd
 from .test_text_logs import HEADER, LINE, write_odd_and_bad_text, write_text
 from .text_files import make_text_of_some
 
@@ -118,7 +118,8 @@ def compared(
     write(folder / "odd.parquet", srcaddr=["10.0.0.1"] * 3, **odd)
     names = {"Account-Id": ["012345678901"], "SRCADDR": ["10.0.0.1"]}
     write(folder / "names.parquet", **names, **{"Log-Status": ["OK"], "bytes": [7]})
-    write(folder / "two_names.parquet", srcaddr=["10.0.0.1"], SrcAddr=["10.0.0.2"])
+    for case in ODD_COLUMNS:
+        write_odd(case, folder / f"{case}.parquet")
     write_text_logs(folder)
     for file in PUBLISHED_DATA.rglob("*.parquet"):
         shutil.copy(file, folder)
