@@ -188,7 +188,7 @@ BAD_BYTES = {
     ),
     "a name with a zero byte": (
         lambda good: good.replace(b"srcport", b"srcp\0rt"),
-        "the name of a column has a zero byte",
+        "the names of its columns are damaged",
     ),
 }
 BAD_COLUMNS = {

@@ -827,7 +827,7 @@ class Loader:
         """Return the columns of a Parquet file.
 
         Raises:
-            MalformedError: a name cannot be part of a statement.
+            MalformedError: a name is damaged, or cannot be part of a statement.
         """
         path = escape_glob(self._opened(file))
         # DESCRIBE renames the second of two columns that differ by case only.
@@ -838,15 +838,11 @@ class Loader:
         described = self._execute(
             f"describe select * from read_parquet($path, {READ_OPTIONS})", path=path
         ).fetchall()
-        columns = [
-            Column(name, declared, position)
-            for position, (name, (_, declared, *_)) in enumerate(
-                zip(_top_level(schema), described, strict=True)
-            )
-        ]
-        if any("\0" in column.name for column in columns):
-            raise MalformedError("the name of a column has a zero byte")
-        return columns
+        names = list(_top_level(schema))
+        if len(names) != len(described) or any("\0" in name for name in names):
+            raise MalformedError("the names of its columns are damaged")
+        types = [declared for _, declared, *_ in described]
+        return list(map(Column, names, types, range(len(names))))
 
     def _opened(self, file: LogFile) -> str:
         """Return the path that DuckDB reads."""
