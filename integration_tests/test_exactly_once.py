@@ -62,9 +62,8 @@ class Site:
         What cannot be read is always there: links that lead nowhere or to a disk that
         fails, and a pipe. One of the new files may be gone once a run has listed it.
         """
-        tree = self.bucket / "AWSLogs"
-        if tree.exists() and self.chance.random() < 0.5:
-            tree.rename(self.bucket / f"moved_{len(self.delivered)}")
+        if self.chance.random() < 0.5:
+            self.move()
         again = self.chance.sample(self.delivered, len(self.delivered) // 10)
         targets = [(file, file.relative_to(self.sample)) for file in files + again]
         targets += [(file, Path("copies") / file.name) for file in again]
@@ -81,6 +80,11 @@ class Site:
         for name, (make, _) in BROKEN.items():
             if not os.path.lexists(self.bucket / name):
                 make(self.bucket / name)
+
+    def move(self) -> None:
+        """Give the folder of AWS's tree another name, so that all paths are new."""
+        for tree in list(self.bucket.glob("AWSLogs*")):
+            tree.rename(self.bucket / f"AWSLogs{next(self.outputs)}")
 
     def start(self, words: list[str], **options: Any) -> Command:
         project = self.project
@@ -338,10 +342,22 @@ def test_a_rollup_whose_write_fails_halfway_keeps_its_rows(
 
 @pytest.mark.long
 def test_many_kills_of_the_loader_alone(
-    sample: Path, truth: dict[str, Any], tmp_path: Path, seed: int
+    new_project: Callable[..., Project],
+    sample: Path,
+    truth: dict[str, Any],
+    tmp_path: Path,
+    seed: int,
 ) -> None:
+    """With text, copies, files that cannot be read, and a tree that moves meanwhile."""
     chance = random.Random(seed)
-    settings = settings_for(sample)
+    mixed = tmp_path / "mixed"
+    shutil.copytree(sample, mixed)
+    make_text_of_some(mixed)
+    files = sorted(mixed.rglob("*.log.*"))
+    site = Site(new_project(tmp_path / "bucket"), mixed, chance)
+    site.deliver(files[::2])
+    site.deliver(files[1::2])
+    settings = settings_for(site.bucket)
     begun = time.monotonic()
     start_loading(tmp_path / "unharmed.duckdb", settings, 3).join()
     usual = time.monotonic() - begun
@@ -354,6 +370,8 @@ def test_many_kills_of_the_loader_alone(
             chance.uniform(0, usual),
         ):
             kills += 1
+            if chance.random() < 0.2:
+                site.move()
             # Not each time: the next run may find the write-ahead log as it was left.
             if chance.random() < 0.5:
                 assert_no_file_is_half_loaded(database)
@@ -362,6 +380,8 @@ def test_many_kills_of_the_loader_alone(
             assert connection.sql("from landing.flow_logs").count("*").fetchall() == [
                 (truth["records"],)
             ]
+            connection.execute("from landing.load_history where status = 'copy'")
+            assert connection.fetchall()
 
 
 @pytest.mark.long

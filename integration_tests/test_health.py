@@ -332,6 +332,8 @@ def test_late_warns_and_broken_fails(copied: Project) -> None:
         assert "FAIL 1 assert_files_still_arrive" in printed
         # The sample ended long ago, so the window of today has no record either.
         assert "FAIL 1 assert_the_window_has_records" in printed
+        assert "The newest starts on 2026-03-31: dbt build --vars" in printed
+        assert "{as_of: 2026-03-31}" in printed
         assert " ERROR=2 " in printed
         with duckdb.connect(str(copied.database)) as connection:
             connection.execute("delete from int_health__landed_files")
@@ -344,11 +346,13 @@ def test_late_warns_and_broken_fails(copied: Project) -> None:
             " (select min(metadata_filename) from int_health__files)"
         )
     copied.dbt("run", "--select", "flow_log_health", **AS_OF)
-    printed = copied.dbt(
-        *("test", "--select", "no_loaded_record_is_missing"), exit_code=1, **AS_OF
-    )
+    with duckdb.connect(str(copied.database)) as connection:
+        connection.execute("delete from int_traffic__daily_interfaces")
+    selected = "no_loaded_record_is_missing", "assert_the_window_has_records"
+    printed = copied.dbt("test", "--select", *selected, exit_code=1, **AS_OF)
     assert "FAIL 1 no_loaded_record_is_missing" in printed
-    assert " ERROR=1 " in printed
+    assert "No record of a network interface has a plausible time" in printed
+    assert " ERROR=2 " in printed
 
 
 def test_a_field_is_found_whenever_it_first_comes(

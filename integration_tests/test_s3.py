@@ -329,6 +329,18 @@ def test_two_buckets_with_one_key_both_load(bench: Bench, s3: Any) -> None:
     }
 
 
+@pytest.mark.parametrize(
+    "name",
+    [f"arn:aws:s3:{REGION}:123456789012:accesspoint/x", "x-abcdefghijklmnop-s3alias"],
+)
+def test_an_access_point_may_be_another_name_of_a_bucket(name: str) -> None:
+    """So it is another location until that is allowed."""
+    assert listing.is_beside("s3://logs/p", "s3://others/p")
+    assert listing.is_beside(f"s3://{name}/p/prod", f"s3://{name}/p/dev")
+    assert not listing.is_beside("s3://logs/p", f"s3://{name}/p")
+    assert not listing.is_beside(f"s3://{name}/p", "s3://logs/p")
+
+
 def test_a_narrower_prefix_is_the_same_objects(bench: Bench, s3: Any) -> None:
     write_good(bench.folder / "AWSLogs/a.parquet")
     upload(s3, bench.folder, "narrow/")

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import sqlfluff
 import sqlglot
@@ -27,7 +28,7 @@ from .snowflake_project import Bucket, SnowflakeProject, records_of
 from .test_addresses import OWN, QUERY, all_addresses, assert_python_agrees
 from .test_cookbook import QUESTIONS
 from .test_main_job import assert_rollups_lie_day_after_day
-from .test_staging import spoil, write
+from .test_staging import ODD_COLUMNS, spoil, write, write_odd
 from .test_text_logs import HEADER, LINE, write_odd_and_bad_text, write_text
 from .text_files import make_text_of_some
 
@@ -122,7 +123,9 @@ def compared(
     write(folder / "odd.parquet", srcaddr=["10.0.0.1"] * 3, **odd)
     names = {"Account-Id": ["012345678901"], "SRCADDR": ["10.0.0.1"]}
     write(folder / "names.parquet", **names, **{"Log-Status": ["OK"], "bytes": [7]})
-    write(folder / "two_names.parquet", srcaddr=["10.0.0.1"], SrcAddr=["10.0.0.2"])
+    for case in ODD_COLUMNS:
+        write_odd(case, folder / f"{case}.parquet")
+    write_any_values(folder / "any_values.parquet")
     write_text_logs(folder)
     for file in PUBLISHED_DATA.rglob("*.parquet"):
         shutil.copy(file, folder)
@@ -146,6 +149,27 @@ def compared(
     snowflake.dbt("test", "--select", "tag:audit", **VARIABLES)
     snowflake.dbt("docs", "generate", **VARIABLES)
     return folder
+
+
+def write_any_values(path: Path) -> None:
+    """Write a record for each field of the format and each value that none has."""
+    usual = {"interface_id": "eni-1", "srcaddr": "52.10.20.1", "dstaddr": "10.20.0.1"}
+    usual |= {"srcport": 50000, "dstport": 22, "protocol": 6, "bytes": 1, "packets": 1}
+    midnight = datetime.fromisoformat(VARIABLES["as_of"]).replace(tzinfo=UTC)
+    usual |= {"start": int(midnight.timestamp()), "action": "ACCEPT"}
+    macro = (ROOT / "macros/flow_log_fields.sql").read_text()
+    fields = re.findall(r"'(\w+)': '(varchar|bigint|timestamp)'", macro)
+    assert len(fields) == 72
+    integers = [-(2**63), -1, 0, 1, 2**31, 2**53, 2**63 - 1]
+    texts = ["", " ", "\0", "x" * 5_000, "é", "it's", '"', "a\nb", "{}", "%_", "null"]
+    texts += ["10.0.0.1", "::1", "10.0.0.1/8", "999.1.1.1"]
+    records = [
+        usual | {name: value}
+        for name, kind in fields
+        for value in (texts if kind == "varchar" else integers)
+    ]
+    types = {name: pa.string() if k == "varchar" else pa.int64() for name, k in fields}
+    pq.write_table(pa.Table.from_pylist(records, pa.schema(types)), path)
 
 
 def write_text_logs(folder: Path) -> None:

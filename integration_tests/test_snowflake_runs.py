@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import shutil
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from .conftest import AS_OF, END_DATE, WITHOUT_UNIT_TESTS
 from .snowflake_project import RUN, Bucket, KeyPair, SnowflakeProject
 from .test_main_job import assert_each_days_bytes_count_once, assert_marts_equal
 from .test_snowflake_builds import ADMIN_FLOWS, TALKERS, finish
+from .text_files import make_text_of_some
 
 #: With the tests of a schedule.
 BUILD = ("build", *WITHOUT_UNIT_TESTS, "--exclude", "tag:audit")
@@ -49,7 +51,7 @@ def login(
 def test_late_and_repeated_loads_count_once_without_row_timestamps(
     bucket: Bucket, small_truth: dict[str, Any]
 ) -> None:
-    """Some files by the first COPY, some by events, some late, some twice."""
+    """Some files by the first COPY, some by events, late, twice, or as a copy."""
     project, files = bucket.project, bucket.files
     settings = AS_OF | {"row_timestamps": False}
     bucket.put(*files[::3])
@@ -57,9 +59,12 @@ def test_late_and_repeated_loads_count_once_without_row_timestamps(
     project.dbt(*RUN, **settings)
 
     bucket.announce(*files[1::3])
-    # These commit now, and began before what the models have already counted.
+    # These commit now, and began before what the models have already counted, of which
+    # one is a copy.
     project.stand_in.scan_time(90)
     bucket.announce(*files[2::3])
+    project.s3.upload_file(str(files[0]), bucket.name, f"copies/{files[0].name}")
+    project.stand_in.event(f"{bucket.url}copies/{files[0].name}")
     project.stand_in.scan_time(None)
     project.dbt(*BUILD, *RUN[1:], **settings)
 
@@ -125,8 +130,11 @@ def test_a_run_that_read_first_and_writes_last_loses_nothing(
 
 
 HOURS = 24
-#: When a run was made, not what it says.
-OF_THE_RUN = {"LOADED_AT", "LOADED_THROUGH_AT", "FIRST_LOADED_AT", "FOUND_AT"}
+#: When a run was made, not what it says; and which of several copies it found first.
+OF_THE_RUN = {
+    *("LOADED_AT", "LOADED_THROUGH_AT", "FIRST_LOADED_AT", "FOUND_AT"),
+    *("METADATA_FILENAME", "FAULT"),
+}
 COMPARED = (
     *("flow_records", "int_health__landed_files", "int_traffic__daily_flows"),
     *("int_traffic__daily_interfaces", TALKERS, ADMIN_FLOWS),
@@ -155,6 +163,7 @@ def kill_while_inserting(
 
 
 @pytest.mark.long
+@pytest.mark.timeout(3_600)
 @pytest.mark.parametrize("row_timestamps", [True, False])
 def test_a_day_of_hourly_runs_gives_what_one_rebuild_gives(
     snowflake: SnowflakeProject,
@@ -162,7 +171,11 @@ def test_a_day_of_hourly_runs_gives_what_one_rebuild_gives(
     login: dict[str, str],
     row_timestamps: bool,
 ) -> None:
-    """Late and repeated files, a failed insert, a killed run, two runs at once."""
+    """Late and repeated files, a failed insert, a killed run, two runs at once.
+
+    Some files are text. Some have a copy elsewhere or a damaged one, and twice all that
+    is there moves. Events come for objects that are gone.
+    """
     seed = random.randrange(10**6)
     print(f"seed {seed}")
     chance = random.Random(seed)
@@ -171,12 +184,25 @@ def test_a_day_of_hourly_runs_gives_what_one_rebuild_gives(
             tmp_path, end_date=END_DATE, records=3_000, records_per_file=60, seed=seed
         )
     )
+    make_text_of_some(tmp_path)
     settings = AS_OF | {"row_timestamps": row_timestamps}
     bucket = Bucket(snowflake, tmp_path)
     files = list(bucket.files)
     chance.shuffle(files)
     batches = [files[hour::HOURS] for hour in range(HOURS)]
     snowflake.stage(row_timestamps=row_timestamps)
+
+    def copies(originals: list[Path], folder: str) -> list[Path]:
+        made = [tmp_path / folder / file.name for file in originals]
+        for file, copy in zip(originals, made, strict=True):
+            copy.parent.mkdir(exist_ok=True)
+            shutil.copy(file, copy)
+        return made
+
+    def cut(file: Path) -> Path:
+        (copy,) = copies([file], "damaged")
+        copy.write_bytes(file.read_bytes()[:-20])
+        return copy
 
     def fails_at(statement: str) -> Callable[[], object]:
         def run() -> None:
@@ -201,8 +227,13 @@ def test_a_day_of_hourly_runs_gives_what_one_rebuild_gives(
     for hour, batch in enumerate(batches):
         # A load commits after it began, at most within the overlap.
         snowflake.stand_in.scan_time(chance.uniform(0, 300))
-        bucket.announce(*batch)
+        delivered = [file for earlier in batches[:hour] for file in earlier]
+        moved = delivered if hour in (6, 18) else delivered[::10]
+        around = [*batch, *copies(moved, f"copies_{hour}"), cut(batch[0])]
+        bucket.announce(*chance.sample(around, len(around)))
+        snowflake.stand_in.event(f"{bucket.url}gone_{batch[0].name}")
         snowflake.stand_in.scan_time(None)
+        snowflake.stage(row_timestamps=row_timestamps)
         if hour in (7, 20):
             snowflake.stand_in.lapse("flow.landing.flow_logs")
             bucket.announce(*chance.sample(batches[hour // 2], 2))
@@ -213,6 +244,10 @@ def test_a_day_of_hourly_runs_gives_what_one_rebuild_gives(
     lived = {relation: contents(snowflake, relation) for relation in COMPARED}
     rebuild = settings | {"allow_destructive_refresh": True}
     snowflake.dbt(*RUN_OF_THE_DAY, "--full-refresh", **rebuild)
+    found = snowflake.query(
+        "select count(*) from int_health__landed_files where fault like 'copy of %'"
+    )
+    assert found[0][0] > len(files)
     for relation, rows in lived.items():
         rebuilt = contents(snowflake, relation)
         assert (rows - rebuilt, rebuilt - rows) == (Counter(), Counter()), relation

@@ -11,7 +11,9 @@ import ast
 import json
 import re
 import threading
+import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from itertools import count
 from pathlib import Path
@@ -182,6 +184,23 @@ def test_several_statements_need_to_be_announced(stand_in: StandIn) -> None:
     assert stand_in.rows("select 1 as a; select 2 as b") == [{"B": 2}]
     with stand_in.connect() as connection, pytest.raises(Error, match="count 2"):
         connection.cursor().execute("select 1; select 2")
+
+
+def test_a_statement_that_takes_long_runs_once(stand_in: StandIn) -> None:
+    """The connector sends a request again that has no answer after its timeout."""
+    stand_in.account(patience=0.2)
+    with (
+        stand_in.connect(socket_timeout=1) as connection,
+        ThreadPoolExecutor(1) as pool,
+        stand_in.hold("takes_long") as is_held,
+    ):
+        cursor = pool.submit(connection.cursor().execute, "select 7 as takes_long")
+        while not is_held():
+            time.sleep(0.05)
+        time.sleep(2)
+    stand_in.account(patience=45)
+    assert cursor.result().fetchall() == [(7,)]
+    assert stand_in.statements().count("select 7 as takes_long") == 1
 
 
 def test_an_ordered_failure_is_an_sql_error_once(

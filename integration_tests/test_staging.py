@@ -178,6 +178,18 @@ BAD_BYTES = {
     "truncated": (lambda good: good[: len(good) // 2], "No magic bytes"),
     "footer": (flip_footer, ""),
     "page": (flip_page, "GZIP"),
+    "a name twice": (
+        lambda good: good.replace(b"srcport", b"srcaddr"),
+        "two columns are named srcaddr, but for case or hyphens",
+    ),
+    "a name that is no text": (
+        lambda good: good.replace(b"srcport", b"srcp\xffrt"),
+        "Invalid unicode",
+    ),
+    "a name with a zero byte": (
+        lambda good: good.replace(b"srcport", b"srcp\0rt"),
+        "the names of its columns are damaged",
+    ),
 }
 BAD_COLUMNS = {
     "digits in text": ({"bytes": pa.array(["1"])}, "bytes is declared as VARCHAR"),
@@ -186,7 +198,8 @@ BAD_COLUMNS = {
         "srcport is declared as VARCHAR",
     ),
     "a fraction": ({"bytes": pa.array([1.5])}, "bytes holds 1.5"),
-    "not a number": ({"bytes": pa.array([float("nan")])}, "value nan"),
+    "not a number": ({"bytes": pa.array([float("nan")])}, "bytes holds nan, which"),
+    "no end": ({"start": pa.array([float("inf")])}, "start holds inf"),
     "a time": (
         {"start": pa.array([datetime(2026, 1, 1)])},
         "start is declared as TIMESTAMP",
@@ -194,11 +207,11 @@ BAD_COLUMNS = {
     "a truth": ({"srcport": pa.array([True])}, "srcport is declared as BOOLEAN"),
     "too large": (
         {"bytes": pa.array([2**64 - 1], pa.uint64())},
-        "18446744073709551615",
+        "bytes holds 18446744073709551615, which is no integer",
     ),
     "a list": (
-        {"srcaddr": pa.array([["10.0.0.1"]], pa.list_(pa.string()))},
-        "srcaddr holds [10.0.0.1], which is no text",
+        {"srcaddr": pa.array([[7]], pa.list_(pa.int32()))},
+        "srcaddr holds [7], which is no text",
     ),
     "a number as text": (
         {"vpc_id": pa.array([None, 7], pa.int32())},
@@ -213,9 +226,32 @@ BAD_COLUMNS = {
         "account_id holds 1234567890123",
     ),
     "a field twice": (
-        {"vpc-id": pa.array(["x"]), "VPC_ID": pa.array(["x"])},
-        "two columns are named vpc_id",
+        {"vpc-id": pa.array([None, "x"]), "VPC_ID": pa.array([None, "x"])},
+        "two columns are named vpc_id, but for case or hyphens",
     ),
+}
+#: What good files may have beside `srcaddr`; each has two records, of 7 bytes.
+ODD_COLUMNS: dict[str, dict[str, Any]] = {
+    "names that the loader needs": {
+        "file_row_number": [77, 78],
+        "file_index": [5, 6],
+        "FILENAME": ["x", "y"],
+        "column_0": [1, 2],
+        "metadata_filename": ["x", "y"],
+        "_dbt_copied_at": [1, 2],
+    },
+    "the same in capitals": {"FILE_INDEX": [1, 2], "File_Row_Number": [1, 2]},
+    "names of any characters": {
+        name: [1, 2]
+        for name in ('it\'s "x"', "a.b", "new\nline", "*", "{x}", "srcaddr_1", " bytes")
+    },
+    "a field inside another column": {"x": [{"srcaddr": "y"}, None]},
+    "unknown names that differ by case": {"x": [1, 2], "X": [3, 4]},
+    "a field of two columns": {"bytes": [7, None], "BYTES": [None, 7.0]},
+    "a name with hyphens and one without": {
+        "account-id": ["012345678901", None],
+        "account_id": pa.array([None, 12345678901], pa.uint64()),
+    },
 }
 NO_FLOW_LOGS = {
     "no field": {"user": ["x"]},
@@ -262,6 +298,30 @@ def test_a_bad_file_is_quarantined_and_the_others_load(bench: Bench, case: str) 
     assert f"  quarantined b.parquet: {bench.why('b.parquet')}" in bench.said
     assert bench.query("select count(*), sum(bytes) from landing.flow_logs") == [(9, 9)]
     assert bench.load().endswith("3 already loaded, 1 quarantined (1 before)")
+
+
+def write_odd(case: str, path: Path) -> None:
+    columns = {"srcaddr": ["10.0.0.1", "10.0.0.2"], "bytes": [7, 7]}
+    pq.write_table(pa.table(columns | ODD_COLUMNS[case]), path)
+
+
+@pytest.mark.parametrize("case", ODD_COLUMNS)
+def test_columns_of_any_name_keep_their_values(bench: Bench, case: str) -> None:
+    write_odd(case, bench.folder / "odd.parquet")
+    write_good(bench.folder / "good.parquet")
+    assert "2 loaded (5 records)" in bench.load()
+    rows = bench.query(
+        "select metadata_file_row_number, srcaddr, bytes, unknown_fields"
+        " from landing.flow_logs where metadata_filename = 'odd.parquet' order by 1"
+    )
+    assert [row[:3] for row in rows] == [(1, "10.0.0.1", 7), (2, "10.0.0.2", 7)]
+    of_fields = {"bytes", "BYTES", "account-id", "account_id"}
+    unknown = {k: v for k, v in ODD_COLUMNS[case].items() if k not in of_fields}
+    for number, (*_, found) in enumerate(rows):
+        assert (found or {}).keys() == unknown.keys()
+        for name, values in unknown.items():
+            if not isinstance(values[number], dict):
+                assert found[name] == (values[number] and str(values[number]))
 
 
 def test_a_quarantined_file_loads_once_it_is_replaced(bench: Bench) -> None:

@@ -50,6 +50,10 @@
             then 'cannot be decompressed: ' || {{ message }}
         when {{ message }} ilike '%parsing the parquet%'
             then 'not readable Parquet: ' || {{ message }}
+        when {{ message }} ilike '%duplicate field key%'
+            then {{ vpc_flow_logs.two_columns(
+                'split_part(' ~ message ~ ', chr(39), 2)'
+            ) }}
         else {{ message }}
     end
 {%- endmacro %}
@@ -60,6 +64,7 @@
     (
         {{ reason }} like 'not %'
         or {{ reason }} like 'cannot be decompressed: %'
+        or {{ reason }} like 'two columns are named %'
     )
 {%- endmacro %}
 
@@ -154,7 +159,8 @@
 {%- endmacro %}
 
 {# By what AWS's name says of a file: the first that can be read is the one that
-   counts. #}
+   counts. One that an earlier run has counted stays the one, also if another was loaded
+   before it and committed later. #}
 {% macro snowflake__with_copies(files) -%}
     examined as (
 
@@ -173,7 +179,8 @@
         select
             metadata_filename,
             {{ vpc_flow_logs.delivery('metadata_filename') }} as delivery,
-            loaded_at
+            loaded_at,
+            false as is_counted
         from examined
         where own_fault is null
         {%- if is_incremental() %}
@@ -181,7 +188,8 @@
         select
             metadata_filename,
             {{ vpc_flow_logs.delivery('metadata_filename') }} as delivery,
-            loaded_at
+            loaded_at,
+            true as is_counted
         from {{ this }}
         where fault is null
         {%- endif %}
@@ -198,7 +206,7 @@
         qualify
             row_number() over (
                 partition by delivery
-                order by loaded_at, metadata_filename
+                order by is_counted desc, loaded_at, metadata_filename
             ) = 1
 
     ),

@@ -84,7 +84,8 @@ deduplicated as (
 select
     ranked.*,
     coalesce(deduplicated.total_bytes_deduplicated, 0) as total_bytes_deduplicated,
-    coalesce(deduplicated.dedup_basis, 'addresses') as dedup_basis,
+    {# An address without a flow of its own is a hop, which packet addresses show. #}
+    coalesce(deduplicated.dedup_basis, 'packet_addresses') as dedup_basis,
     context.as_organization as organization,
     context.country,
     context.aws_service

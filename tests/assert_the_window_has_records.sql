@@ -11,7 +11,13 @@
         'select count(*) from ' ~ records ~ ' where '
         ~ vpc_flow_logs.in_window('started_date')
     ).columns[0].values()[0] %}
-    {% if not in_window and newest is not none %}
+    {% if newest is none %}
+        {% do log(
+            'No record of a network interface has a plausible time, so the marts are'
+            ~ ' empty. flow_log_health counts the records that have none, and'
+            ~ ' failed_files names the files that do not count', info=true
+        ) %}
+    {% elif not in_window %}
         {% do log(
             'No record starts in the ' ~ var('lookback_days') ~ ' days up to '
             ~ vpc_flow_logs.as_of() ~ ', so the marts are empty. The newest starts on '

@@ -151,7 +151,10 @@ class Account:
     """
 
     #: What a test may set besides parameters.
-    SETTINGS = ("edition", "first_row_number", "row_numbers_restart", "copy_limit")
+    SETTINGS = (
+        *("edition", "first_row_number", "row_numbers_restart"),
+        *("copy_limit", "patience"),
+    )
 
     def __init__(self, s3_endpoint: str) -> None:
         self.s3_endpoint = s3_endpoint
@@ -169,6 +172,8 @@ class Account:
         self.row_numbers_restart = False
         #: How many files a COPY loads within the time limit for statements.
         self.copy_limit: int | None = None
+        #: Seconds after which a statement is answered by the address of its result.
+        self.patience: float = 45
         #: A statement that matches waits until a test lets it go; only the first one.
         self.to_hold: re.Pattern[str] | None = None
         self.released = threading.Event()

@@ -124,7 +124,8 @@ class StandIn:
             settings: Parameters by their names in lower case, such as ``timezone``;
                 ``edition``; ``first_row_number`` and ``row_numbers_restart`` (with
                 each row group) of Parquet files; ``copy_limit``, how many files a
-                COPY loads before it runs into the time limit for statements.
+                COPY loads before it runs into the time limit for statements;
+                ``patience``, seconds after which a client must ask for a result.
         """
         self._do("account", **settings)
 

@@ -22,7 +22,7 @@ from __future__ import annotations
 import ipaddress
 import json
 from collections.abc import Callable
-from functools import cache
+from functools import cache, lru_cache
 from typing import TYPE_CHECKING
 
 import duckdb
@@ -97,10 +97,10 @@ create or replace temp macro _sf_as_varchar(x) as case json_type(x)
     when 'VARCHAR' then x ->> '$' end;
 create or replace temp macro _sf_as_object(x) as case json_type(x)
     when 'OBJECT' then x end;
-create or replace temp macro _sf_get_ignore_case(x, name) as coalesce(
-    json_extract(x, '$."' || name || '"'),
-    case when regexp_matches(x::varchar, '(?i)"' || name || '"')
-        then _sf_any_case(x, name) end);
+create or replace temp macro _sf_get_ignore_case(x, name) as
+    case when contains(lower(x::varchar), lower(name))
+        then coalesce(
+            json_extract(x, '$."' || name || '"'), _sf_any_case(x, name)) end;
 create or replace temp macro _sf_object_keys(x) as case json_type(x)
     when 'OBJECT' then json_keys(x)
     else case when x is not null then error('OBJECT_KEYS: no object') end end;
@@ -150,6 +150,7 @@ def any_case(value: str, name: str) -> str | None:
     return None
 
 
+@lru_cache
 def array_except(left: str, right: str) -> str:
     """ARRAY_EXCEPT of JSON arrays: each element goes as often as it is in the other."""
     rest = json.loads(left)
@@ -159,11 +160,13 @@ def array_except(left: str, right: str) -> str:
     return json.dumps(rest)
 
 
+@lru_cache
 def array_distinct(array: str) -> str:
     """ARRAY_DISTINCT of a JSON array."""
     return json.dumps(list(dict.fromkeys(json.loads(array))))
 
 
+@lru_cache
 def array_intersection(left: str, right: str) -> str:
     """ARRAY_INTERSECTION of JSON arrays, which is of multisets too."""
     rest = json.loads(right)

@@ -208,11 +208,15 @@ def _records(account: Account, file: File, kind: str) -> list[tuple[int, str]]:
                 params={"file": local.name},
             )
             # DuckDB renames the second of two columns that differ by case.
-            pairs = zip(pq.read_schema(local.name).names, found.columns, strict=True)
+            names = pq.read_schema(local.name).names
+            pairs = zip(names, found.columns, strict=True)
             items = ", ".join(
                 f"""'{name.replace("'", "''")}', "{column.replace('"', '""')}\""""
                 for name, column in pairs
             )
+            for name in {name for name in names if names.count(name) > 1}:
+                # What OBJECT_CONSTRUCT says; of Parquet the documentation says nothing.
+                raise SqlError(f"Duplicate field key '{name}'", 100069, "22P02")
             rows = found.project(f"json_merge_patch('{{}}', json_object({items}))")
             values = [value for (value,) in rows.fetchall()]
             return list(zip(_row_numbers(account, local.name), values, strict=True))

@@ -2,7 +2,9 @@
 
 The connector's endpoints are undocumented; the answers are what
 snowflake-connector-python reads. Errors of SQL are HTTP 200 with ``success: false``,
-unexpected ones too, because the connector retries an HTTP 500 for minutes. Log-in
+unexpected ones too, because the connector retries an HTTP 500 for minutes. A statement
+that takes longer than 45 seconds is answered by the address of its result: the
+connector sends a request again that has no answer after a minute. Log-in
 follows sf:user-guide/key-pair-auth for users that the account has: the token must be
 signed with one of the user's two keys, and no user has a password. Any other user logs
 in as the account's administrator.
@@ -10,6 +12,7 @@ in as the account's administrator.
 
 from __future__ import annotations
 
+import asyncio
 import base64
 import gzip
 import hashlib
@@ -60,6 +63,7 @@ class Server:
         self.account = account
         self.sessions: dict[str, Session] = {}
         self.results: dict[str, dict[str, Any]] = {}
+        self.running: dict[str, asyncio.Future[JSONResponse]] = {}
         dialect.install_functions(account.duck)
 
     def app(self) -> Starlette:
@@ -161,7 +165,19 @@ class Server:
             error = SqlError("Session no longer exists. New login required.", 390111)
             return _failed(error, 390111)
         body = await _body(request)
-        return await run_in_threadpool(self._answer, session, body)
+        answer = run_in_threadpool(self._answer, session, body)
+        return await self._wait(str(uuid.uuid4()), asyncio.ensure_future(answer))
+
+    async def _wait(
+        self, query: str, answer: asyncio.Future[JSONResponse]
+    ) -> JSONResponse:
+        """The answer or, if that takes long, the address where the client asks."""
+        self.running[query] = answer
+        await asyncio.wait([answer], timeout=self.account.patience)
+        if answer.done():
+            return self.running.pop(query).result()
+        data = {"queryId": query, "getResultUrl": f"/queries/{query}/result"}
+        return JSONResponse({"data": data, "code": "333333", "success": True})
 
     def _answer(self, session: Session, body: dict[str, Any]) -> JSONResponse:
         try:
@@ -205,8 +221,11 @@ class Server:
         return answer
 
     async def result(self, request: Request) -> JSONResponse:
-        """The result of an earlier query."""
-        return JSONResponse(self.results[request.path_params["query"]])
+        """The result of an earlier query, or of one that runs."""
+        query = request.path_params["query"]
+        if query in self.running:
+            return await self._wait(query, self.running[query])
+        return JSONResponse(self.results[query])
 
     async def leave(self, request: Request) -> JSONResponse:
         """Close a session."""

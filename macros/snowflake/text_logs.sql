@@ -149,6 +149,7 @@ alter task {{ task }} resume;
     {%- set twice -%}
         array_except(split({{ names }}, ' '), array_distinct(split({{ names }}, ' ')))
     {%- endset -%}
+    {%- set listed = "array_to_string(" ~ twice ~ ", ', ')" -%}
     case
         when {{ vpc_flow_logs.regexp_matches_all_of(
             'trim(' ~ header ~ ')', '[0-9]{4}-[0-9]{2}-[0-9]{2}T[^ ]+Z .*'
@@ -162,7 +163,7 @@ alter task {{ task }} resume;
             names, name ~ '( ' ~ name ~ ')*'
         ) }}
             then {{ vpc_flow_logs.no_names() }}
-        when array_size({{ twice }}) > 0 then {{ vpc_flow_logs.two_columns(twice) }}
+        when array_size({{ twice }}) > 0 then {{ vpc_flow_logs.two_columns(listed) }}
         when not {{ vpc_flow_logs.regexp_matches_all_of(
             "' ' || " ~ fields ~ " || ' '", '.* (' ~ specific | join('|') ~ ') .*'
         ) }}
@@ -198,16 +199,16 @@ alter task {{ task }} resume;
     {%- set twice -%}
         array_intersection(array_except({{ found }}, {{ known }}), {{ known }})
     {%- endset -%}
+    {%- set listed = "array_to_string(" ~ twice ~ ", ', ')" -%}
     case
-        when array_size({{ twice }}) > 0 then {{ vpc_flow_logs.two_columns(twice) }}
+        when array_size({{ twice }}) > 0 then {{ vpc_flow_logs.two_columns(listed) }}
     end
 {%- endmacro %}
 
 
-{# The reason of a file with two columns of one name. #}
-{% macro two_columns(names) -%}
-    'two columns are named ' || array_to_string({{ names }}, ', ')
-        || ', but for case or hyphens'
+{# The reason of a file with two columns of one name, which is an expression. #}
+{% macro two_columns(name) -%}
+    'two columns are named ' || {{ name }} || ', but for case or hyphens'
 {%- endmacro %}
 
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-INTEGERS = {
-    f"{sign}{width}"
-    for sign in ("", "U")
-    for width in ("TINYINT", "SMALLINT", "INTEGER", "BIGINT", "HUGEINT")
-}
+# Those that fit a BIGINT, and others.
+INTEGERS = {"UTINYINT", "USMALLINT", "UINTEGER"}
+INTEGERS |= {"TINYINT", "SMALLINT", "INTEGER", "BIGINT"}
+LARGE_INTEGERS = {"UBIGINT", "HUGEINT", "UHUGEINT"}
 FRACTIONS = ("FLOAT", "DOUBLE", "DECIMAL")
-IN_OTHER_LETTERS = ", but for case or hyphens"
 
 # Seconds within DuckDB's timestamps: the years 1 to about 287,000. A start or end
 # outside of them lands as null.
@@ -23,16 +22,30 @@ class MalformedError(Exception):
 
 
 class Column(NamedTuple):
-    """A column as the file has it: its name, and its type as DuckDB names it."""
+    """A column of a file: its name there, its type as DuckDB names it, its position."""
 
     name: str
     declared: str
+    position: int
+
+    @property
+    def alias(self) -> str:
+        """What queries call it: by its own name it might hide a virtual column."""
+        return alias(self.position)
+
+
+def alias(position: int) -> str:
+    """Return what queries call the column at a position."""
+    return f"column_{position}"
 
 
 def fields_of(
     columns: Sequence[Column], fields: Mapping[str, str], generic: Collection[str]
-) -> dict[str, Column]:
-    """Return the columns by the field that each one is, or by their own name.
+) -> dict[str, list[Column]]:
+    """Return the columns by the field that they are, or by their own name.
+
+    Tools that put text logs and Parquet together leave two columns for one field, of
+    which each record fills one.
 
     Args:
         columns: In the order of the file.
@@ -41,23 +54,25 @@ def fields_of(
         generic: The fields that other kinds of files have as well.
 
     Raises:
-        MalformedError: the file is not a flow log, or two columns are one field.
+        MalformedError: the file is not a flow log, or two columns have one name.
     """
-    found: dict[str, Column] = {}
+    for name, count in Counter(column.name for column in columns).items():
+        if count > 1:
+            raise MalformedError(two_columns(name))
+    found: dict[str, list[Column]] = {}
     for column in columns:
         name = field_name(column.name)
-        base, _, number = column.name.rpartition("_")
-        # DuckDB appends a number to the second of two names that differ by case.
-        if number.isdigit() and base not in {other.name for other in columns}:
-            name = field_name(base) if field_name(base) in found else name
-        if name in fields and name in found:
-            raise MalformedError(f"two columns are named {name}{IN_OTHER_LETTERS}")
-        found[name if name in fields else column.name] = column
+        found.setdefault(name if name in fields else column.name, []).append(column)
     if not found.keys() & (fields.keys() - set(generic)):
         raise MalformedError(
             "not a flow log: no column is one that only flow logs have"
         )
     return found
+
+
+def two_columns(name: str) -> str:
+    """Return the reason of a file with two columns of a name."""
+    return f"two columns are named {name}, but for case or hyphens"
 
 
 def field_name(name: str) -> str:
@@ -69,18 +84,20 @@ def field_name(name: str) -> str:
     return lower if "_" in lower else lower.replace("-", "_")
 
 
-def is_ordinary(field: str, column: Column, fields: Mapping[str, str]) -> bool:
-    """Whether a column has the name and the type that AWS gives to that field."""
+def is_ordinary(
+    field: str, columns: Sequence[Column], fields: Mapping[str, str]
+) -> bool:
+    """Whether the column of a field has the name and the type that AWS gives to it."""
     wanted = fields.get(field)
-    if field != column.name or wanted is None:
+    if wanted is None or [column.name for column in columns] != [field]:
         return False
     if wanted == "varchar":
-        return column.declared == "VARCHAR"
-    return column.declared in INTEGERS
+        return columns[0].declared == "VARCHAR"
+    return columns[0].declared in INTEGERS
 
 
 def projection(
-    columns: Mapping[str, Column], fields: Mapping[str, str]
+    columns: Mapping[str, Sequence[Column]], fields: Mapping[str, str]
 ) -> dict[str, str]:
     """Return the expressions that read a file, by the landing table's column.
 
@@ -88,14 +105,30 @@ def projection(
         MalformedError: a number has another type in the file.
     """
     expressions = {
-        f'"{field}"': _typed(field, columns[field], data_type)
+        f'"{field}"': _one_of(field, columns[field], data_type)
         for field, data_type in fields.items()
         if field in columns
     }
-    unknown = [name for name in columns if name not in fields]
+    unknown = [found for name, (found, *_) in columns.items() if name not in fields]
     if unknown:
         expressions["unknown_fields"] = _as_map(unknown)
     return expressions
+
+
+def _one_of(field: str, columns: Sequence[Column], wanted: str) -> str:
+    """Return the expression of a field; a record with two values is an error.
+
+    Raises:
+        MalformedError: a number has another type in the file.
+    """
+    values = [_typed(field, column, wanted) for column in columns]
+    if len(values) == 1:
+        return values[0]
+    given = " + ".join(f"({column.alias} is not null)::int" for column in columns)
+    return (
+        f"case when {given} > 1 then error({quoted(two_columns(field))})"
+        f" else coalesce({', '.join(values)}) end"
+    )
 
 
 def _typed(field: str, column: Column, wanted: str) -> str:
@@ -104,13 +137,13 @@ def _typed(field: str, column: Column, wanted: str) -> str:
     Raises:
         MalformedError: a number has another type in the file.
     """
-    source = identifier(column.name)
+    source = column.alias
     if wanted == "varchar":
         return _text(field, source, column.declared)
-    if column.declared.startswith(FRACTIONS):
+    if column.declared in LARGE_INTEGERS or column.declared.startswith(FRACTIONS):
         source = (
-            f"case when {source} = trunc({source}) then cast({source} as bigint)"
-            f" when {source} is not null"
+            f"case when try_cast({source} as bigint) = {source}"
+            f" then try_cast({source} as bigint) when {source} is not null"
             f" then error('{field} holds ' || {source} || ', which is no integer') end"
         )
     elif column.declared in INTEGERS:
@@ -135,7 +168,7 @@ def _text(field: str, source: str, declared: str) -> str:
         f" when {source} is not null then"
         f" error('{field} holds ' || cast({source} as varchar) || ', which is no text')"
     )
-    if field.endswith("account_id") and declared in INTEGERS:
+    if field.endswith("account_id") and declared in INTEGERS | LARGE_INTEGERS:
         # Python's data frames make numbers of them, and drop the zeros in front.
         cases = (
             f" when {source} between 0 and 999999999999"
@@ -144,9 +177,9 @@ def _text(field: str, source: str, declared: str) -> str:
     return f"case{cases} end"
 
 
-def _as_map(columns: list[str]) -> str:
-    names = sql_list(quoted(name) for name in columns)
-    values = sql_list(f"cast({identifier(name)} as varchar)" for name in columns)
+def _as_map(columns: Sequence[Column]) -> str:
+    names = sql_list(quoted(column.name) for column in columns)
+    values = sql_list(f"cast({column.alias} as varchar)" for column in columns)
     return f"map({names}, {values})"
 
 
@@ -159,8 +192,3 @@ def sql_list(items: Iterable[str]) -> str:
 def quoted(text: str) -> str:
     """Return a text literal."""
     return "'{}'".format(text.replace("'", "''"))
-
-
-def identifier(name: str) -> str:
-    """Return a quoted name of a column."""
-    return '"{}"'.format(name.replace('"', '""'))

@@ -146,13 +146,18 @@ def is_beside(root: str, other: str) -> bool:
     """Return whether two roots belong to one tree, of which neither is the sample.
 
     That is two folders of one folder or prefix, such as `prod` and `dev`, or one prefix
-    of two buckets.
+    of two buckets. An access point may be another name of the same bucket.
     """
     if _is_sample(root) or _is_sample(other):
         return False
-    is_remote = root.startswith(s3.SCHEMES), other.startswith(s3.SCHEMES)
-    if all(is_remote) and s3.split_uri(root)[1] == s3.split_uri(other)[1]:
-        return True
+    if root.startswith(s3.SCHEMES) and other.startswith(s3.SCHEMES):
+        (bucket, key), (other_bucket, other_key) = map(s3.split_uri, (root, other))
+        if bucket != other_bucket and any(
+            map(s3.is_access_point, (bucket, other_bucket))
+        ):
+            return False
+        if key == other_key:
+            return True
     return os.path.dirname(root) == os.path.dirname(other)
 
 

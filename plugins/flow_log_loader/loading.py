@@ -12,7 +12,7 @@ import os
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -25,6 +25,7 @@ from . import s3, text_logs
 from .columns import (
     Column,
     MalformedError,
+    alias,
     fields_of,
     is_ordinary,
     projection,
@@ -596,31 +597,25 @@ class Loader:
                 ordinary.update(group)
                 common.update(columns)
             else:
-                source = f"read_parquet({self._paths(group)}, {READ_OPTIONS})"
-                self._append(group, copied_at, projection(columns, fields), source)
+                self._append(group, copied_at, columns)
         if ordinary:
-            types = {
-                name: Column(name, "VARCHAR" if fields[name] == "varchar" else "BIGINT")
-                for name in sorted(common)
+            kinds = {"varchar": "VARCHAR", "bigint": "BIGINT", "timestamp": "BIGINT"}
+            columns = {
+                name: [Column(name, kinds[fields[name]], position)]
+                for position, name in enumerate(sorted(common))
             }
             schema = ", ".join(
                 f"'{name}': {{name: '{name}', type: '{kind}', default_value: null}}"
-                for name, kind in types.values()
+                for ((name, kind, _),) in columns.values()
             )
             group = [file for file in files if file in ordinary]
-            self._append(
-                group,
-                copied_at,
-                projection(types, fields),
-                f"read_parquet({self._paths(group)}, {READ_OPTIONS},"
-                f" schema = map {{{schema}}})",
-            )
+            self._append(group, copied_at, columns, f", schema = map {{{schema}}}")
 
-    def _fields_of(self, columns: Sequence[Column]) -> dict[str, Column]:
+    def _fields_of(self, columns: Sequence[Column]) -> dict[str, list[Column]]:
         """Return a file's columns by field, and add the fields to the landing table.
 
         Raises:
-            MalformedError: the file is not a flow log, or two columns are one field.
+            MalformedError: the file is not a flow log, or two columns have one name.
         """
         fields = self.settings.fields
         found = fields_of(columns, fields, self.settings.generic_fields)
@@ -636,12 +631,13 @@ class Loader:
         self,
         files: list[LogFile],
         copied_at: datetime,
-        expressions: dict[str, str],
-        source: str,
+        columns: Mapping[str, Sequence[Column]],
+        options: str = "",
     ) -> None:
-        columns = ", ".join(
-            f"{expression} as {name}" for name, expression in expressions.items()
-        )
+        """Append the records of files of one schema, whose columns are by field."""
+        expressions = projection(columns, self.settings.fields)
+        values = ", ".join(f"{value} as {name}" for name, value in expressions.items())
+        aliases = ", ".join(map(alias, range(sum(map(len, columns.values())))))
         self._execute(
             f"""
             insert into {self.settings.landing} by name
@@ -652,8 +648,9 @@ class Loader:
                 list_extract({_modified(files)}, cast(file_index as bigint) + 1)
                     as metadata_file_last_modified,
                 $copied_at as _dbt_copied_at,
-                {columns}
-            from {source}
+                {values}
+            from read_parquet({self._paths(files)}, {READ_OPTIONS}{options})
+                as file ({aliases})
             """,
             copied_at=copied_at,
         )
@@ -827,12 +824,25 @@ class Loader:
         ]
 
     def _columns(self, file: LogFile) -> list[Column]:
-        """Return the columns of a Parquet file."""
-        described = self._execute(
-            f"describe select * from read_parquet($path, {READ_OPTIONS})",
-            path=escape_glob(self._opened(file)),
+        """Return the columns of a Parquet file.
+
+        Raises:
+            MalformedError: a name is damaged, or cannot be part of a statement.
+        """
+        path = escape_glob(self._opened(file))
+        # DESCRIBE renames the second of two columns that differ by case only.
+        schema = self._execute(
+            "select name, coalesce(num_children, 0) from parquet_schema($path)",
+            path=path,
         ).fetchall()
-        return [Column(name, declared) for name, declared, *_ in described]
+        described = self._execute(
+            f"describe select * from read_parquet($path, {READ_OPTIONS})", path=path
+        ).fetchall()
+        names = list(_top_level(schema))
+        if len(names) != len(described) or any("\0" in name for name in names):
+            raise MalformedError("the names of its columns are damaged")
+        types = [declared for _, declared, *_ in described]
+        return list(map(Column, names, types, range(len(names))))
 
     def _opened(self, file: LogFile) -> str:
         """Return the path that DuckDB reads."""
@@ -947,6 +957,22 @@ def _batches(files: Sequence[LogFile]) -> Iterator[list[LogFile]]:
 
 def _names(files: Iterable[LogFile]) -> str:
     return sql_list(quoted(file.name) for file in files)
+
+
+def _top_level(schema: Sequence[tuple[str, int]]) -> Iterator[str]:
+    """Yield the names of columns that are in no other column.
+
+    Args:
+        schema: Name and number of children of the root and all columns, each before its
+            children.
+    """
+    inside = 0
+    for name, children in schema[1:]:
+        if inside:
+            inside -= 1
+        else:
+            yield name
+        inside += children
 
 
 def _rows(files: Sequence[LogFile]) -> str:

@@ -59,6 +59,11 @@ def split_uri(uri: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
+def is_access_point(bucket: str) -> bool:
+    """Return whether a bucket's name is the ARN or the alias of an access point."""
+    return bucket.startswith("arn:") or bucket.endswith(("-s3alias", "--ol-s3"))
+
+
 class Bucket:
     """A bucket, or an access point by its alias or ARN.
 

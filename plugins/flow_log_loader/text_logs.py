@@ -18,13 +18,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from pyarrow import csv
 
-from .columns import (
-    IN_OTHER_LETTERS,
-    Column,
-    MalformedError,
-    field_name,
-    fields_of,
-)
+from .columns import Column, MalformedError, field_name, fields_of, two_columns
 
 SUFFIXES = (".log", ".log.gz")
 GZIP_MAGIC = b"\x1f\x8b"
@@ -65,7 +59,7 @@ def read_header(path: str) -> tuple[str, ...]:
         raise MalformedError("not a flow log: its first line names no fields")
     for name, count in Counter(map(field_name, names)).items():
         if count > 1:
-            raise MalformedError(f"two columns are named {name}{IN_OTHER_LETTERS}")
+            raise MalformedError(two_columns(name))
     return names
 
 
@@ -85,7 +79,8 @@ def convert(
         OSError: the disk failed, or the file is gone.
     """
     header = read_header(path)
-    fields_of([Column(name, "VARCHAR") for name in header], fields, generic)
+    columns = [Column(name, "VARCHAR", n) for n, name in enumerate(header)]
+    fields_of(columns, fields, generic)
     names = [field_name(n) if field_name(n) in fields else n for n in header]
     schema = pa.schema(
         (name, pa.string() if fields.get(name, "varchar") == "varchar" else pa.int64())
