@@ -176,7 +176,12 @@ class Bucket:
         self.name = name = f"flow-logs-{next(self._numbers)}"
         self.folder = folder
         self.url = f"s3://{name}/"
-        self.files = sorted(path for path in folder.rglob("*") if is_log(path))
+        self.files = sorted(
+            path
+            for path in folder.rglob("*")
+            # The inventory is in a folder beside them.
+            if is_log(path) and "_inventory" not in path.parts
+        )
         project.s3.create_bucket(Bucket=name)
         project.stand_in.forget_failures()
         project.stand_in.account(**any_account())
