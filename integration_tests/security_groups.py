@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from moto.ec2 import ec2_backends
 
 from bootstrap import inventory
 from bootstrap.tests.world import (
@@ -310,10 +311,9 @@ class Site:
         if kind == "visitors":
             # Few, but always others.
             numbers = range(40, 60)
-            days = DAYS
 
             def visitor(day: int) -> list[str]:
-                number = numbers[(day + days) // 3]
+                number = numbers[(day + DAYS + 1) // 3]
                 return [f"62.{number}.7.{number}"] * 2
 
             return visitor, [anywhere], anywhere
@@ -357,6 +357,8 @@ class Site:
         for group in groups:
             self.add(group, "ingress", Spec("tcp", 8443, 8443, "10.20.4.0/24"))
             self.shared.append(self.rules[-1].rule_id)
+        # For IPv6 alone, although ::/0 has ::ffff:0:0/96.
+        self.add(groups[0], "ingress", Spec("-1", None, None, "::/0"), ())
 
         def draw(day: int) -> Iterator[Flow]:
             at = int((LAST + timedelta(days=day)).timestamp())
@@ -365,10 +367,11 @@ class Site:
         self.services.append(draw)
 
     def _unknown(self) -> None:
-        """An instance whose traffic is not logged, and a group that nothing has."""
+        """An instance that is not logged keeps its rules; a group that nothing has."""
         dark = self.group("dark")
         self.add(dark, "ingress", Spec("tcp", 22, 22, "0.0.0.0/0"))
-        self.ec2.run_instances(
+        self.interface("10.20.3.220", dark)
+        instance = self.ec2.run_instances(
             ImageId="ami-12345678",
             MinCount=1,
             MaxCount=1,
@@ -379,7 +382,11 @@ class Site:
                     "Groups": [dark],
                 }
             ],
-        )
+        )["Instances"][0]
+        # moto would have it attached now, after the logs.
+        (attached,) = instance["NetworkInterfaces"]
+        moto = ec2_backends[HOME][REGION].enis[attached["NetworkInterfaceId"]]
+        moto.attach_time = LAST - timedelta(days=DAYS)
         orphan = self.group("orphan")
         self.add(orphan, "ingress", Spec("tcp", 22, 22, "10.0.0.0/8"), ())
 
@@ -413,8 +420,9 @@ class Site:
             flows = [flow for service in self.services for flow in service(day)]
             (self.flows if day <= 0 else self.held_out).extend(flows)
         records = [record for flow in self.flows for record in self._records(flow)]
-        for interface in self.groups:
-            records.append(_record(interface, int(LAST.timestamp())))
+        for day in range(-DAYS, 1):
+            at = int((LAST + timedelta(days=day)).timestamp())
+            records += [_record(interface, at) for interface in self.groups]
         for n, server in enumerate([*self.interfaces][::7]):
             flow = Flow(int(LAST.timestamp()) + n, "45.9.9.9", server, "tcp", 3306)
             if ":" not in server:

@@ -109,6 +109,8 @@ def test_what_used_each_rule_is_what_python_finds(site: Site, doors: Project) ->
             alone[known],
         ), rule
     assert all(records[known] and not alone[known] for known in site.shared)
+    unlogged = "select count(*) from security_group_rules where unlogged_interfaces > 0"
+    assert doors.query(unlogged) == [(1,)]
 
 
 def test_the_proposals_are_what_the_traffic_needs(site: Site, doors: Project) -> None:
