@@ -78,7 +78,7 @@ def _host(name: str, address: str, begins: float, ends: float, *talks: float) ->
 
 HOLDERS = (
     # Three instances get one address, one after the other.
-    _host("worker-a", "18.10", 0, 7.5, 1, 7),
+    _host("worker-a", "18.10", 0, 7.5, 1, 6.5),
     _host("worker-b", "18.10", 8, 10.5, 8.5, 10),
     _host("worker-c", "18.10", 11, _FOR_GOOD, 11.5, 20),
     # No snapshot has the second one.
