@@ -140,14 +140,28 @@ def made_once(
     return folder
 
 
+def beside(sample: Path, name: str) -> Path:
+    """A folder that belongs to a sample, `enrichment` or `inventory`.
+
+    The inventory is no part of the sample, whose Parquet files are all flow logs.
+    """
+    if name == "inventory":
+        return sample.with_name(f"{sample.name}_inventory")
+    return sample / f"_{name}"
+
+
+def generate_with_inventory(folder: Path, **arguments: Any) -> None:
+    """Write a sample, and its inventory beside it."""
+    sample_logs.generate(folder, end_date=END_DATE, inventory=True, **arguments)
+    shutil.rmtree(beside(folder, "inventory"), ignore_errors=True)
+    (folder / "_inventory").rename(beside(folder, "inventory"))
+
+
 @pytest.fixture(scope="session")
 def sample(made_once: Callable[..., Path]) -> Path:
     """Sample logs of a week, and beside them the truth about every mart."""
     return made_once(
-        "sample",
-        lambda path: sample_logs.generate(
-            path, end_date=END_DATE, records=20_000, inventory=True
-        ),
+        "sample", lambda path: generate_with_inventory(path, records=20_000)
     )
 
 
@@ -166,7 +180,7 @@ def built(
     """The sample, staged, built and tested once; tests only read it."""
 
     known = {
-        f"VPC_FLOW_{name.upper()}_LOCATION": str(sample / f"_{name}")
+        f"VPC_FLOW_{name.upper()}_LOCATION": str(beside(sample, name))
         for name in ("enrichment", "inventory")
     }
 
@@ -237,13 +251,7 @@ def snowflake(
 def small(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A sample of few files, since the stand-in takes its time for each."""
     folder = tmp_path_factory.mktemp("small")
-    sample_logs.generate(
-        folder,
-        end_date=END_DATE,
-        records=2_000,
-        records_per_file=200,
-        inventory=True,
-    )
+    generate_with_inventory(folder, records=2_000, records_per_file=200)
     return folder
 
 

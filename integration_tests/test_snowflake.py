@@ -23,7 +23,7 @@ from flow_page.filters import Filters, condition
 from sqlglot import exp
 
 from .cases import VARIABLES, cases, readable, write_lists
-from .conftest import PUBLISHED_DATA, ROOT, WITHOUT_UNIT_TESTS, Project
+from .conftest import PUBLISHED_DATA, ROOT, WITHOUT_UNIT_TESTS, Project, beside
 from .snowflake_project import Bucket, SnowflakeProject, records_of
 from .test_addresses import OWN, QUERY, all_addresses, assert_python_agrees
 from .test_cookbook import QUESTIONS
@@ -134,8 +134,8 @@ def compared(
         shutil.copy(file, folder)
     for case in cases():
         case.write(folder)
-    for beside in BESIDE_THE_LOGS:
-        shutil.copytree(small / f"_{beside}", folder / f"_{beside}")
+    for name in BESIDE_THE_LOGS:
+        shutil.copytree(beside(small, name), folder / f"_{name}")
     write_lists(folder / "_enrichment")
 
     bucket = Bucket(snowflake, folder)
@@ -143,10 +143,10 @@ def compared(
     # The file that lands first counts, and the later one is its copy.
     moved = [file for file in bucket.files if file.parent.name == "moved"]
     bucket.put(*(file for file in bucket.files if file not in moved))
-    for beside, table in BESIDE_THE_LOGS.items():
-        files = (folder / f"_{beside}").rglob("*")
+    for name, table in BESIDE_THE_LOGS.items():
+        files = (folder / f"_{name}").rglob("*")
         bucket.put(*(file for file in files if file.is_file()))
-        snowflake.stage_lines(f"{bucket.url}_{beside}/", table)
+        snowflake.stage_lines(f"{bucket.url}_{name}/", table)
     bucket.announce(*moved)
     snowflake.dbt("build", *WITHOUT_UNIT_TESTS, **VARIABLES)
     snowflake.dbt("test", "--select", "tag:audit", **VARIABLES)
@@ -165,7 +165,7 @@ def write_any_values(path: Path) -> None:
     assert len(fields) == 72
     integers = [-(2**63), -1, 0, 1, 2**31, 2**53, 2**63 - 1]
     texts = ["", " ", "\0", "x" * 5_000, "é", "it's", '"', "a\nb", "{}", "%_", "null"]
-    texts += ["10.0.0.1", "::1", "10.0.0.1/8", "999.1.1.1"]
+    texts += ["10.0.255.9", "::1", "10.0.255.9/8", "999.1.1.1"]
     records = [
         usual | {name: value}
         for name, kind in fields
@@ -190,8 +190,8 @@ def test_every_model_has_the_same_rows_on_both_engines(
     snowflake: SnowflakeProject, new_project: Callable[..., Project], compared: Path
 ) -> None:
     locations = {
-        f"VPC_FLOW_{beside.upper()}_LOCATION": str(compared / f"_{beside}")
-        for beside in BESIDE_THE_LOGS
+        f"VPC_FLOW_{name.upper()}_LOCATION": str(compared / f"_{name}")
+        for name in BESIDE_THE_LOGS
     }
     project = new_project(compared, **locations)
     project.stage()

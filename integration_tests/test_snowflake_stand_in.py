@@ -168,7 +168,6 @@ def test_an_unknown_statement_is_an_error_at_once(run: Callable) -> None:
         "create or replace stage s url = 's3://x/'",
         "undrop table t",
         "alter table t rename to u",
-        "insert overwrite into t values (1)",
         "merge into t using t as s on t.a = s.a when matched then delete",
         "create table u clone t",
         "create dynamic table u target_lag = '1 hour' warehouse = w as select 1 as a",

@@ -186,8 +186,8 @@ PANELS = (
     Panel(
         question="What does the traffic cost, by path?",
         table="transfer_cost",
-        sql="select path, sum(cost_usd) as cost_usd,"
-        " sum(saving_usd) as saving_usd,"
+        sql="select path, round(sum(cost_usd), 6) as cost_usd,"
+        " round(sum(saving_usd), 6) as saving_usd,"
         " cast(sum(bytes) as bigint) as bytes"
         " from transfer_cost where {filters} group by path"
         " order by cost_usd desc nulls last, path",
@@ -200,8 +200,8 @@ PANELS = (
         question="Which traffic costs most?",
         table="transfer_cost",
         sql="select source || ' > ' || destination as traffic, path,"
-        " sum(cost_usd) as cost_usd,"
-        " sum(saving_usd) as saving_usd,"
+        " round(sum(cost_usd), 6) as cost_usd,"
+        " round(sum(saving_usd), 6) as saving_usd,"
         " cast(sum(bytes) as bigint) as bytes"
         " from transfer_cost where {filters} and cost_usd > 0 group by traffic, path"
         " order by cost_usd desc, traffic, path",
