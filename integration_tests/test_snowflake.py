@@ -165,7 +165,7 @@ def write_any_values(path: Path) -> None:
     assert len(fields) == 72
     integers = [-(2**63), -1, 0, 1, 2**31, 2**53, 2**63 - 1]
     texts = ["", " ", "\0", "x" * 5_000, "é", "it's", '"', "a\nb", "{}", "%_", "null"]
-    texts += ["10.0.255.9", "::1", "10.0.255.9/8", "999.1.1.1"]
+    texts += ["10.0.255.9", "::1", "10.0.255.9/cidr", "999.1.1.1"]
     records = [
         usual | {name: value}
         for name, kind in fields

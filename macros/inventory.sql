@@ -136,6 +136,17 @@ from found
 {%- endmacro %}
 
 
+{# Whether a table is built and has no rows. The input of a unit test is no table. #}
+{% macro is_empty(relation) %}
+    {% do return(
+        execute
+        and not relation.is_cte
+        and load_relation(relation) is not none
+        and not run_query('select 1 from ' ~ relation ~ ' limit 1').rows
+    ) %}
+{% endmacro %}
+
+
 {# A JSON object, whose fields are `object['name']`. #}
 {% macro parsed_json(text, names) -%}
     {{ return(adapter.dispatch('parsed_json', 'vpc_flow_logs')(text, names)) }}

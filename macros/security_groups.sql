@@ -5,9 +5,9 @@
    security_group_rules looks at. Without an inventory it is `false`, so that nothing is
    read. #}
 {% macro counts_for_security_groups() -%}
-    {%- set rules = ref('vpc_flow_logs', 'int_security_groups__rules') -%}
-    {%- if execute and load_relation(rules) is not none
-        and not run_query('select 1 from ' ~ rules ~ ' limit 1').rows -%}
+    {%- if vpc_flow_logs.is_empty(
+        ref('vpc_flow_logs', 'int_security_groups__rules')
+    ) -%}
         false
     {%- else -%}
         action = 'ACCEPT'

@@ -2,6 +2,10 @@
    addresses exchanged with its public addresses. Without enrichment files it has no
    rows. #}
 
+{% set context = ref('vpc_flow_logs', 'address_context') %}
+{# Without a context nothing is read. #}
+{% set is_read = 'false' if vpc_flow_logs.is_empty(context) else 'true' %}
+
 with
 
 {# The server is the outside end if it is public, else the client. #}
@@ -16,7 +20,8 @@ exchanged as (
             records
         from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
         where
-            action = 'ACCEPT'
+            {{ is_read }}
+            and action = 'ACCEPT'
             and {{ outside }}_scope = 'public'
             {% if outside == 'client' %}
                 and server_scope != 'public'
@@ -39,7 +44,7 @@ select
     cast(sum(exchanged.records) as bigint) as records,
     cast(count(distinct exchanged.address) as bigint) as addresses
 from exchanged
-inner join {{ ref('vpc_flow_logs', 'address_context') }} as context
+inner join {{ context }} as context
     on exchanged.address = context.address
 group by
     exchanged.started_date,

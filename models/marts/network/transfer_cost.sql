@@ -3,6 +3,8 @@
    addresses whose place is known. #}
 
 {% set places = ref('vpc_flow_logs', 'address_places') %}
+{# Without places nothing is read. #}
+{% set is_read = 'false' if vpc_flow_logs.is_empty(places) else 'true' %}
 {% set prices = ref('vpc_flow_logs', 'transfer_prices') %}
 {% set columns = [
     'account_id', 'region', 'vpc_id', 'az_id', 'interface_type', 'route_kind',
@@ -11,22 +13,46 @@
 
 with
 
+senders as (
+
+    select 'client' as sender
+    union all
+    select 'server' as sender
+
+),
+
+{# Both directions of each flow, from one scan. #}
+both_directions as (
+
+    select
+        {% for name, client, server in [
+            ('source', 'client_addr', 'server_addr'),
+            ('source_scope', 'client_scope', 'server_scope'),
+            ('destination', 'server_addr', 'client_addr'),
+            ('destination_scope', 'server_scope', 'client_scope'),
+        ] %}
+            case senders.sender
+                when 'client' then flows.{{ client }}
+                else flows.{{ server }}
+            end as {{ name }},
+        {% endfor %}
+        case senders.sender
+            when 'client' then flows.client_bytes
+            else flows.server_bytes
+        end as bytes
+    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as flows
+    cross join senders
+    where
+        {{ is_read }}
+        and flows.action = 'ACCEPT'
+        and {{ vpc_flow_logs.in_window('flows.started_date') }}
+
+),
+
 sent as (
 
-    {% for source, destination in [('client', 'server'), ('server', 'client')] %}
-        select
-            {{ source }}_addr as source,
-            {{ destination }}_addr as destination,
-            {{ source }}_scope as source_scope,
-            {{ destination }}_scope as destination_scope,
-            {{ source }}_bytes as bytes
-        from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
-        where
-            action = 'ACCEPT'
-            and {{ source }}_bytes > 0
-            and {{ vpc_flow_logs.in_window('started_date') }}
-        {{ 'union all' if not loop.last }}
-    {% endfor %}
+    select * from both_directions
+    where bytes > 0
 
 ),
 
