@@ -37,7 +37,7 @@ by_inventory as (
         max(found.account_id) as account_id,
         max(found.region) as region,
         max(found.vpc_id) as vpc_id,
-        max(found.az_id) as az_id,
+        max(coalesce(found.az_id, subnets.az_id)) as az_id,
         max(found.interface_type) as interface_type,
         max(subnets.route_kind) as route_kind,
         max(endpoints.services) as gateway_services
