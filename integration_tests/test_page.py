@@ -290,8 +290,8 @@ def test_the_numbers_of_traffic(opened: Callable[..., AppTest], built: Project) 
         known = [pytest.approx(number, abs=1e-6) for number in numbers]
         assert found == (path, *known) or numbers[0] is None
     (cost,) = built.query("select sum(cost_usd) from transfer_cost")
-    assert by_path["cost_usd"].sum() == pytest.approx(cost[0])
-    assert 0 < by_ends["cost_usd"].sum() <= cost[0]
+    assert by_path["cost_usd"].sum() == pytest.approx(cost[0], abs=1e-5)
+    assert 0 < by_ends["cost_usd"].sum() <= cost[0] + 1e-3
     # The mart names the services, the page their ports.
     mart = built.query(
         "select total_bytes_deduplicated from top_services order by rank"
