@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
 PYTHON_CODE := app plugins sample_logs vpcflow bootstrap integration_tests bench
 
-.PHONY: help setup setup-dev demo app check test test-long lint lint-python lint-sql bench docs requirements
+.PHONY: help setup setup-dev demo app check test tests test-long lint lint-python lint-sql bench docs requirements
 .DEFAULT_GOAL := help
 
 help: ## Show what can be made.
@@ -25,11 +25,14 @@ PYTEST := $(BIN)/python -m pytest -q --numprocesses 3 --dist loadfile --no-loads
 CHECKED := $(patsubst %,integration_tests/test_%.py, \
 	cases project documents main_job guards staging addresses)
 
-check: setup-dev lint ## What a change is most likely to break.
-	@$(PYTEST) -m "not long" $(CHECKED)
+check: setup-dev ## What a change is most likely to break.
+	@$(MAKE) --no-print-directory --jobs 3 lint-python lint-sql tests TESTS="$(CHECKED)"
 
-test: setup-dev lint ## Everything that CI checks.
-	@$(PYTEST) -m "not long"
+test: setup-dev ## Everything that CI checks.
+	@$(MAKE) --no-print-directory --jobs 3 lint-python lint-sql tests
+
+tests:
+	@$(PYTEST) -m "not long" $(TESTS)
 
 test-long: setup-dev ## The tests that take long: many kills, much data, other versions.
 	@$(BIN)/python -m pytest -q -m long

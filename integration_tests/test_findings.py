@@ -46,6 +46,7 @@ def logs(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.long
 def test_any_sequence_of_runs_gives_what_one_rebuild_gives(
     new_project: Callable[..., Project], logs: Path, tmp_path: Path
 ) -> None:
@@ -116,6 +117,7 @@ def test_a_late_file_changes_a_finding_and_variables_remove_it(
     assert (again, same) == (70, identity)
 
 
+@pytest.mark.long
 def test_a_late_file_changes_a_finding_on_snowflake(
     snowflake: SnowflakeProject, tmp_path: Path
 ) -> None:
@@ -181,6 +183,7 @@ def test_suppressions_mark_findings_and_unused_ones_are_reported(
     assert "WARN=0 ERROR=0" in printed
 
 
+@pytest.mark.long
 def test_the_version_of_the_rules_covers_the_macros_that_they_use(
     new_project: Callable[..., Project], tmp_path: Path
 ) -> None:

@@ -185,6 +185,7 @@ def test_the_other_staging_command_leaves_ours_out(host: Host) -> None:
     assert "dbt run-operation vpc_flow_logs.stage_external_sources" in printed
 
 
+@pytest.mark.long
 def test_settings_that_a_host_may_have_or_lack(host: Host) -> None:
     """A full refresh that never applies to our models, and no `dispatch`."""
     models = {OURS: {"+full_refresh": False}}
@@ -194,6 +195,7 @@ def test_settings_that_a_host_may_have_or_lack(host: Host) -> None:
     assert "must name vpc_flow_logs under dispatch" in printed
 
 
+@pytest.mark.long
 def test_the_host_decides_what_the_schema_is_called(host: Host) -> None:
     """By a macro of its own, and by its configuration."""
     macro = host.folder / "macros/generate_schema_name.sql"

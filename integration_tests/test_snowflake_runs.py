@@ -48,6 +48,7 @@ def login(
     return {"USER": "nightly", "PRIVATE_KEY_PATH": key.file, "ROLE": "accountadmin"}
 
 
+@pytest.mark.long
 def test_late_and_repeated_loads_count_once_without_row_timestamps(
     bucket: Bucket, small_truth: dict[str, Any]
 ) -> None:

@@ -197,6 +197,7 @@ def one_file(folder: Path, day: Any) -> tuple[Path, dict[str, Any]]:
     return file, json.loads((folder / "truth.json").read_text())
 
 
+@pytest.mark.long
 def test_from_two_empty_accounts_to_the_answers_and_back(
     stand_in: StandIn, project: Project, bootstrap: Callable[..., str], tmp_path: Path
 ) -> None:
