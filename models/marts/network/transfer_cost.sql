@@ -106,7 +106,7 @@ described as (
         end as other_name
     from placed
     left join {{ ref('vpc_flow_logs', 'address_context') }} as context
-        on placed.other_scope = 'public' and placed.other_address = context.address
+        on placed.other_address = context.address
 
 ),
 
