@@ -13,7 +13,7 @@
 
 with
 
-senders as (
+directions as (
 
     select 'client' as sender
     union all
@@ -31,17 +31,17 @@ both_directions as (
             ('destination', 'server_addr', 'client_addr'),
             ('destination_scope', 'server_scope', 'client_scope'),
         ] %}
-            case senders.sender
+            case directions.sender
                 when 'client' then flows.{{ client }}
                 else flows.{{ server }}
             end as {{ name }},
         {% endfor %}
-        case senders.sender
+        case directions.sender
             when 'client' then flows.client_bytes
             else flows.server_bytes
         end as bytes
     from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as flows
-    cross join senders
+    cross join directions
     where
         {{ is_read }}
         and flows.action = 'ACCEPT'
