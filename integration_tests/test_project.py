@@ -258,6 +258,50 @@ def test_layers_are_read_in_one_direction(manifest: dict[str, Any]) -> None:
         assert layer != "marts" or not big & set(model["depends_on"]["nodes"])
 
 
+#: They read a rollup for the whole window and are built in each run all the same.
+BUILT_IN_EACH_RUN = {
+    "address_context": "rules read it",
+    "address_owners": "findings read it",
+    "admin_attempts": "people look at it for the last hour",
+    "admin_exposure": "people look at it for the last hour",
+    "eni_health": "tests of health read it",
+}
+
+
+def test_what_reads_the_whole_window_is_tagged(
+    manifest: dict[str, Any], built: Project
+) -> None:
+    """So that a run may leave it out; and no other model or selected test reads it."""
+    models = {model["unique_id"]: model for model in own(manifest["nodes"], "model")}
+
+    in_window = "macro.vpc_flow_logs.in_window"
+    calling = {in_window} | {
+        macro["unique_id"]
+        for macro in own(manifest["macros"], "macro")
+        if in_window in macro["depends_on"]["macros"]
+    }
+    reading = {
+        model["name"]
+        for model in models.values()
+        if "int_traffic__" in "".join(model["depends_on"]["nodes"])
+        and calling & set(model["depends_on"]["macros"])
+    }
+    tagged = {
+        model["name"] for model in models.values() if "window_marts" in model["tags"]
+    }
+    assert reading - tagged == BUILT_IN_EACH_RUN.keys()
+    for model in models.values():
+        read = {each.split(".")[-1] for each in model["depends_on"]["nodes"]}
+        assert model["name"] in tagged or not read & tagged, model["name"]
+
+    listed = built.dbt("ls", "--quiet", "--selector", "without_window_marts")
+    names = {line.split(".")[-1] for line in listed.split()}
+    on_duckdb = {model["name"] for model in models.values()} - {"int_records__unread"}
+    assert names & on_duckdb == on_duckdb - tagged
+    assert "assert_the_window_has_records" in names
+    assert "assert_no_record_is_lost_between_layers" not in names
+
+
 def test_every_model_has_a_test_of_its_key(manifest: dict[str, Any]) -> None:
     """A test of just the columns that `meta.grain` declares."""
     keys = set()

@@ -20,7 +20,7 @@ import sample_logs
 
 from .conftest import AS_OF, END_DATE, ROOT, Project, move_in_history
 from .test_vpcflow_alert import FINDINGS, Receiver, receiver  # noqa: F401
-from .vpcflow_process import Ended, Vpcflow, copy_project
+from .vpcflow_process import Ended, Vpcflow, age_window_marts, copy_project
 
 DAY = timedelta(days=1)
 FEW_RECORDS = 500
@@ -190,6 +190,24 @@ def test_a_location_without_files_is_a_failure(
     assert line["steps"]["build"] == 0
     assert line["models"] == 1
     assert scheduled.hook_calls()[-1] == line == scheduled.summary()[-1]
+
+
+def test_the_marts_of_the_window_are_built_every_so_many_hours(
+    scheduled: Scheduled,
+) -> None:
+    words = "--window-marts-every", "24", "--select", "top_services"
+    _, first = scheduled.run(*words, *LITTLE)
+    assert first["models"] == 2
+    _, second = scheduled.run(*words, *LITTLE)
+    assert second["models"] == 1
+    assert second["window_marts"] == first["window_marts"]
+    # Other settings; then the same a day later, by a schedule that is early.
+    _, third = scheduled.run(*words)
+    assert third["models"] == 1
+    age_window_marts(scheduled.logs / "summary.jsonl", DAY - timedelta(minutes=5))
+    _, fourth = scheduled.run(*words)
+    assert fourth["models"] == 1
+    assert fourth["window_marts"]["built_at"] == fourth["time"]
 
 
 def test_what_failed_is_named(scheduled: Scheduled) -> None:

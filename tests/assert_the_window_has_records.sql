@@ -3,7 +3,7 @@
 {{ config(tags=['health']) }}
 
 {# No model reads this one, so no model is skipped if the test fails. #}
-{% do ref('vpc_flow_logs', 'admin_exposure_coverage') %}
+{% do ref('vpc_flow_logs', 'account_health') %}
 {% set records = ref('vpc_flow_logs', 'int_traffic__daily_interfaces') %}
 {% if execute and flags.WHICH in ('build', 'test') %}
     {% set newest = vpc_flow_logs.max_of(records, 'started_date') %}

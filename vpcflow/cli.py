@@ -51,6 +51,16 @@ def cli() -> None:
     "--select", "-s", multiple=True, help="what to build; default: all models"
 )
 @click.option("--exclude", multiple=True, help="what not to build")
+@click.option(
+    "--window-marts-every",
+    type=click.IntRange(0),
+    default=0,
+    show_default=True,
+    metavar="HOURS",
+    envvar="VPC_FLOW_JOB_WINDOW_MARTS_EVERY",
+    show_envvar=True,
+    help="build the marts tagged window_marts this often; 0: in each run",
+)
 @click.option("--verbose", is_flag=True, help="print dbt's lines as well, to stderr")
 @target_options
 @click.option(

@@ -98,14 +98,14 @@ class Dbt:
             and "snowpipe" in source.external.extra
         ]
 
-    def checksum(self) -> str:
-        """Return a checksum of the project's files and of the options."""
+    def checksum(self, words: Sequence[str]) -> str:
+        """Return a checksum of the project's files, the options and further words."""
         parsed = sorted(
             f"{name} {file.checksum.checksum}"
             for name, file in self._parsed.files.items()
         )
         settings = Path("dbt_project.yml").read_text()
-        read = "\n".join([*parsed, settings, *self._options])
+        read = "\n".join([*parsed, settings, *self._options, *words])
         return hashlib.sha256(read.encode()).hexdigest()
 
     def run(self, *words: str) -> Result:

@@ -13,6 +13,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
@@ -38,6 +39,9 @@ BUILD = (
     *("--exclude", "tag:audit"),
 )
 ALL_MODELS = ("package:vpc_flow_logs",)
+WITHOUT_WINDOW_MARTS = ("--exclude", "tag:window_marts")
+#: A schedule starts a run some minutes earlier or later than the one before.
+EARLY = timedelta(minutes=10)
 
 #: The last line of the loader in plugins/flow_log_loader.
 LOADED = re.compile(
@@ -76,8 +80,8 @@ def read_loaded(line: str) -> Loaded | None:
 class Job:
     """What to run; the command's help describes each option.
 
-    `log_days` is in days. `dbt_options` go to every command of dbt. `alerts` has one
-    for each receiver of findings.
+    `log_days` is in days, `window_marts_every` in hours. `dbt_options` go to every
+    command of dbt. `alerts` has one for each receiver of findings.
     """
 
     where: Where
@@ -85,6 +89,7 @@ class Job:
     log_days: int = 30
     select: Sequence[str] = ()
     exclude: Sequence[str] = ()
+    window_marts_every: int = 0
     dbt_options: Sequence[str] = ()
     loader_role: str | None = None
     on_failure: str | None = None
@@ -184,6 +189,8 @@ class Run:
         self._progress = progress
         self._last = last
         self._built_from: dict[str, Any] = {}
+        self._window_marts: dict[str, str] = last.get("window_marts") or {}
+        self._now = f"{datetime.now(UTC):{TIME}}"
         self._begun = time.monotonic()
         self._dbt = Dbt([*job.where.dbt_options(), *job.dbt_options], self._hear)
         self._results: dict[str, Result] = {}
@@ -206,24 +213,50 @@ class Run:
                 # Until its file is closed, DuckDB keeps some of what loading took.
                 self._dbt.close_file()
                 self._step("freshness", *FRESHNESS)
-                self._step("build", *BUILD, *self._job.build_options())
+                self._build()
             if self._job.alerts:
                 self._dbt.close_file()
                 self._send_alerts()
 
+    def _build(self) -> None:
+        """Build and test; without the marts of the window if they are not due."""
+        words = BUILD if self._are_window_marts_due else BUILD + WITHOUT_WINDOW_MARTS
+        result = self._step("build", *words, *self._job.build_options())
+        is_whole = result.nodes and not result.count("model", *FAILED, "skipped")
+        if is_whole and words == BUILD:
+            self._window_marts = {"built_at": self._now, "settings": self._settings}
+
     @property
+    def _are_window_marts_due(self) -> bool:
+        """Whether the marts of the window are old enough, or of other settings."""
+        every = timedelta(hours=self._job.window_marts_every)
+        old = f"{datetime.now(UTC) - every + EARLY:{TIME}}"
+        return (
+            self._window_marts.get("settings") != self._settings
+            or self._window_marts["built_at"] <= old
+        )
+
+    @cached_property
     def _is_idle(self) -> bool:
         """Whether the last run was ok, and nothing has changed since.
 
         False once that is so for a day: then the tests report that loading stopped.
+        Also false if the marts of the window are due, and older than what has changed.
         """
+        if not self._built_from or self._last.get("built_from") != self._built_from:
+            return False
+        unchanged_since = self._built_from["unchanged_since"]
         day_ago = f"{datetime.now(UTC) - timedelta(days=1):{TIME}}"
+        are_behind = self._window_marts.get("built_at", "") < unchanged_since
         return (
-            bool(self._built_from)
-            and self._last.get("outcome") == "ok"
-            and self._last.get("built_from") == self._built_from
-            and self._built_from["unchanged_since"] > day_ago
+            self._last.get("outcome") == "ok"
+            and unchanged_since > day_ago
+            and not (are_behind and self._are_window_marts_due)
         )
+
+    @cached_property
+    def _settings(self) -> str:
+        return self._dbt.checksum(self._job.build_options())
 
     def _read_changes(self) -> dict[str, Any]:
         """Return what answers depend on: the day, the settings, the state of landing.
@@ -242,14 +275,13 @@ class Run:
                 ]
         except QueryError:
             return {}
-        now, changes = datetime.now(UTC), [str(each.rows[0][0]) for each in found]
+        changes = [str(each.rows[0][0]) for each in found]
         before = self._last.get("built_from") or {}
         is_same = before.get("landing_changes") == changes
-        since = before["unchanged_since"] if is_same else f"{now:{TIME}}"
+        since = before["unchanged_since"] if is_same else self._now
         return {
-            "day": f"{now:%Y-%m-%d}",
-            "settings": self._dbt.checksum(),
-            "selected": self._job.build_options(),
+            "day": self._now.partition("T")[0],
+            "settings": self._settings,
             "landing_changes": changes,
             "unchanged_since": since,
         }
@@ -302,6 +334,7 @@ class Run:
                 for name in result.named("warn")
             ],
             "built_from": self._built_from,
+            "window_marts": self._window_marts,
         }
 
     def _step(self, name: str, *words: str) -> Result:

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 from .charts import Chart
-from .data import Store
+from .data import ADDRESSES, Store
 from .filters import Filters, condition
 
 #: Rows of a table, so that an answer stays below the 32 MB that Snowflake allows.
@@ -92,6 +92,8 @@ def default_filters(store: Store, ask: Ask) -> Filters:
     for mart, column in (
         ("hourly_traffic", "started_hour"),
         ("admin_exposure_coverage", "as_of"),
+        # The two above may be some hours older.
+        (ADDRESSES, "started_date"),
     ):
         if mart in store.tables():
             rows = ask(
