@@ -185,7 +185,7 @@ def test_a_refresh_that_stopped_anywhere_is_finished_by_ordinary_staging(
 def test_a_file_that_failed_is_tried_again(
     snowflake: SnowflakeProject, tmp_path: Path
 ) -> None:
-    """Until it can be read. A damaged one is not, and one that is gone stops nothing."""
+    """Until it can be read. A damaged one is not; one that is gone stops nothing."""
     names = ("it's $$ archived.parquet", "archived.log", "gone.parquet")
     for name in names:
         if name.endswith(".log"):

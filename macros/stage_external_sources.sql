@@ -1,5 +1,6 @@
-{# The command of dbt_external_tables. Afterwards it tries failed files again, moves text
-   logs, and checks that the pipes run: a plan without a statement doesn't prove that. #}
+{# The command of dbt_external_tables. Afterwards it tries failed files again, moves
+   text logs, and checks that the pipes run: a plan without a statement doesn't prove
+   that. #}
 {% macro stage_external_sources(select=none) %}
     {% do vpc_flow_logs.require_dispatch() %}
     {% if target.type == 'snowflake' and var('setup_role') %}

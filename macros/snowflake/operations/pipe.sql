@@ -119,7 +119,8 @@
    each has its turn by chance. Where no file has come, no warehouse starts. #}
 {% macro retry_failed_loads(node) %}
     {% set pipe = vpc_flow_logs.pipe_state(node.relation_name) %}
-    {% if not pipe.get('lastForwardedMessageTimestamp') and var('snowpipe_auto_ingest') %}
+    {% if var('snowpipe_auto_ingest')
+        and not pipe.get('lastForwardedMessageTimestamp') %}
         {% do return(none) %}
     {% endif %}
     {% for load in vpc_flow_logs.failed_loads(node.relation_name, 14, tries=50) %}
