@@ -3,7 +3,8 @@
 
 PYTHON ?= $(shell command -v python3.11 || command -v python3)
 BIN := .venv/bin
-PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --require-hashes
+PIP_INSTALL := $(BIN)/python -m pip install --quiet --disable-pip-version-check \
+	--no-compile --no-deps --require-hashes
 PYTHON_CODE := app plugins sample_logs vpcflow bootstrap integration_tests bench
 
 .PHONY: help setup setup-dev demo app check test tests test-long lint lint-python lint-sql bench docs requirements
@@ -18,9 +19,9 @@ demo: setup ## Load sample logs, build, and print the answers.
 app: setup .venv/.app ## Serve the page on this machine.
 	@$(BIN)/streamlit run app/streamlit_app.py
 
-# Three workers for two cores, since a test often waits. They run whole files, in the order
+# Four workers for two cores, since a test often waits. They run whole files, in the order
 # that conftest.py gives them. No test takes 15 minutes: one that hangs fails and says where.
-PYTEST := $(BIN)/python -m pytest -q --numprocesses 3 --dist loadfile --no-loadscope-reorder \
+PYTEST := $(BIN)/python -m pytest -q --numprocesses 4 --dist loadfile --no-loadscope-reorder \
 	--timeout 900 --durations 10
 CHECKED := $(patsubst %,integration_tests/test_%.py, \
 	cases project main_job guards staging addresses)
@@ -66,7 +67,8 @@ requirements: setup-dev ## Compile requirements*.in again.
 	@$(COMPILE) -c requirements-dev.txt requirements.in -o requirements.txt
 
 setup: .venv/.runtime profiles.yml dbt_packages/.installed
-setup-dev: .venv/.dev setup
+setup-dev: ## Without the hub, `dbt deps` waits for it while pip installs.
+	@$(MAKE) --no-print-directory --jobs 2 .venv/.dev setup
 
 .venv/.runtime: requirements.txt
 	@echo "Setting up .venv with $(PYTHON)"

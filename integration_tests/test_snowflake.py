@@ -112,10 +112,11 @@ def compared(
     for fault in (
         *("digits in text", "a fraction", "a truth", "no field", "findings"),
         *("a list", "a number as text", "an account id as a fraction"),
-        *("an account id of 13 digits", "a firewall"),
+        *("an account id of 13 digits", "a firewall", "no value"),
         *("too large", "a time", "a field twice"),
     ):
         spoil(fault, folder / f"{fault.replace(' ', '_')}.parquet")
+    write(folder / "without_records.parquet", user=pa.array([], pa.string()))
     account_ids = pa.array([12345678901, None], pa.int64())
     write(folder / "ids.parquet", srcaddr=["10.0.0.1", "-"], account_id=account_ids)
     copied = min(folder.glob("AWSLogs/**/*.parquet"))

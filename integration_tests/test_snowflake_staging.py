@@ -182,6 +182,46 @@ def test_a_refresh_that_stopped_anywhere_is_finished_by_ordinary_staging(
     assert "SKIP" in project.stage()
 
 
+def test_a_file_that_failed_is_tried_again(
+    snowflake: SnowflakeProject, tmp_path: Path
+) -> None:
+    """Until it can be read. A damaged one is not; one that is gone stops nothing."""
+    names = ("it's $$ archived.parquet", "archived.log", "gone.parquet")
+    for name in names:
+        if name.endswith(".log"):
+            (tmp_path / name).write_text("srcaddr bytes\n10.0.0.1 7\n")
+        else:
+            write(tmp_path / name, srcaddr=["10.0.0.1"])
+    (tmp_path / "damaged.parquet").write_text("srcaddr")
+    bucket = Bucket(snowflake, tmp_path)
+    snowflake.stage()
+    bucket.announce(tmp_path / "damaged.parquet")
+    s3, place = snowflake.s3, {"Bucket": bucket.name}
+    for name in names:
+        archived = {"StorageClass": "GLACIER"}
+        s3.upload_file(str(tmp_path / name), bucket.name, name, ExtraArgs=archived)
+        snowflake.stand_in.event(bucket.url + name)
+    s3.delete_object(**place, Key="gone.parquet")
+    printed = snowflake.stage()
+    for name in names:
+        assert f"Tried again: {bucket.url}{name}: " in printed
+    assert printed.count("InvalidObjectState") == 2
+    assert "was not found" in printed and "damaged" not in printed
+    assert snowflake.query(LANDED) == [(0, 0)]
+
+    for name in names[:2]:
+        s3.restore_object(**place, Key=name, RestoreRequest={"Days": 1})
+    printed = snowflake.stage()
+    for name in names[:2]:
+        assert f"Tried again: {bucket.url}{name}: loaded" in printed
+    assert snowflake.query(LANDED) == [(2, 2)]
+    assert "archived" not in snowflake.stage()
+    assert snowflake.query(LANDED) == [(2, 2)]
+    errors = snowflake.operation("load_errors")
+    left = re.findall(rf"^{bucket.url}(.*?): Load failed", errors, re.M)
+    assert sorted(left) == ["damaged.parquet", "gone.parquet"]
+
+
 def test_a_trial_copy_leaves_nothing(bucket: Bucket) -> None:
     project, file = bucket.project, bucket.files[0]
     project.stage()

@@ -258,7 +258,14 @@ NO_FLOW_LOGS = {
     "findings": {"region": ["eu-west-3"], "type": ["Recon:EC2"], "severity": [2.0]},
     "requests": {"type": ["https"], "start": [START], "elb": ["app/x"]},
     "a firewall": {"action": ["deny"], "srcport": [1], "bytes": [2], "policy": ["x"]},
+    "no value": {
+        "type": ["x", "y"],
+        "srcaddr": [None, None],
+        "tcp_flags": [None, None],
+    },
 }
+#: What a record of a field without values would have.
+TYPES = {"srcaddr": pa.string(), "tcp_flags": pa.int32()}
 BAD_CASES = (*BAD_BYTES, *BAD_COLUMNS, *NO_FLOW_LOGS)
 
 
@@ -270,7 +277,8 @@ def spoil(case: str, path: Path) -> str:
         path.write_bytes(change(path.read_bytes()))
     elif case in NO_FLOW_LOGS:
         reason = "not a flow log"
-        write(path, **{k: pa.array(v) for k, v in NO_FLOW_LOGS[case].items()})
+        columns = NO_FLOW_LOGS[case].items()
+        write(path, **{k: pa.array(v, TYPES.get(k)) for k, v in columns})
     else:
         columns, reason = BAD_COLUMNS[case]
         records = len(next(iter(columns.values())))
@@ -298,6 +306,20 @@ def test_a_bad_file_is_quarantined_and_the_others_load(bench: Bench, case: str) 
     assert f"  quarantined b.parquet: {bench.why('b.parquet')}" in bench.said
     assert bench.query("select count(*), sum(bytes) from landing.flow_logs") == [(9, 9)]
     assert bench.load().endswith("3 already loaded, 1 quarantined (1 before)")
+
+
+def test_a_file_without_records_is_no_fault(bench: Bench) -> None:
+    """Of any columns: Snowpipe loads nothing of it."""
+    write_good(bench.folder / "good.parquet")
+    for name, column in {"other": "user", "text": "srcport", "flow": "srcaddr"}.items():
+        write(bench.folder / f"{name}.parquet", **{column: pa.array([], pa.string())})
+    assert "4 loaded (3 records)" in bench.load()
+    empty = ("loaded", 0)
+    assert bench.history() == {
+        "good.parquet": ("loaded", 3),
+        **{f"{name}.parquet": empty for name in ("other", "text", "flow")},
+    }
+    assert "Nothing new" in bench.load()
 
 
 def write_odd(case: str, path: Path) -> None:

@@ -108,7 +108,7 @@ BAD_TEXT: dict[str, tuple[bytes, str]] = {
     "blank": (b"\n\n", NO_NAMES),
     "generic": (
         lines("start action bytes", "1 ACCEPT 1"),
-        "not a flow log: no column is one that only flow logs have",
+        "not a flow log: it has no value of a field that only flow logs have",
     ),
     "hyphen and underscore": (
         lines("tgw-attachment_id interface-tag_2", "x y"),

@@ -1,5 +1,6 @@
-{# The command of dbt_external_tables. Afterwards it moves text logs, and checks that
-   the pipes run: a plan without a statement doesn't prove that. #}
+{# The command of dbt_external_tables. Afterwards it tries failed files again, moves
+   text logs, and checks that the pipes run: a plan without a statement doesn't prove
+   that. #}
 {% macro stage_external_sources(select=none) %}
     {% do vpc_flow_logs.require_dispatch() %}
     {% if target.type == 'snowflake' and var('setup_role') %}
@@ -74,9 +75,14 @@
 {% endmacro %}
 
 {% macro snowflake__finish_staging() %}
+    {% set nodes = [vpc_flow_logs.landing_node(), vpc_flow_logs.text_logs_node()] %}
+    {% for node in nodes %}
+        {% do vpc_flow_logs.retry_failed_loads(node) %}
+    {% endfor %}
     {% do vpc_flow_logs.move_text_logs() %}
-    {% do vpc_flow_logs.verify_pipe(vpc_flow_logs.landing_node()) %}
-    {% do vpc_flow_logs.verify_pipe(vpc_flow_logs.text_logs_node()) %}
+    {% for node in nodes %}
+        {% do vpc_flow_logs.verify_pipe(node) %}
+    {% endfor %}
 {% endmacro %}
 
 

@@ -195,7 +195,11 @@ def files(account: Account, prefix: str) -> list[File]:
 def _records(account: Account, file: File, kind: str) -> list[tuple[int, str]]:
     """The rows of a file: their numbers and their ``$1``, of Parquet as JSON text."""
     bucket = urlparse(file.url).netloc
-    body = aws(account, "s3").get_object(Bucket=bucket, Key=file.key)["Body"].read()
+    try:
+        body = aws(account, "s3").get_object(Bucket=bucket, Key=file.key)["Body"].read()
+    except ClientError as error:
+        message = f"Failed to access remote file: {error}. File '{file.key}'"
+        raise SqlError(message, 91003, "55000") from error
     if kind == "CSV":
         return list(enumerate(_lines(file, body), start=1))
     with tempfile.NamedTemporaryFile() as local, account.duck.cursor() as reader:
@@ -376,6 +380,8 @@ def copy_into(session: Session, match: Match) -> Result:
         names = text.literals(copy.options["FILES"])
         wanted = {location.prefix + name for name in names}
         found = [file for file in found if file.url in wanted]
+        for url in sorted(wanted - {file.url for file in found}):
+            raise SqlError(f"Remote file '{url}' was not found.", 91016, "22000")
     found = [file for file in found if file.url not in relation.copied]
     if (
         session.account.copy_limit is not None
@@ -399,6 +405,26 @@ def copy_into(session: Session, match: Match) -> Result:
         for load in loads
     ]
     return Result.table("file status rows_loaded first_error", rows)
+
+
+@statement(r"execute immediate (?P<block>'(?:[^'\\]|''|\\.)*')")
+def try_copy(session: Session, match: Match) -> Result:
+    """A block with a COPY that returns its error; other blocks in quotes are refused.
+
+    sf:developer-guide/snowflake-scripting/exceptions
+    """
+    block = text.pattern(
+        r"begin (?P<copy>copy into .*); return 'loaded'; exception when other then"
+        r" return sqlerrm; end"
+    ).fullmatch(text.unquote(match["block"]))
+    if block is None:
+        raise syntax(match[0])
+    try:
+        session.run(block["copy"])
+        answer = "loaded"
+    except SqlError as error:
+        answer = error.message
+    return Result.table("block", [{"block": answer}])
 
 
 def _load(

@@ -214,7 +214,7 @@ alter task {{ task }} resume;
 
 {# The reason of a file without a field that only flow logs have. #}
 {% macro no_flow_log() -%}
-    'not a flow log: no column is one that only flow logs have'
+    'not a flow log: it has no value of a field that only flow logs have'
 {%- endmacro %}
 
 

@@ -16,6 +16,8 @@ FRACTIONS = ("FLOAT", "DOUBLE", "DECIMAL")
 # outside of them lands as null.
 EARLIEST, LATEST = -62_135_596_800, 9_000_000_000_000
 
+NO_FLOW_LOG = "not a flow log: it has no value of a field that only flow logs have"
+
 
 class MalformedError(Exception):
     """A file is not a readable flow log; the message goes to the load history."""
@@ -64,9 +66,7 @@ def fields_of(
         name = field_name(column.name)
         found.setdefault(name if name in fields else column.name, []).append(column)
     if not found.keys() & (fields.keys() - set(generic)):
-        raise MalformedError(
-            "not a flow log: no column is one that only flow logs have"
-        )
+        raise MalformedError(NO_FLOW_LOG)
     return found
 
 

@@ -23,6 +23,7 @@ import duckdb
 
 from . import s3, text_logs
 from .columns import (
+    NO_FLOW_LOG,
     Column,
     MalformedError,
     alias,
@@ -547,7 +548,20 @@ class Loader:
         except (duckdb.Error, MalformedError) as failure:
             if not _cannot_be_decoded(failure):
                 raise
+            if isinstance(failure, MalformedError) and self._is_empty(file):
+                # Snowflake has no row from which to say that it is malformed.
+                with self._transaction():
+                    self._record_history([file], self._next_copied_at())
+                self.loaded.append(file)
+                return
             self._quarantine(file, self._first_line(failure, file))
+
+    def _is_empty(self, file: LogFile) -> bool:
+        """Whether a Parquet file has no records."""
+        ((records,),) = self._execute(
+            f"select num_rows from parquet_file_metadata({self._paths([file])})"
+        ).fetchall()
+        return not records
 
     def _is_complete(self, file: LogFile) -> bool:
         """Whether a file can be read and has the size of the listing; note why not."""
@@ -573,6 +587,7 @@ class Loader:
         with self._transaction():
             copied_at = self._next_copied_at()
             self._copy(files, copied_at)
+            self._refuse_other_files(files, copied_at)
             records = self._record_history(files, copied_at)
         self.records += records
         self.loaded += files
@@ -610,6 +625,36 @@ class Loader:
             )
             group = [file for file in files if file in ordinary]
             self._append(group, copied_at, columns, f", schema = map {{{schema}}}")
+
+    def _refuse_other_files(self, files: list[LogFile], copied_at: datetime) -> None:
+        """Refuse Parquet files without a value in the fields of flow logs alone.
+
+        Raises:
+            MalformedError: there is such a file.
+        """
+        settings = self.settings
+        landed = self._execute(f"select * from {settings.landing} limit 0").description
+        values = " or ".join(
+            f'"{name}" is not null'
+            for name, *_ in landed or ()
+            if name in settings.fields and name not in settings.generic_fields
+        )
+        parquet = _names(file for file in files if not file.is_text)
+        found = self._execute(
+            f"""
+            select metadata_filename
+            from {settings.landing}
+            where _dbt_copied_at = $copied_at
+            group by all
+            having
+                not bool_or({values})
+                and list_contains({parquet}, metadata_filename)
+            limit 1
+            """,
+            copied_at=copied_at,
+        ).fetchone()
+        if found:
+            raise MalformedError(NO_FLOW_LOG)
 
     def _fields_of(self, columns: Sequence[Column]) -> dict[str, list[Column]]:
         """Return a file's columns by field, and add the fields to the landing table.

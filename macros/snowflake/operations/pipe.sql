@@ -43,7 +43,7 @@
 
 {# `dbt run-operation load_errors`: the files that did not load, the reasons, and for
    each the COPY that loads it once it is mended. Neither an event nor a refresh loads
-   it again. #}
+   it again; staging tries those that are not damaged. #}
 {% macro load_errors(days=14) %}
     {% set names = vpc_flow_logs.start_operation(
         'load_errors',
@@ -68,6 +68,23 @@
 
 {# Prints the files that did not load into a table, and returns them. #}
 {% macro print_load_errors(table, node, days) %}
+    {% set failed = vpc_flow_logs.failed_loads(table, days) %}
+    {% for load in failed %}
+        {% do print(
+            load.stage_location ~ load.file_name ~ ': ' ~ load.status ~ ' at '
+            ~ load.last_load_time ~ ', ' ~ load.error_count ~ ' errors, first: '
+            ~ load.first_error_message ~ '\nOnce it is mended:'
+        ) %}
+        {% set copy = vpc_flow_logs.copy_into_landing_sql(node, file=load.file_name) %}
+        {% do print(copy ~ ';') %}
+    {% endfor %}
+    {% do return(failed) %}
+{% endmacro %}
+
+
+{# The files that did not load into a table, the newest first. With `tries`, so many of
+   those that are not damaged, by chance. #}
+{% macro failed_loads(table, days, tries=none) %}
     {% set sql %}
         select
             last_load_time,
@@ -82,19 +99,48 @@
                 partition by stage_location, file_name order by last_load_time desc
             ) = 1
             and status != 'Loaded'
+            {%- if tries %}
+            and not {{ vpc_flow_logs.is_unreadable(
+                '(' ~ vpc_flow_logs.load_fault('first_error_message') ~ ')'
+            ) }}
+        order by random()
+        limit {{ tries }}
+        {%- else %}
         order by last_load_time desc
+        {%- endif %}
     {% endset %}
-    {% set failed = vpc_flow_logs.rows_of(sql) %}
-    {% for load in failed %}
-        {% do print(
-            load.stage_location ~ load.file_name ~ ': ' ~ load.status ~ ' at '
-            ~ load.last_load_time ~ ', ' ~ load.error_count ~ ' errors, first: '
-            ~ load.first_error_message ~ '\nOnce it is mended:'
+    {% do return(vpc_flow_logs.rows_of(sql)) %}
+{% endmacro %}
+
+
+{# Tries files of the last 14 days again that did not load, since Snowpipe does not: an
+   object may have been archived or denied. Each has a statement of its own that
+   returns an error instead of failing, so that one file never stops a run. Of many,
+   each has its turn by chance. Where no file has come, no warehouse starts. #}
+{% macro retry_failed_loads(node) %}
+    {% set pipe = vpc_flow_logs.pipe_state(node.relation_name) %}
+    {% if var('snowpipe_auto_ingest')
+        and not pipe.get('lastForwardedMessageTimestamp') %}
+        {% do return(none) %}
+    {% endif %}
+    {% for load in vpc_flow_logs.failed_loads(node.relation_name, 14, tries=50) %}
+        {% set block -%}
+begin
+    {{ vpc_flow_logs.copy_into_landing_sql(node, file=load.file_name) | indent(4) }};
+    return 'loaded';
+exception
+    when other then
+        return sqlerrm;
+end;
+        {%- endset %}
+        {% set outcome = run_query(
+            'execute immediate ' ~ vpc_flow_logs.text_literal(block)
+        ).columns[0].values()[0] %}
+        {% do log(
+            'Tried again: ' ~ load.stage_location ~ load.file_name ~ ': ' ~ outcome,
+            info=true
         ) %}
-        {% set copy = vpc_flow_logs.copy_into_landing_sql(node, file=load.file_name) %}
-        {% do print(copy ~ ';') %}
     {% endfor %}
-    {% do return(failed) %}
 {% endmacro %}
 
 
