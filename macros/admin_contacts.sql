@@ -2,20 +2,38 @@
    last one is `flows`. They prefer the server's own interface. On a day on which it
    recorded nothing they use intermediate hops and count one of them. #}
 {% macro admin_contacts(action) -%}
-{%- set rollup = ref('vpc_flow_logs', 'int_traffic__daily_admin_flows') -%}
 {%- set same_traffic = [
     'started_date', 'internal_addr', 'external_addr', 'port', 'protocol', 'direction',
 ] -%}
+{%- set contacts -%}
+    select * from {{ ref('vpc_flow_logs', 'int_traffic__daily_admin_flows') }}
+    where action = '{{ action }}' and {{ vpc_flow_logs.in_window('started_date') }}
+{%- endset -%}
+contacts as (
+
+    {{ contacts }}
+
+),
+
+hops as (
+
+    {{ vpc_flow_logs.again('contacts', contacts) }}
+
+),
+
+own_rows as (
+
+    {{ vpc_flow_logs.again('contacts', contacts) }}
+
+),
+
 own_flows as (
 
     select
         *,
         true as is_counted
-    from {{ rollup }}
-    where
-        hop_addr is null
-        and action = '{{ action }}'
-        and {{ vpc_flow_logs.in_window('started_date') }}
+    from contacts
+    where hop_addr is null
 
 ),
 
@@ -27,18 +45,14 @@ hop_flows as (
         rank() over (
             partition by {{ same_traffic | join(', ') }} order by interface_id
         ) = 1 as is_counted
-    from {{ rollup }} as hops
+    from hops
     where
         hops.hop_addr is not null
-        and hops.action = '{{ action }}'
-        and {{ vpc_flow_logs.in_window('hops.started_date') }}
         and not exists (
             select 1
-            from {{ rollup }} as own_rows
+            from own_rows
             where
                 own_rows.hop_addr is null
-                and own_rows.action = '{{ action }}'
-                and {{ vpc_flow_logs.in_window('own_rows.started_date') }}
                 {% for key in same_traffic %}
                     and own_rows.{{ key }} = hops.{{ key }}
                 {% endfor %}

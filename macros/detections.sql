@@ -332,9 +332,9 @@ flows as (
    with earlier ones may change there. dbt looks back twice the window, because such
    rules look back one window from each day of it. `evaluated` is the model of findings,
    which has a row without rule for each day that it evaluated. #}
-{% macro in_days_to_evaluate(rollups, evaluated, version) %}
+{% macro in_days_to_evaluate(evaluated, version) %}
     {% set last = vpc_flow_logs.as_of() %}
-    {% set days = vpc_flow_logs.stale_days(rollups, evaluated, version) %}
+    {% set days = vpc_flow_logs.stale_days(evaluated, version) %}
     {% if days is none %}
         {% do return(vpc_flow_logs.in_horizon()) %}
     {% endif %}
@@ -345,13 +345,13 @@ flows as (
 {# The days, as text and sorted, whose rows in `evaluated` are older than those in the
    rollups, are of another version, or are missing; none on a first or full build. A day
    for which `condition` does not hold is not stale. #}
-{% macro stale_days(rollups, evaluated, version, condition=none) %}
+{% macro stale_days(evaluated, version, condition=none) %}
     {% if not execute or not is_incremental() %}
         {% do return(none) %}
     {% endif %}
     {% set since = vpc_flow_logs.watermark(evaluated, 'loaded_through_at') %}
     {% set days = run_query(
-        'with ' ~ vpc_flow_logs.loaded_days(rollups, condition) ~ ', done as ('
+        'with ' ~ vpc_flow_logs.loaded_days(condition) ~ ', done as ('
         ~ ' select started_date, min(rules_version) as rules_version,'
         ~ ' min(loaded_through_at) as loaded_through_at'
         ~ ' from ' ~ evaluated ~ ' group by started_date)'
@@ -368,29 +368,16 @@ flows as (
 {% endmacro %}
 
 
-{# CTEs of the days of some rollups for which a condition holds, or those that findings
-   may be made of; the last one is `loaded`, with the load time up to which all of them
-   count a day. #}
-{% macro loaded_days(rollups, condition=none) -%}
-loads as (
-    {% for rollup in rollups %}
-        select
-            started_date,
-            max(loaded_through_at) as loaded_through_at
-        from {{ rollup }}
-        where {{ condition or vpc_flow_logs.in_horizon() }}
-        group by started_date
-        {{ 'union all' if not loop.last }}
-    {% endfor %}
-),
-
+{# A CTE `loaded` of the days for which a condition holds, or those that findings may be
+   made of, with the load time up to which all rollups count a day. #}
+{% macro loaded_days(condition=none) -%}
 loaded as (
 
     select
         started_date,
-        min(loaded_through_at) as loaded_through_at
-    from loads
-    group by started_date
+        loaded_through_at
+    from {{ ref('vpc_flow_logs', 'int_detections__days') }}
+    where {{ condition or vpc_flow_logs.in_horizon() }}
 
 )
 {%- endmacro %}

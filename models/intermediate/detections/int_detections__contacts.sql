@@ -8,15 +8,14 @@
 
 {% set flows = ref('vpc_flow_logs', 'int_detections__flows') %}
 {% set flow_records = ref('vpc_flow_logs', 'flow_records') %}
-{% set rollup = ref('vpc_flow_logs', 'int_traffic__daily_flows') %}
 {% set version = vpc_flow_logs.code_version() %}
-{% set days = vpc_flow_logs.stale_days([rollup], this, version) %}
+{% set days = vpc_flow_logs.stale_days(this, version) %}
 {% set pair = ['client_addr', 'server_addr', 'server_port', 'protocol'] %}
 {% set connection = 'started_date, ' ~ pair | join(', ') ~ ', client_port' %}
 
 with
 
-{{ vpc_flow_logs.loaded_days([rollup]) }},
+{{ vpc_flow_logs.loaded_days() }},
 
 pairs as (
 

@@ -2,11 +2,6 @@
    row without rule, so that a day whose findings vanish is replaced as well, and the
    next run sees up to which load the day was evaluated. #}
 
-{% set rollups = [
-    ref('vpc_flow_logs', 'int_traffic__daily_flows'),
-    ref('vpc_flow_logs', 'int_traffic__daily_interfaces'),
-    ref('vpc_flow_logs', 'int_traffic__hourly_logins'),
-] %}
 {% set own_addresses = ref('vpc_flow_logs', 'int_traffic__interface_addresses') %}
 {% set interfaces = ref('vpc_flow_logs', 'int_traffic__daily_interfaces') %}
 {% set rules = {} %}
@@ -14,11 +9,11 @@
     {% do rules.update({rule_id: ref('vpc_flow_logs', rule_id)}) %}
 {% endfor %}
 {% set version = vpc_flow_logs.rules_version() %}
-{% set is_evaluated = vpc_flow_logs.in_days_to_evaluate(rollups, this, version) %}
+{% set is_evaluated = vpc_flow_logs.in_days_to_evaluate(this, version) %}
 
 with
 
-{{ vpc_flow_logs.loaded_days(rollups) }},
+{{ vpc_flow_logs.loaded_days() }},
 
 days as (
 

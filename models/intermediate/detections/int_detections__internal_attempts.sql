@@ -2,14 +2,13 @@
    what reaches or tries an administrative port, and what fails. #}
 
 {% set flows = ref('vpc_flow_logs', 'int_detections__flows') %}
-{% set rollup = ref('vpc_flow_logs', 'int_traffic__daily_flows') %}
 {% set version = vpc_flow_logs.code_version() %}
 {% set in_history = vpc_flow_logs.in_history() %}
-{% set days = vpc_flow_logs.stale_days([rollup], this, version, in_history) %}
+{% set days = vpc_flow_logs.stale_days(this, version, in_history) %}
 
 with
 
-{{ vpc_flow_logs.loaded_days([rollup], in_history) }},
+{{ vpc_flow_logs.loaded_days(in_history) }},
 
 classified as (
 
