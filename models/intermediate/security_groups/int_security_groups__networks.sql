@@ -125,16 +125,25 @@ edges as (
 
 ),
 
+numbered_edges as (
+
+    select
+        edge,
+        row_number() over (order by edge) as segment,
+        lead(edge) over (order by edge) as next_edge
+    from edges
+
+),
+
 segments as (
 
     select
+        segment,
         edge as segment_start,
-        row_number() over (order by edge) as segment,
         coalesce(
-            {{ vpc_flow_logs.next_address('lead(edge) over (order by edge)', -1) }},
-            repeat('f', 32)
+            {{ vpc_flow_logs.next_address('next_edge', -1) }}, repeat('f', 32)
         ) as segment_end
-    from edges
+    from numbered_edges
 
 )
 
