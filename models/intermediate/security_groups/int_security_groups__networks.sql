@@ -1,6 +1,6 @@
-{# One row per segment of all addresses, and network that contains it: a range of a rule,
-   an entry of a prefix list, a subnet, or the address of an interface with a security
-   group. All addresses of a segment are in the same networks. #}
+{# One row per segment of all addresses, and network that contains it: a range of a
+   rule, an entry of a prefix list, a subnet, or the address of an interface with a
+   security group. All addresses of a segment are in the same networks. #}
 
 with
 
