@@ -31,7 +31,14 @@ from .test_staging import write
 MODELS = ("run", "--select", "stg_enrichment__ranges", "enrichment_files", "ip_ranges")
 #: The columns of address_context for the addresses in `addresses`.
 QUERY = """
-with {{ vpc_flow_logs.with_address_context('addresses') }}
+with {{ vpc_flow_logs.parse_addresses('addresses', {'address': 'address'}) }},
+numbered as (
+    select
+        address,
+        {{ vpc_flow_logs.address_digits('address_hex', 'address_ipv4') }} as digits
+    from parsed
+),
+{{ vpc_flow_logs.with_address_context('numbered') }}
 select
     address, asn, as_organization, country, aws_service, aws_region, lists, list_kinds
 from in_context

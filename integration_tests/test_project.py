@@ -180,7 +180,7 @@ ONLY_ON_SNOWFLAKE = {"int_records__unread"}
 READS_STAGING = {
     *("flow_records", "transit_gateway_records", "int_health__landed_files"),
     *("enrichment_files", "ip_ranges", "interfaces_over_time", "address_places"),
-    *(f"int_security_groups__{name}" for name in ("rules", "interfaces", "addresses")),
+    *(f"int_security_groups__{name}" for name in ("rules", "interfaces", "networks")),
     "int_formats__unknown_fields_by_file",
 }
 

@@ -173,11 +173,19 @@
 {%- endmacro %}
 
 
-{# The join of each row with the last row of `relation` for which the condition, an
-   inequality, holds; of nulls if there is none. #}
-{% macro asof_left_join(relation, condition) -%}
+{# The join of each row with the row of `relation` whose range starts last before the
+   address; of nulls if there is none. `digits` and `range_start` are columns of
+   address_digits. Short keys sort twice as fast, those of IPv4 before those of IPv6. #}
+{% macro asof_left_join(relation, digits, range_start) -%}
+    {%- set keys = [] -%}
+    {%- for column in (digits, range_start) -%}
+        {%- do keys.append(
+            'case when ' ~ vpc_flow_logs.is_ipv4_by_digits(column)
+            ~ " then ' ' || substr(" ~ column ~ ', 25) else ' ~ column ~ ' end'
+        ) -%}
+    {%- endfor -%}
     {{ return(adapter.dispatch('asof_left_join', 'vpc_flow_logs')(
-        relation, condition
+        relation, keys | join(' >= ')
     )) }}
 {%- endmacro %}
 
@@ -187,6 +195,12 @@
 
 {% macro snowflake__asof_left_join(relation, condition) -%}
     asof join {{ relation }} match_condition ({{ condition }})
+{%- endmacro %}
+
+
+{# Whether an address is IPv4, by its address_digits. #}
+{% macro is_ipv4_by_digits(digits) -%}
+    {{ digits }} like '00000000000000000000ffff%'
 {%- endmacro %}
 
 
@@ -219,8 +233,8 @@
 {% endmacro %}
 
 
-{# CTEs that add what is known to the column `address` of the CTE `addresses`; the last
-   one is `in_context`. #}
+{# CTEs that add what is known to the rows of the CTE `addresses`, which have the
+   columns `address` and `digits`; the last one is `in_context`. #}
 {% macro with_address_context(addresses) -%}
 {%- set columns = [
     ('asn', 'attributes', 'asn', 'bigint'),
@@ -232,17 +246,6 @@
     ('list', 'attributes', 'list_kinds', 'varchar'),
 ] -%}
 {%- set kinds = vpc_flow_logs.kinds_of_ranges() -%}
-{{ vpc_flow_logs.parse_addresses(addresses, {'address': 'address'}) }},
-
-numbered as (
-
-    select
-        *,
-        {{ vpc_flow_logs.address_digits('address_hex', 'address_ipv4') }} as digits
-    from parsed
-
-),
-
 {% for kind in kinds %}
 {{ kind }}_ranges as (
 
@@ -261,12 +264,12 @@ numbered as (
 in_context as (
 
     select
-        numbered.address
+        {{ addresses }}.address
         {%- for kind, value, column, type in columns %},
         cast(
             {%- if kind in kinds %}
             case
-                when numbered.digits <= {{ kind }}_ranges.range_end
+                when {{ addresses }}.digits <= {{ kind }}_ranges.range_end
                     then {{ kind }}_ranges.{{ value }}
             end
             {%- else %}
@@ -274,10 +277,10 @@ in_context as (
             {%- endif %} as {{ type }}
         ) as {{ column }}
         {%- endfor %}
-    from numbered
+    from {{ addresses }}
     {% for kind in kinds %}
     {{ vpc_flow_logs.asof_left_join(
-        kind ~ '_ranges', 'numbered.digits >= ' ~ kind ~ '_ranges.range_start'
+        kind ~ '_ranges', addresses ~ '.digits', kind ~ '_ranges.range_start'
     ) }}
     {% endfor %}
 

@@ -1,17 +1,15 @@
 {# Which traffic the rules of security groups admit, by the newest inventory. #}
 
 
-{# The condition on a row of int_traffic__daily_flows: accepted traffic of the days that
-   security_group_rules looks at. Without an inventory it is `false`, so that nothing is
-   read. #}
-{% macro counts_for_security_groups() -%}
+{# The condition that a UTC day is one that security_group_rules looks at. Without an
+   inventory it is `false`, so that nothing is read. #}
+{% macro counts_for_security_groups(started_date) -%}
     {%- if vpc_flow_logs.is_empty(
         ref('vpc_flow_logs', 'int_security_groups__rules')
     ) -%}
         false
     {%- else -%}
-        action = 'ACCEPT'
-        and {{ vpc_flow_logs.in_window('started_date', var('unused_rule_days')) }}
+        {{ vpc_flow_logs.in_window(started_date, var('unused_rule_days')) }}
     {%- endif -%}
 {%- endmacro %}
 

@@ -2,6 +2,7 @@
    that cannot be read, or a line of it, has a row with a fault in place of a range. #}
 
 {% set formats = vpc_flow_logs.enrichment_formats() %}
+{% set lines = source('vpc_flow', 'enrichment_lines') %}
 
 with
 
@@ -17,7 +18,8 @@ text_lines as (
         coalesce(
             trim(value) = '' or left(trim(value), 1) in ('#', ';'), true
         ) as is_comment
-    from {{ source('vpc_flow', 'enrichment_lines') }}
+    from {{ lines }}
+    where {{ vpc_flow_logs.has_new_lines(lines) }}
 
 ),
 

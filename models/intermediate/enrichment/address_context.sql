@@ -3,25 +3,19 @@
 
 {{ config(pre_hook='{{ vpc_flow_logs.prepare_asof_join() }}') }}
 
-{% set flows = ref('vpc_flow_logs', 'int_traffic__daily_flows') %}
-
 with
 
 addresses as (
 
-    {% if vpc_flow_logs.kinds_of_ranges() %}
-        {% for end in ['client', 'server'] %}
-            select {{ end }}_addr as address
-            from {{ flows }}
-            where
-                {{ end }}_scope = 'public'
-                and {{ vpc_flow_logs.in_window('started_date') }}
-            {{ 'union distinct' if not loop.last }}
-        {% endfor %}
-    {% else %}
-        select cast(null as varchar) as address
-        where false
-    {% endif %}
+    select
+        address,
+        digits
+    from {{ ref('vpc_flow_logs', 'int_enrichment__addresses') }}
+    where
+        {# Without such files nothing is read. #}
+        {{ 'true' if vpc_flow_logs.kinds_of_ranges() else 'false' }}
+        and scope = 'public'
+        and {{ vpc_flow_logs.in_window('last_seen_date') }}
 
 ),
 

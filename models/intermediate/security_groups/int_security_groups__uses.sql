@@ -2,7 +2,8 @@
    that the rule admits. Security groups are stateful, so what counts is who opened the
    flow: ingress rules of the server and egress rules of the client. #}
 
-{% set known = ref('vpc_flow_logs', 'int_security_groups__addresses') %}
+{% set addresses = ref('vpc_flow_logs', 'int_security_groups__addresses') %}
+{% set networks = ref('vpc_flow_logs', 'int_security_groups__networks') %}
 
 with
 
@@ -10,26 +11,37 @@ with
 interfaces as (
 
     select
-        address,
-        interface_id,
-        {{ vpc_flow_logs.distinct_texts('name') }} as group_set
-    from {{ known }}
-    where kind = 'security_group'
-    group by address, interface_id
+        addresses.address,
+        networks.interface_id,
+        {{ vpc_flow_logs.distinct_texts('networks.name') }} as group_set
+    from {{ networks }} as networks
+    inner join {{ addresses }} as addresses
+        on networks.segment = addresses.segment
+    where networks.kind = 'security_group'
+    group by addresses.address, networks.interface_id
 
 ),
 
 group_sets as (
 
-    select distinct
-        interfaces.group_set,
-        known.name as security_group_id
+    select
+        group_set,
+        row_number() over (order by group_set) as set_number
     from interfaces
-    inner join {{ known }} as known
-        on
-            interfaces.address = known.address
-            and interfaces.interface_id = known.interface_id
-    where known.kind = 'security_group'
+    group by group_set
+
+),
+
+members as (
+
+    select distinct
+        group_sets.set_number,
+        networks.name as security_group_id
+    from interfaces
+    inner join group_sets
+        on interfaces.group_set = group_sets.group_set
+    inner join {{ networks }} as networks
+        on interfaces.interface_id = networks.interface_id
 
 ),
 
@@ -40,147 +52,177 @@ holders as (
     select distinct
         daily.started_date,
         interfaces.address,
-        interfaces.group_set
+        group_sets.set_number
     from interfaces
+    inner join group_sets
+        on interfaces.group_set = group_sets.group_set
     inner join {{ ref('vpc_flow_logs', 'int_traffic__daily_interfaces') }} as daily
         on interfaces.interface_id = daily.interface_id
     where {{ vpc_flow_logs.in_window('daily.started_date', var('unused_rule_days')) }}
 
 ),
 
-flows as (
+{# Where it is unknown which end opened a flow, each may have. #}
+directions as (
 
-    select
-        started_date,
-        client_addr,
-        server_addr,
-        protocol,
-        server_port,
-        records,
-        first_seen_at,
-        last_seen_at,
-        orientation_method = 'unknown' as is_unclear,
-        client_bytes + server_bytes as bytes
-    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
-    where {{ vpc_flow_logs.counts_for_security_groups() }}
+    {% for own_end, direction, is_usual in [
+        ('server', 'ingress', 'true'),
+        ('client', 'egress', 'true'),
+        ('client', 'ingress', 'false'),
+        ('server', 'egress', 'false'),
+    ] %}
+        select
+            '{{ own_end }}' as own_end,
+            '{{ direction }}' as direction,
+            {{ is_usual }} as is_usual
+        {{ 'union all' if not loop.last }}
+    {% endfor %}
 
 ),
 
-{# Where it is unknown which end opened a flow, each may have. #}
-flows_at_interfaces as (
+{# A flow at each of its ends, from one scan. #}
+flows as (
 
-    {% for direction, own, other, condition in [
-        ('ingress', 'server', 'client', 'true'),
-        ('egress', 'client', 'server', 'true'),
-        ('ingress', 'client', 'server', 'flows.is_unclear'),
-        ('egress', 'server', 'client', 'flows.is_unclear'),
-    ] %}
-        select
-            holders.group_set,
-            '{{ direction }}' as direction,
-            flows.{{ other }}_addr as peer_addr,
-            flows.protocol,
-            flows.server_port,
-            flows.is_unclear,
-            flows.records,
-            flows.bytes,
-            flows.first_seen_at,
-            flows.last_seen_at
-        from flows
-        inner join holders
-            on
-                flows.started_date = holders.started_date
-                and flows.{{ own }}_addr = holders.address
-        where {{ condition }}
-        {{ 'union all' if not loop.last }}
-    {% endfor %}
+    select
+        daily.started_date,
+        directions.direction,
+        daily.protocol,
+        daily.server_port,
+        daily.records,
+        daily.first_seen_at,
+        daily.last_seen_at,
+        daily.orientation_method = 'unknown' as is_unclear,
+        daily.client_bytes + daily.server_bytes as bytes,
+        case directions.own_end
+            when 'client' then daily.client_addr
+            else daily.server_addr
+        end as own_addr,
+        case directions.own_end
+            when 'client' then daily.server_addr
+            else daily.client_addr
+        end as peer_addr
+    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as daily
+    cross join directions
+    where
+        daily.action = 'ACCEPT'
+        and {{ vpc_flow_logs.counts_for_security_groups('daily.started_date') }}
+        and (directions.is_usual or daily.orientation_method = 'unknown')
 
 ),
 
 totals as (
 
     select
-        group_set,
-        direction,
-        peer_addr,
-        protocol,
-        server_port,
-        is_unclear,
-        sum(records) as records,
-        sum(bytes) as bytes,
-        min(first_seen_at) as first_seen_at,
-        max(last_seen_at) as last_seen_at
-    from flows_at_interfaces
-    group by group_set, direction, peer_addr, protocol, server_port, is_unclear
+        holders.set_number,
+        flows.direction,
+        flows.peer_addr,
+        flows.protocol,
+        flows.server_port,
+        flows.is_unclear,
+        sum(flows.records) as records,
+        sum(flows.bytes) as bytes,
+        min(flows.first_seen_at) as first_seen_at,
+        max(flows.last_seen_at) as last_seen_at
+    from flows
+    inner join holders
+        on
+            flows.started_date = holders.started_date
+            and flows.own_addr = holders.address
+    group by
+        holders.set_number,
+        flows.direction,
+        flows.peer_addr,
+        flows.protocol,
+        flows.server_port,
+        flows.is_unclear
 
 ),
 
-peers as (
-
-    select distinct
-        address,
-        name
-    from {{ known }}
-    where kind != 'subnet'
-
-),
-
-rules as (
+located as (
 
     select
-        rules.*,
-        group_sets.group_set
-    from group_sets
-    inner join {{ ref('vpc_flow_logs', 'int_security_groups__rules') }} as rules
-        on group_sets.security_group_id = rules.security_group_id
+        totals.*,
+        addresses.segment as peer_segment
+    from totals
+    inner join {{ addresses }} as addresses
+        on totals.peer_addr = addresses.address
+
+),
+
+{# What rules see of a flow. Many peers are in one segment. #}
+kinds as (
+
+    select distinct
+        set_number,
+        direction,
+        peer_segment,
+        protocol,
+        server_port
+    from located
 
 ),
 
 {# Logs do not have the type of ICMP. #}
 admitted as (
 
-    select
-        totals.*,
-        rules.rule_id,
-        count(*) over (
-            partition by
-                totals.group_set,
-                totals.direction,
-                totals.peer_addr,
-                totals.protocol,
-                totals.server_port,
-                totals.is_unclear
-        ) as rules_that_admit
-    from totals
-    inner join peers
-        on totals.peer_addr = peers.address
-    inner join rules
+    select distinct
+        kinds.*,
+        rules.rule_id
+    from kinds
+    inner join members
+        on kinds.set_number = members.set_number
+    inner join {{ ref('vpc_flow_logs', 'int_security_groups__rules') }} as rules
         on
-            totals.group_set = rules.group_set
-            and totals.direction = rules.direction
-            and peers.name = rules.peer
+            members.security_group_id = rules.security_group_id
+            and kinds.direction = rules.direction
+    inner join {{ networks }} as networks
+        on
+            kinds.peer_segment = networks.segment
+            and networks.kind != 'subnet'
+            and rules.peer = networks.name
     where
-        (rules.protocol_number is null or totals.protocol = rules.protocol_number)
+        (rules.protocol_number is null or kinds.protocol = rules.protocol_number)
         and (
             rules.from_port is null
             or rules.protocol_number not in (6, 17)
-            or totals.server_port is null
-            or totals.server_port between rules.from_port and rules.to_port
+            or kinds.server_port is null
+            or kinds.server_port between rules.from_port and rules.to_port
         )
+
+),
+
+counted as (
+
+    select
+        *,
+        count(*) over (
+            partition by set_number, direction, peer_segment, protocol, server_port
+        ) as rules_that_admit
+    from admitted
 
 )
 
 select
-    rule_id,
-    peer_addr,
-    protocol,
-    is_unclear,
-    cast(sum(records) as bigint) as records,
-    cast(sum(bytes) as bigint) as bytes,
-    cast(sum(case when rules_that_admit = 1 then records else 0 end) as bigint)
-        as records_admitted_alone,
-    case when protocol in (6, 17) then server_port end as port,
-    min(first_seen_at) as first_seen_at,
-    max(last_seen_at) as last_seen_at
-from admitted
+    counted.rule_id,
+    located.peer_addr,
+    located.peer_segment,
+    located.protocol,
+    located.is_unclear,
+    cast(sum(located.records) as bigint) as records,
+    cast(sum(located.bytes) as bigint) as bytes,
+    cast(
+        sum(case when counted.rules_that_admit = 1 then located.records else 0 end)
+        as bigint
+    ) as records_admitted_alone,
+    case when located.protocol in (6, 17) then located.server_port end as port,
+    min(located.first_seen_at) as first_seen_at,
+    max(located.last_seen_at) as last_seen_at
+from located
+inner join counted
+    on
+        located.set_number = counted.set_number
+        and located.direction = counted.direction
+        and located.peer_segment = counted.peer_segment
+        and located.protocol is not distinct from counted.protocol
+        and located.server_port is not distinct from counted.server_port
 group by all

@@ -13,6 +13,53 @@
 
 with
 
+{# Which ends have a place, and the end outside: of two ends, the public one without a
+   place. #}
+flows as (
+
+    select
+        daily.client_addr,
+        daily.server_addr,
+        daily.client_scope,
+        daily.server_scope,
+        daily.client_bytes,
+        daily.server_bytes,
+        clients.address as client_place,
+        servers.address as server_place,
+        case
+            when clients.address is null and daily.client_scope = 'public'
+                then daily.client_addr
+            when servers.address is null and daily.server_scope = 'public'
+                then daily.server_addr
+        end as public_address
+    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as daily
+    left join {{ places }} as clients on daily.client_addr = clients.address
+    left join {{ places }} as servers on daily.server_addr = servers.address
+    where
+        {{ is_read }}
+        and daily.action = 'ACCEPT'
+        and coalesce(clients.address, servers.address) is not null
+        and {{ vpc_flow_logs.in_window('daily.started_date') }}
+
+),
+
+in_context as (
+
+    select
+        flows.*,
+        context.aws_service,
+        context.aws_region,
+        coalesce(
+            context.aws_service || ' ' || context.aws_region,
+            context.as_organization,
+            'internet'
+        ) as public_name
+    from flows
+    left join {{ ref('vpc_flow_logs', 'address_context') }} as context
+        on flows.public_address = context.address
+
+),
+
 directions as (
 
     select 'client' as sender
@@ -21,38 +68,29 @@ directions as (
 
 ),
 
-{# Both directions of each flow, from one scan. #}
-both_directions as (
-
-    select
-        {% for name, client, server in [
-            ('source', 'client_addr', 'server_addr'),
-            ('source_scope', 'client_scope', 'server_scope'),
-            ('destination', 'server_addr', 'client_addr'),
-            ('destination_scope', 'server_scope', 'client_scope'),
-        ] %}
-            case directions.sender
-                when 'client' then flows.{{ client }}
-                else flows.{{ server }}
-            end as {{ name }},
-        {% endfor %}
-        case directions.sender
-            when 'client' then flows.client_bytes
-            else flows.server_bytes
-        end as bytes
-    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as flows
-    cross join directions
-    where
-        {{ is_read }}
-        and flows.action = 'ACCEPT'
-        and {{ vpc_flow_logs.in_window('flows.started_date') }}
-
-),
-
+{# Both directions of each flow. #}
 sent as (
 
-    select * from both_directions
-    where bytes > 0
+    select
+        {% for name, sender, receiver in [
+            ('source', 'client_addr', 'server_addr'),
+            ('source_scope', 'client_scope', 'server_scope'),
+            ('source_place', 'client_place', 'server_place'),
+            ('destination', 'server_addr', 'client_addr'),
+            ('destination_scope', 'server_scope', 'client_scope'),
+            ('destination_place', 'server_place', 'client_place'),
+            ('bytes', 'client_bytes', 'server_bytes'),
+        ] %}
+            case directions.sender
+                when 'client' then in_context.{{ sender }}
+                else in_context.{{ receiver }}
+            end as {{ name }},
+        {% endfor %}
+        in_context.aws_service,
+        in_context.aws_region,
+        in_context.public_name
+    from in_context
+    cross join directions
 
 ),
 
@@ -64,6 +102,10 @@ placed as (
     select
         sent.source,
         sent.destination,
+        sent.bytes,
+        sent.aws_service,
+        sent.aws_region,
+        sent.public_name,
         senders.address is null as is_received,
         case when senders.address is null then sent.source else sent.destination end
             as other_address,
@@ -76,37 +118,16 @@ placed as (
             coalesce(senders.{{ column }}, receivers.{{ column }}) as {{ column }},
             receivers.{{ column }} as other_{{ column }},
         {% endfor %}
-        sent.bytes
+        coalesce(
+            sent.aws_region = coalesce(senders.region, receivers.region), false
+        ) as is_aws_of_region
     from sent
-    left join {{ places }} as senders on sent.source = senders.address
-    left join {{ places }} as receivers on sent.destination = receivers.address
+    left join {{ places }} as senders on sent.source_place = senders.address
+    left join {{ places }} as receivers on sent.destination_place = receivers.address
     where
-        coalesce(senders.address, receivers.address) is not null
+        sent.bytes > 0
         and coalesce(senders.interface_type, '') != 'nat_gateway'
         and coalesce(receivers.interface_type, '') != 'nat_gateway'
-
-),
-
-described as (
-
-    select
-        placed.*,
-        context.aws_service,
-        context.aws_region,
-        coalesce(context.aws_region = placed.region, false) as is_aws_of_region,
-        case
-            when placed.other_scope = 'public'
-                then
-                    coalesce(
-                        context.aws_service || ' ' || context.aws_region,
-                        context.as_organization,
-                        'internet'
-                    )
-            else placed.other_address
-        end as other_name
-    from placed
-    left join {{ ref('vpc_flow_logs', 'address_context') }} as context
-        on placed.other_address = context.address
 
 ),
 
@@ -145,7 +166,7 @@ with_paths as (
             when route_kind in ('nat', 'public', 'egress_only') then 'internet'
             when route_kind = 'transit' then 'transit_gateway'
         end as path
-    from described
+    from placed
 
 ),
 
@@ -201,50 +222,80 @@ prices as (
 
 ),
 
+summed as (
+
+    select
+        account_id,
+        region,
+        path,
+        path_charge,
+        outside_charge,
+        endpoint_charge,
+        cast(sum(bytes) as bigint) as bytes,
+        case
+            when not is_received then source
+            when other_scope = 'public' then public_name
+            else source
+        end as sender,
+        case
+            when is_received or other_scope != 'public' then destination
+            else public_name
+        end as receiver
+    from with_charges
+    group by
+        path,
+        account_id,
+        region,
+        sender,
+        receiver,
+        path_charge,
+        outside_charge,
+        endpoint_charge
+
+),
+
 {# A gigabyte of a bill is 2^30 bytes. #}
 priced as (
 
     select
-        charged.account_id,
-        charged.region,
-        charged.bytes,
-        charged.path is not null as is_known,
-        charged.endpoint_charge is not null as has_saving,
-        coalesce(charged.path, 'unknown') as path,
         {% for charge in ['path', 'outside', 'endpoint'] %}
             case
-                when charged.{{ charge }}_charge is null then 0
+                when summed.{{ charge }}_charge is null then 0
                 else
-                    charged.bytes
+                    summed.bytes
                     / cast(1073741824 as double)
                     * {{ charge }}_prices.usd_per_gb
             end as {{ charge }}_usd,
         {% endfor %}
-        case when charged.is_received then charged.other_name else charged.source end
-            as sender,
-        case
-            when charged.is_received then charged.destination
-            else charged.other_name
-        end as receiver
-    from with_charges as charged
+        summed.account_id,
+        summed.region,
+        summed.path,
+        summed.sender,
+        summed.receiver,
+        summed.endpoint_charge,
+        summed.bytes
+    from summed
     {% for charge in ['path', 'outside', 'endpoint'] %}
         left join prices as {{ charge }}_prices
             on
-                {{ charge }}_prices.region is not distinct from charged.region
-                and {{ charge }}_prices.charge = charged.{{ charge }}_charge
+                {{ charge }}_prices.region is not distinct from summed.region
+                and {{ charge }}_prices.charge = summed.{{ charge }}_charge
     {% endfor %}
 
 )
 
 select
-    path,
     account_id,
     region,
     sender as source,
     receiver as destination,
     cast(sum(bytes) as bigint) as bytes,
-    round(sum(case when is_known then path_usd + outside_usd end), 9) as cost_usd,
-    round(sum(case when has_saving then path_usd - endpoint_usd else 0 end), 9)
-        as saving_usd
+    coalesce(path, 'unknown') as path,
+    round(sum(case when path is not null then path_usd + outside_usd end), 9)
+        as cost_usd,
+    round(
+        sum(case when endpoint_charge is null then 0 else path_usd - endpoint_usd end),
+        9
+    ) as saving_usd
 from priced
 group by path, account_id, region, sender, receiver

@@ -1,17 +1,17 @@
 {# One row per internal address, administrative port, protocol and rule of a security
    group: the rules that let the internet in, where the inventory knows them. #}
 
-{% set known = ref('vpc_flow_logs', 'int_security_groups__addresses') %}
-
 with
 
 holders as (
 
     select distinct
-        address,
-        name as security_group_id
-    from {{ known }}
-    where kind = 'security_group'
+        addresses.address,
+        networks.name as security_group_id
+    from {{ ref('vpc_flow_logs', 'int_security_groups__networks') }} as networks
+    inner join {{ ref('vpc_flow_logs', 'int_security_groups__addresses') }} as addresses
+        on networks.segment = addresses.segment
+    where networks.kind = 'security_group'
 
 )
 

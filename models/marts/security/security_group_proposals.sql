@@ -4,7 +4,8 @@
 {{ config(pre_hook='{{ vpc_flow_logs.prepare_asof_join() }}') }}
 
 {% set most_targets, most_new_rules = 10, 20 %}
-{% set known = ref('vpc_flow_logs', 'int_security_groups__addresses') %}
+{% set networks = ref('vpc_flow_logs', 'int_security_groups__networks') %}
+{% set uses = ref('vpc_flow_logs', 'int_security_groups__uses') %}
 
 with
 
@@ -26,23 +27,16 @@ rules as (
 
 ),
 
-uses as (
+ports as (
 
     select
-        uses.rule_id,
-        uses.peer_addr,
-        uses.protocol,
-        uses.port,
-        min(uses.first_seen_at)
-            over (partition by uses.rule_id, uses.protocol, uses.port)
-            as port_seen_at,
-        min(uses.first_seen_at) over (partition by uses.rule_id, uses.peer_addr)
-            as peer_seen_at,
-        max(uses.last_seen_at) over (partition by uses.rule_id, uses.peer_addr)
-            as peer_last_seen_at
-    from {{ ref('vpc_flow_logs', 'int_security_groups__uses') }} as uses
-    inner join rules
-        on uses.rule_id = rules.rule_id
+        rule_id,
+        protocol,
+        port,
+        min(first_seen_at) as port_seen_at
+    from {{ uses }}
+    where rule_id in (select rules.rule_id from rules)
+    group by rule_id, protocol, port
 
 ),
 
@@ -51,41 +45,71 @@ uses as (
 protocols as (
 
     select
-        uses.rule_id,
-        uses.protocol,
-        count(distinct uses.port) <= {{ most_targets }}
-        and max(case when uses.port is not null then uses.port_seen_at end)
+        ports.rule_id,
+        ports.protocol,
+        count(ports.port) <= {{ most_targets }}
+        and max(case when ports.port is not null then ports.port_seen_at end)
         < max(rules.settled_date) as has_ports
-    from uses
+    from ports
     inner join rules
-        on uses.rule_id = rules.rule_id
-    group by uses.rule_id, uses.protocol
+        on ports.rule_id = rules.rule_id
+    group by ports.rule_id, ports.protocol
 
 ),
 
-{# The peers of rules that have a range. #}
-peers as (
+rule_ranges as (
 
     select distinct
-        rules.rule_id,
+        name,
+        range_start,
+        range_end,
+        bits
+    from {{ networks }}
+    where kind = 'cidr'
+
+),
+
+{# Their peers are in more networks than a rule is replaced by: no range below has
+   several first octets, but subnets and prefix lists may. #}
+wide_rules as (
+
+    select rule_id
+    from {{ uses }}
+    where
+        peer_segment not in (
+            select found.segment
+            from {{ networks }} as found
+            where found.kind in ('subnet', 'prefix_list')
+        )
+    group by rule_id
+    having
+        count(distinct split_part(split_part(lower(peer_addr), ':', 1), '.', 1))
+        > {{ most_targets }}
+
+),
+
+{# The peers of the other rules that have a range. #}
+peers as (
+
+    select
+        uses.rule_id,
+        uses.peer_addr as address,
+        uses.peer_segment as segment,
         rules.account_id,
         rules.region,
         rules.settled_date,
-        uses.peer_seen_at,
-        uses.peer_last_seen_at,
-        held.address,
-        held.digits,
-        held.range_start,
-        held.range_end,
-        held.bits
-    from uses
+        rule_ranges.range_start,
+        rule_ranges.range_end,
+        rule_ranges.bits,
+        min(uses.first_seen_at) as peer_seen_at,
+        max(uses.last_seen_at) as peer_last_seen_at
+    from {{ uses }} as uses
     inner join rules
         on uses.rule_id = rules.rule_id
-    inner join {{ known }} as held
-        on
-            held.kind = 'cidr'
-            and rules.peer = held.name
-            and uses.peer_addr = held.address
+    inner join rule_ranges
+        on rules.peer = rule_ranges.name
+    where uses.rule_id not in (select wide_rules.rule_id from wide_rules)
+    group by all
 
 ),
 
@@ -106,9 +130,9 @@ known_networks as (
             end
         ) as prefix_list
     from peers
-    inner join {{ known }} as held
+    inner join {{ networks }} as held
         on
-            peers.address = held.address
+            peers.segment = held.segment
             and held.kind in ('subnet', 'prefix_list')
     group by peers.rule_id, peers.address
 
@@ -121,24 +145,35 @@ asn_ranges as (
         range_end,
         {{ vpc_flow_logs.ipv4_cidr_of_range('range_start', 'range_end') }} as network
     from {{ ref('vpc_flow_logs', 'ip_ranges') }}
-    where kind = 'asn' and range_start like '00000000000000000000ffff%'
+    where kind = 'asn' and {{ vpc_flow_logs.is_ipv4_by_digits('range_start') }}
+
+),
+
+numbered as (
+
+    select
+        peers.*,
+        addresses.digits
+    from peers
+    inner join {{ ref('vpc_flow_logs', 'int_enrichment__addresses') }} as addresses
+        on peers.address = addresses.address
 
 ),
 
 located as (
 
     select
-        peers.*,
+        numbered.*,
         case
             when
-                peers.digits <= asn_ranges.range_end
-                and asn_ranges.range_start >= peers.range_start
-                and asn_ranges.range_end <= peers.range_end
+                numbered.digits <= asn_ranges.range_end
+                and asn_ranges.range_start >= numbered.range_start
+                and asn_ranges.range_end <= numbered.range_end
                 then asn_ranges.network
         end as asn_range
-    from peers
+    from numbered
     {{ vpc_flow_logs.asof_left_join(
-        'asn_ranges', 'peers.digits >= asn_ranges.range_start'
+        'asn_ranges', 'numbered.digits', 'asn_ranges.range_start'
     ) }}
 
 ),
@@ -151,6 +186,7 @@ ranges as (
         select
             located.rule_id,
             located.address,
+            located.segment,
             located.bits,
             located.settled_date,
             located.peer_seen_at,
@@ -282,10 +318,10 @@ shared_groups as (
     from chosen
     inner join rules
         on chosen.rule_id = rules.rule_id
-    inner join {{ known }} as held
+    inner join {{ networks }} as held
         on
             held.kind = 'security_group'
-            and chosen.address = held.address
+            and chosen.segment = held.segment
     inner join group_sizes
         on
             held.name = group_sizes.security_group_id
@@ -299,6 +335,32 @@ shared_groups as (
 
 ),
 
+{# A rule that has no such ranges keeps its own. #}
+targets as (
+
+    select distinct
+        uses.rule_id,
+        uses.protocol,
+        uses.port,
+        chosen.new_peer,
+        chosen.basis
+    from {{ uses }} as uses
+    inner join chosen
+        on
+            uses.rule_id = chosen.rule_id
+            and uses.peer_addr = chosen.address
+    union all
+    select
+        rule_id,
+        protocol,
+        port,
+        cast(null as varchar) as new_peer,
+        cast(null as varchar) as basis
+    from ports
+    where rule_id not in (select widths.rule_id from widths)
+
+),
+
 {# Without a port, it is unknown which end opened the flow. #}
 found as (
 
@@ -306,46 +368,42 @@ found as (
         rules.rule_id,
         case
             when rules.protocol != '-1' then rules.protocol
-            else {{ vpc_flow_logs.security_group_protocol('uses.protocol') }}
+            else {{ vpc_flow_logs.security_group_protocol('targets.protocol') }}
         end as new_protocol,
         case
-            when uses.protocol not in (6, 17) then rules.from_port
+            when targets.protocol not in (6, 17) then rules.from_port
             else
                 coalesce(
-                    case when protocols.has_ports then uses.port end,
+                    case when protocols.has_ports then targets.port end,
                     rules.from_port,
                     0
                 )
         end as new_from_port,
         case
-            when uses.protocol not in (6, 17) then rules.to_port
+            when targets.protocol not in (6, 17) then rules.to_port
             else
                 coalesce(
-                    case when protocols.has_ports then uses.port end,
+                    case when protocols.has_ports then targets.port end,
                     rules.to_port,
                     65535
                 )
         end as new_to_port,
         rules.peer,
-        coalesce(shared_groups.security_group_id, chosen.new_peer, rules.peer)
+        coalesce(shared_groups.security_group_id, targets.new_peer, rules.peer)
             as new_peer,
         case
             when shared_groups.security_group_id is not null then 'security_group'
-            else coalesce(chosen.basis, 'unchanged')
+            else coalesce(targets.basis, 'unchanged')
         end as basis
-    from uses
+    from targets
     inner join rules
-        on uses.rule_id = rules.rule_id
+        on targets.rule_id = rules.rule_id
     inner join protocols
         on
-            uses.rule_id = protocols.rule_id
-            and uses.protocol = protocols.protocol
-    left join chosen
-        on
-            uses.rule_id = chosen.rule_id
-            and uses.peer_addr = chosen.address
+            targets.rule_id = protocols.rule_id
+            and targets.protocol = protocols.protocol
     left join shared_groups
-        on uses.rule_id = shared_groups.rule_id
+        on targets.rule_id = shared_groups.rule_id
 
 ),
 
