@@ -40,7 +40,9 @@ def parse() -> Manifest | None:
         *("--target-path", str(scratch), "--log-path", str(scratch)),
     ]
     os.environ["VPC_FLOW_DUCKDB_PATH"] = DATABASE
-    result = dbtRunner().invoke(["--quiet", "parse", "--target", "local", *places])
+    # The static parser has threads, which a forked command would wait for.
+    options = ["--quiet", "--no-static-parser"]
+    result = dbtRunner().invoke([*options, "parse", "--target", "local", *places])
     shutil.rmtree(scratch)
     return result.result if isinstance(result.result, Manifest) else None
 
