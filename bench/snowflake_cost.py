@@ -1,8 +1,9 @@
 """What a day costs on Snowflake: ``python -m bench.snowflake_cost`` writes the tables.
 
 ``snowflake_counts.json`` says which rows the statements of a scheduled run read and
-write. A test measures it on the stand-in; `UPDATE_COUNTS=1` writes it anew. The seconds
-that a row takes are assumptions, which queries in the document measure on an account.
+write. A test measures it on the stand-in; `UPDATE_COUNTS=1` writes it anew.
+`python -m bench.rollup_rows` measures the rows of rollups on DuckDB. The seconds that a
+row takes are assumptions, which queries in the document measure on an account.
 """
 
 from __future__ import annotations
@@ -10,12 +11,14 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 COUNTS = Path(__file__).parent / "snowflake_counts.json"
 DOCUMENT = Path(__file__).parents[1] / "docs" / "snowflake_cost.md"
 
 RUNS = 24
-WINDOW_DAYS = 31
+#: Days that detections look back: three windows of 30 days, and today.
+HISTORY_DAYS = 91
 #: Bytes of Parquet in S3 for a record: a terabyte a day is 10 billion records.
 BYTES_OF_A_RECORD = 100
 #: Hours of today that a run reads, summed over the runs of a day, in days; and the runs
@@ -25,24 +28,30 @@ DAYS_READ_OF_A_TOUCHED_DAY = sum(hour / RUNS for hour in range(1, RUNS + 1)) + 6
 CREDITS_OF_A_GIGABYTE_LOADED = 0.0037
 #: sf:user-guide/cost-understanding-compute: one credit an hour, by the second.
 SECONDS_OF_A_CREDIT = 3600
-#: Seconds that an X-Small of generation 1 takes for a million rows: assumptions.
+#: Seconds that an X-Small of generation 1 takes for a million rows: assumptions. Load
+#: times are two columns, each with one value for nearly all rows of a day.
 SECONDS = {
     "landing rows read": 0.2,
     "unknown fields taken apart": 0.1,
     "records written": 0.5,
     "records sorted or compared": 0.1,
     "records read": 0.1,
-    "rollup rows read": 0.02,
     "rollup rows written": 0.2,
+    "rollup rows read, touched days": 0.02,
+    "rollup rows read, the window in each run": 0.02,
+    "rollup rows read, load times": 0.002,
+    "rollup rows read, marts of the window": 0.02,
 }
 #: Bytes that a stored row takes: assumptions. Landing keeps the fields of a record.
 STORED_BYTES = {"landing": BYTES_OF_A_RECORD, "records": 60, "rollups": 40}
 TIME_TRAVEL_DAYS = 1
+SIZES = {"10 GB": 1e10, "100 GB": 1e11, "1 TB": 1e12}
+PEERS = ("few peers", "many peers")
 
 
 @dataclass(frozen=True)
 class Counts:
-    """Rows of a scheduled run; the fields have the names of ``snowflake_counts.json``.
+    """Rows of a scheduled run.
 
     Args:
         landing_reads: Statements that read the new rows of landing.
@@ -51,12 +60,16 @@ class Counts:
         compared: Rows sorted or compared for each new record.
         record_reads: Statements that read the new rows of ``flow_records``.
         record_days: Statements that read all records of the touched days.
-        rollup_days: Days of a rollup that the statements of a run read, in all, of the
-            touched days.
-        rollup_windows: Statements that read a rollup for the window of the marts.
-        rollup_rows: Rows of the rollups of a day for each record.
         rollups_written: Rows written for each row of a touched day.
         fail_safe_days: Days for which Fail-safe keeps what a rollup replaced.
+        rollup_rows: Rows of the rollups of a day for each record.
+        touched: Rows of the touched days that all statements read of rollups, for each
+            record of a touched day.
+        window: Rows that all statements of each run read of rollups for days that are
+            not touched, for each record of a day.
+        load_times: Of these, rows of which only the load time is read.
+        window_marts: The same of the marts that a run may leave out.
+        window_mart_runs: Runs a day that build these.
     """
 
     landing_reads: float
@@ -65,25 +78,35 @@ class Counts:
     compared: float
     record_reads: float
     record_days: float
-    rollup_days: float
-    rollup_windows: float
-    rollup_rows: float
     rollups_written: float
     fail_safe_days: float
+    rollup_rows: float
+    touched: float = 0
+    window: float = 0
+    load_times: float = 0
+    window_marts: float = 0
+    window_mart_runs: int = RUNS
 
     def rows(self, records: float) -> dict[str, float]:
         """Rows that the runs of a day read and write, for the records of a day."""
         touched = DAYS_READ_OF_A_TOUCHED_DAY
-        of_rollups = records * self.rollup_rows
+        of_rollups = "rollup rows read, "
         return {
             "landing rows read": records * self.landing_reads * self.overlap,
             "unknown fields taken apart": records * self.unknown_fields * self.overlap,
             "records written": records,
             "records sorted or compared": records * self.compared * self.overlap,
             "records read": records * (self.record_reads + self.record_days * touched),
-            "rollup rows read": of_rollups
-            * (self.rollup_days * touched + self.rollup_windows * WINDOW_DAYS * RUNS),
-            "rollup rows written": of_rollups * self.rollups_written * touched,
+            "rollup rows written": records
+            * self.rollup_rows
+            * self.rollups_written
+            * touched,
+            of_rollups + "touched days": records * self.touched * touched,
+            of_rollups + "the window in each run": records * self.window * RUNS,
+            of_rollups + "load times": records * self.load_times * RUNS,
+            of_rollups + "marts of the window": records
+            * self.window_marts
+            * self.window_mart_runs,
         }
 
     def credits(self, records: float) -> dict[str, float]:
@@ -105,16 +128,36 @@ class Counts:
         return written * (self.fail_safe_days + TIME_TRAVEL_DAYS) / 1e12
 
 
-def counts() -> dict[str, Counts]:
-    """The counts before this version, by a review, and those measured now."""
-    read = json.loads(COUNTS.read_text())
-    return {name: Counts(**read[name]) for name in ("before", "now")}
+def read_counts() -> dict[str, Any]:
+    """The counts: `before`, by a review, `now`, and the rows of rollups."""
+    read: dict[str, Any] = json.loads(COUNTS.read_text())
+    return read
 
 
-def table(names: str, rows: list[list[str]]) -> str:
+def scenarios() -> dict[str, Counts]:
+    """The counts before, and now: of few and of many peers, by the marts of the window.
+
+    The rows of rollups are those of the largest sample.
+    """
+    read = read_counts()
+    found = {"before": Counts(**read["before"])}
+    now = dict(read["now"])
+    rollup_days = now.pop("rollup_days")
+    for peers in PEERS:
+        rows = list(read["rollup_rows"][peers].values())[-1]
+        now["rollup_rows"] = sum(rows.values())
+        for kind in ("touched", "window", "load_times", "window_marts"):
+            now[kind] = sum(
+                days.get(kind, 0) * rows[name] for name, days in rollup_days.items()
+            )
+        found[f"{peers}, each hour"] = Counts(**now)
+        found[f"{peers}, marts daily"] = Counts(**now, window_mart_runs=1)
+    return found
+
+
+def table(names: list[str], rows: list[list[str]]) -> str:
     """A table of Markdown."""
-    head = names.split("|")
-    lines = [head, ["---"] + ["---:"] * (len(head) - 1), *rows]
+    lines = [names, ["---"] + ["---:"] * (len(names) - 1), *rows]
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
@@ -122,45 +165,69 @@ def _number(value: float) -> str:
     return f"{value:.3g}" if value < 1000 else f"{value:,.0f}"
 
 
+def _name(key: str) -> str:
+    return key.replace("_", " ")
+
+
 def tables() -> dict[str, str]:
     """The document's tables, by the names of their places."""
-    both = counts()
-    sizes = {"10 GB": 1e10, "100 GB": 1e11, "1 TB": 1e12}
-    totals = []
-    for label, size in sizes.items():
+    read, all_counts = read_counts(), scenarios()
+    totals, storage = [], []
+    of_peers = [all_counts[f"{peers}, each hour"] for peers in PEERS]
+    for label, size in SIZES.items():
         records = size / BYTES_OF_A_RECORD
-        before, now = (sum(both[each].credits(records).values()) for each in both)
+        credits = [sum(each.credits(records).values()) for each in all_counts.values()]
         loaded = size / 1e9 * CREDITS_OF_A_GIGABYTE_LOADED
-        added = both["now"].terabytes_a_day(records)
-        old = [each.terabytes_of_old_versions(records) for each in both.values()]
-        figures = [loaded, before, now, now / before, added, *old]
-        totals.append([label, *map(_number, figures)])
-    records = sizes["1 TB"] / BYTES_OF_A_RECORD
-    work = [
-        [
-            kind,
-            *(_number(both[each].rows(records)[kind] / 1e9) for each in both),
-            str(seconds),
-            *(_number(both[each].credits(records)[kind]) for each in both),
+        totals.append([label, *map(_number, [loaded, *credits])])
+        added = [each.terabytes_a_day(records) for each in of_peers]
+        old = [
+            each.terabytes_of_old_versions(records)
+            for each in (all_counts["before"], *of_peers)
         ]
+        storage.append([label, *map(_number, added + old)])
+    ratios = [_number(each / credits[0]) for each in credits]
+    totals.append(["of before", "", *ratios])
+
+    records = SIZES["1 TB"] / BYTES_OF_A_RECORD
+    by_kind = [each.credits(records) for each in all_counts.values()]
+    work = [
+        [kind, str(seconds), *(_number(credits[kind]) for credits in by_kind)]
         for kind, seconds in SECONDS.items()
     ]
+    before, now = read["before"], read["now"]
     measured = [
-        [name.replace("_", " "), *(_number(getattr(both[each], name)) for each in both)]
-        for name in Counts.__dataclass_fields__
+        [_name(key), _number(before[key]), _number(now[key])]
+        for key in now
+        if key != "rollup_days"
+    ]
+    kinds = ("touched", "window", "load_times", "window_marts")
+    rows = {
+        f"{peers}, {size}": found
+        for peers in PEERS
+        for size, found in read["rollup_rows"][peers].items()
+    }
+    rollups = [
+        [
+            f"`{name}`",
+            *(str(found.get(name, "")) for found in rows.values()),
+            *(str(days.get(kind, 0)) for kind in kinds),
+        ]
+        for name, days in now["rollup_days"].items()
     ]
     return {
-        "totals": table(
-            "a day|Snowpipe|builds before|builds now|ratio|TB stored a day"
-            "|TB of old versions before|now",
-            totals,
+        "totals": table(["credits a day", "Snowpipe", *all_counts], totals),
+        "storage": table(
+            [
+                "TB",
+                *(f"stored a day, {peers}" for peers in PEERS),
+                "old versions before",
+                *(f"now, {peers}" for peers in PEERS),
+            ],
+            storage,
         ),
-        "work": table(
-            "at 1 TB a day|billion rows before|now|seconds a million|credits before"
-            "|now",
-            work,
-        ),
-        "counts": table("of a scheduled run|before|now", measured),
+        "work": table(["at 1 TB a day", "seconds a million", *all_counts], work),
+        "counts": table(["of a scheduled run", "before", "now"], measured),
+        "rollups": table(["", *rows, *map(_name, kinds)], rollups),
     }
 
 
