@@ -11,24 +11,21 @@ with
 {# The server is the outside end if it is public, else the client. #}
 exchanged as (
 
-    {% for outside, inside in [('server', 'client'), ('client', 'server')] %}
-        select
-            started_date,
-            {{ outside }}_addr as address,
-            {{ inside }}_bytes as sent_bytes,
-            {{ outside }}_bytes as received_bytes,
-            records
-        from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
-        where
-            {{ is_read }}
-            and action = 'ACCEPT'
-            and {{ outside }}_scope = 'public'
-            {% if outside == 'client' %}
-                and server_scope != 'public'
-            {% endif %}
-            and {{ vpc_flow_logs.in_window('started_date') }}
-        {{ 'union all' if not loop.last }}
-    {% endfor %}
+    select
+        started_date,
+        records,
+        case when server_scope = 'public' then server_addr else client_addr end
+            as address,
+        case when server_scope = 'public' then client_bytes else server_bytes end
+            as sent_bytes,
+        case when server_scope = 'public' then server_bytes else client_bytes end
+            as received_bytes
+    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }}
+    where
+        {{ is_read }}
+        and action = 'ACCEPT'
+        and 'public' in (client_scope, server_scope)
+        and {{ vpc_flow_logs.in_window('started_date') }}
 
 )
 
