@@ -69,8 +69,11 @@
         {#- Most records: without this their ranks would take time. #}
         when dstport < 1024 and srcport >= 1024 then 'src'
         when srcport < 1024 and dstport >= 1024 then 'dst'
-        when {{ dst_rank }} < {{ src_rank }} then 'src'
-        when {{ src_rank }} < {{ dst_rank }} then 'dst'
+        else
+            case sign({{ dst_rank }} - {{ src_rank }})
+                when -1 then 'src'
+                when 1 then 'dst'
+            end
     end
 {%- endmacro %}
 
@@ -86,9 +89,10 @@
     {%- set within = known | select('>=', 32768) -%}
     case
         when {{ port }} < 1024 then 0
+        when {{ port }} >= 32768
+            then case when {{ vpc_flow_logs.is_one_of(port, within) }} then 2 else 3 end
         when {{ vpc_flow_logs.is_one_of(port, below) }} then 1
-        when {{ port }} < 32768 or {{ vpc_flow_logs.is_one_of(port, within) }} then 2
-        when {{ port }} is not null then 3
+        when {{ port }} is not null then 2
     end
 {%- endmacro %}
 

@@ -90,4 +90,5 @@ def _known_days(
 def _copy(connection: duckdb.DuckDBPyConnection, query: str, file: Path) -> None:
     """Replace a file by the rows of a query."""
     path = str(file).replace("'", "''")
-    connection.execute(f"copy ({query}) to '{path}' (format parquet, use_tmp_file)")
+    options = "format parquet, parquet_version v2, use_tmp_file"
+    connection.execute(f"copy ({query}) to '{path}' ({options})")

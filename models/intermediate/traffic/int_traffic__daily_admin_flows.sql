@@ -144,26 +144,23 @@ aggregated as (
                 end
             ) = 1 as has_{{ flag }},
         {% endfor %}
-        {# Aggregates and not keys, so that DuckDB computes each scope once. #}
+        {# An aggregate and not a key, so that DuckDB computes it once. #}
         min(internal_scope) as internal_scope,
-        min(external_scope) as external_scope,
         max(case when is_our_interface then 1 else 0 end) = 1 as is_our_interface
     from scoped
+    where external_scope = 'public'
     group by all
 
 ),
 
 {# The IPv6 addresses of a VPC are public too. There, flow_direction shows which end is
    the interface's own. #}
-with_public_peer as (
+ours as (
 
     select * from aggregated
     where
-        external_scope = 'public'
-        and (
-            internal_scope = 'internal'
-            or (internal_scope = 'public' and is_our_interface)
-        )
+        internal_scope = 'internal'
+        or (internal_scope = 'public' and is_our_interface)
 
 ),
 
@@ -195,7 +192,7 @@ every_day as (
         {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
             as loaded_through_at
     from days
-    left join with_public_peer as flows
+    left join ours as flows
         on days.started_date = flows.started_date
 
 )
