@@ -53,7 +53,7 @@ from integration_tests.snowflake_stand_in.session import Session
 
 #: To be imported: each registers its handlers.
 HANDLERS = (catalog, loading, objects, relations)
-_RESULTS_KEPT = 100
+_RESULTS_KEPT = 200
 
 
 class Server:
