@@ -19,9 +19,9 @@ demo: setup ## Load sample logs, build, and print the answers.
 app: setup .venv/.app ## Serve the page on this machine.
 	@$(BIN)/streamlit run app/streamlit_app.py
 
-# Four workers for two cores, since a test often waits. They run whole files, in the order
+# Three workers for two cores, since a test often waits. They run whole files, in the order
 # that conftest.py gives them. No test takes 15 minutes: one that hangs fails and says where.
-PYTEST := $(BIN)/python -m pytest -q --numprocesses 4 --dist loadfile --no-loadscope-reorder \
+PYTEST := $(BIN)/python -m pytest -q --numprocesses 3 --dist loadfile --no-loadscope-reorder \
 	--timeout 900 --durations 10
 CHECKED := $(patsubst %,integration_tests/test_%.py, \
 	cases project main_job guards staging addresses)

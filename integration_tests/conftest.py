@@ -29,12 +29,16 @@ AS_OF: dict[str, Any] = {"as_of": END_DATE.isoformat()}
 #: They check code, not data, and run with the labelled cases.
 WITHOUT_UNIT_TESTS = ("--exclude-resource-types", "unit_test")
 #: They start first, so that no worker is left alone with one of them at the end.
-LONGEST = ("test_whole_diagram", "test_snowflake_builds", "test_snowflake")
+LONGEST = [
+    *("test_whole_diagram", "test_snowflake", "test_snowflake_builds", "test_package"),
+    *("test_exactly_once", "test_page", "test_vpcflow_run", "test_findings"),
+]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Put the longest files first."""
-    items.sort(key=lambda item: item.path.stem not in LONGEST)
+    places = {name: place for place, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: places.get(item.path.stem, len(LONGEST)))
 
 
 @dataclass

@@ -147,6 +147,7 @@ def test_everyday_traffic_gives_few_findings(
     assert len(found.keys() - planted) <= 5
 
 
+@pytest.mark.long
 def test_the_findings_are_the_same_on_snowflake(
     snowflake: SnowflakeProject,
     new_project: Callable[..., Project],

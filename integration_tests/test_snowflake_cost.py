@@ -212,6 +212,7 @@ def assert_counts(measured: dict[str, Any], *place: str) -> None:
     assert at == measured
 
 
+@pytest.mark.long
 def test_the_counts_are_those_of_a_scheduled_run(scheduled_run: ScheduledRun) -> None:
     assert_counts(counted(scheduled_run), "now")
 
@@ -239,6 +240,7 @@ def scans(text: str) -> Iterator[tuple[str, str]]:
             yield table.name.lower(), kinds[0]
 
 
+@pytest.mark.long
 def test_a_scheduled_run_reads_in_proportion_to_what_is_new(
     scheduled_run: ScheduledRun,
 ) -> None:

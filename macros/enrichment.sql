@@ -233,6 +233,51 @@
 {% endmacro %}
 
 
+{# CTEs with the addresses of the rollup's `flows` for which the condition holds: both
+   ends of each, from one scan. The last one is `addresses_of_flows`. #}
+{% macro addresses_of_flows(condition) -%}
+ends as (
+
+    select 'client' as name
+    union all
+    select 'server' as name
+
+),
+
+found_addresses as (
+
+    select
+        case ends.name when 'client' then flows.client_addr else flows.server_addr end
+            as address,
+        case ends.name
+            when 'client' then flows.client_scope
+            else flows.server_scope
+        end as scope,
+        max(case when flows.action = 'ACCEPT' then flows.started_date end)
+            as last_accepted_date
+    from {{ ref('vpc_flow_logs', 'int_traffic__daily_flows') }} as flows
+    cross join ends
+    where {{ condition }}
+    group by address, scope
+
+),
+
+{{ vpc_flow_logs.parse_addresses('found_addresses', {'address': 'address'}) }},
+
+addresses_of_flows as (
+
+    select
+        address,
+        scope,
+        {{ vpc_flow_logs.address_digits('address_hex', 'address_ipv4') }} as digits,
+        last_accepted_date
+    from parsed
+    where address is not null
+
+)
+{%- endmacro %}
+
+
 {# CTEs that add what is known to the rows of the CTE `addresses`, which have the
    columns `address` and `digits`; the last one is `in_context`. #}
 {% macro with_address_context(addresses) -%}

@@ -3,16 +3,22 @@
    step down, but not below the lowest point, as in the threshold random walk of Jung et
    al. (2004). It needs three days; other rules find the scans of a day. #}
 
-with
-
-{# Few clients fail at so many. #}
-clients as (
-
+{# Few clients fail at so many. If none does, nothing is read. #}
+{% set attempts = ref('vpc_flow_logs', 'int_detections__internal_attempts') %}
+{% set clients %}
     select client_addr
-    from {{ ref('vpc_flow_logs', 'int_detections__internal_attempts') }}
+    from {{ attempts }}
     where has_failed and {{ vpc_flow_logs.in_history() }}
     group by client_addr
     having count(distinct server_addr) >= {{ vpc_flow_logs.threshold('slow_scan') }}
+{% endset %}
+{% set is_read = 'false' if vpc_flow_logs.is_empty(attempts, clients) else 'true' %}
+
+with
+
+clients as (
+
+    {{ clients }}
 
 ),
 
@@ -22,7 +28,8 @@ flows_of_clients as (
     from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
     inner join clients on flows.client_addr = clients.client_addr
     where
-        flows.protocol = 6
+        {{ is_read }}
+        and flows.protocol = 6
         and flows.server_port is not null
         and {{ vpc_flow_logs.is_own_end('client') }}
         and {{ vpc_flow_logs.is_own_end('server') }}

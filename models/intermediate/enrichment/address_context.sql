@@ -15,7 +15,6 @@ addresses as (
         {# Without such files nothing is read. #}
         {{ 'true' if vpc_flow_logs.kinds_of_ranges() else 'false' }}
         and scope = 'public'
-        and {{ vpc_flow_logs.in_window('last_seen_date') }}
 
 ),
 

@@ -3,15 +3,31 @@
 
 {{ config(pre_hook='{{ vpc_flow_logs.prepare_asof_join() }}') }}
 
-with
+{% set recent = ref('vpc_flow_logs', 'int_enrichment__addresses') %}
+
+with {{ vpc_flow_logs.addresses_of_flows(
+    vpc_flow_logs.counts_for_security_groups('flows.started_date')
+    ~ ' and not ' ~ vpc_flow_logs.in_window('flows.started_date')
+    ~ " and flows.action = 'ACCEPT'"
+) }},
 
 addresses as (
 
     select
         address,
         digits
-    from {{ ref('vpc_flow_logs', 'int_enrichment__addresses') }}
+    from {{ recent }}
     where {{ vpc_flow_logs.counts_for_security_groups('last_accepted_date') }}
+    union all
+    select
+        address,
+        digits
+    from addresses_of_flows
+    where address not in (
+        select known.address
+        from {{ recent }} as known
+        where {{ vpc_flow_logs.counts_for_security_groups('known.last_accepted_date') }}
+    )
 
 ),
 
@@ -27,6 +43,7 @@ segments as (
 
 select
     addresses.address,
+    addresses.digits,
     segments.segment
 from addresses
 {{ vpc_flow_logs.asof_left_join(

@@ -155,7 +155,7 @@ numbered as (
         peers.*,
         addresses.digits
     from peers
-    inner join {{ ref('vpc_flow_logs', 'int_enrichment__addresses') }} as addresses
+    inner join {{ ref('vpc_flow_logs', 'int_security_groups__addresses') }} as addresses
         on peers.address = addresses.address
 
 ),
