@@ -43,7 +43,6 @@ segments as (
 
 select
     addresses.address,
-    addresses.digits,
     segments.segment
 from addresses
 {{ vpc_flow_logs.asof_left_join(

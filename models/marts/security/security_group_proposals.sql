@@ -149,14 +149,14 @@ asn_ranges as (
 
 ),
 
+{{ vpc_flow_logs.parse_addresses('peers', {'address': 'peer'}) }},
+
 numbered as (
 
     select
-        peers.*,
-        addresses.digits
-    from peers
-    inner join {{ ref('vpc_flow_logs', 'int_security_groups__addresses') }} as addresses
-        on peers.address = addresses.address
+        *,
+        {{ vpc_flow_logs.address_digits('peer_hex', 'peer_ipv4') }} as digits
+    from parsed
 
 ),
 
