@@ -24,7 +24,7 @@ app: setup .venv/.app ## Serve the page on this machine.
 PYTEST := $(BIN)/python -m pytest -q --numprocesses 3 --dist loadfile --no-loadscope-reorder \
 	--timeout 900 --durations 10
 CHECKED := $(patsubst %,integration_tests/test_%.py, \
-	cases project main_job guards staging addresses)
+	cases project main_job staging addresses)
 
 check: setup-dev ## What a change is most likely to break.
 	@$(MAKE) --no-print-directory --jobs 3 lint-python lint-sql tests TESTS="$(CHECKED)"
