@@ -67,7 +67,8 @@ requirements: setup-dev ## Compile requirements*.in again.
 	@$(COMPILE) -c requirements-dev.txt requirements.in -o requirements.txt
 
 setup: .venv/.runtime profiles.yml dbt_packages/.installed
-setup-dev: ## Without the hub, `dbt deps` waits for it while pip installs.
+# Without the hub, `dbt deps` waits for it while pip installs.
+setup-dev:
 	@$(MAKE) --no-print-directory --jobs 2 .venv/.dev setup
 
 .venv/.runtime: requirements.txt
