@@ -69,7 +69,7 @@ requirements: setup-dev ## Compile requirements*.in again.
 setup: .venv/.runtime profiles.yml dbt_packages/.installed
 # Without the hub, `dbt deps` waits for it while pip installs.
 setup-dev:
-	@$(MAKE) --no-print-directory --jobs 2 .venv/.dev setup
+	@$(MAKE) --silent --no-print-directory --jobs 2 .venv/.dev setup
 
 .venv/.runtime: requirements.txt
 	@echo "Setting up .venv with $(PYTHON)"
