@@ -24,6 +24,8 @@ BYTES_OF_A_RECORD = 100
 #: Hours of today that a run reads, summed over the runs of a day, in days; and the runs
 #: in which late files touch the day before.
 DAYS_READ_OF_A_TOUCHED_DAY = sum(hour / RUNS for hour in range(1, RUNS + 1)) + 6
+#: A run has records of its hour and the one before, and late files have an hour.
+DAYS_READ_OF_TOUCHED_HOURS = (2 * RUNS + 6) / 24
 #: sf:user-guide/data-load-snowpipe-billing.
 CREDITS_OF_A_GIGABYTE_LOADED = 0.0037
 #: sf:user-guide/cost-understanding-compute: one credit an hour, by the second.
@@ -59,6 +61,7 @@ class Counts:
         unknown_fields: Fields taken apart for each new record.
         compared: Rows sorted or compared for each new record.
         record_reads: Statements that read the new rows of ``flow_records``.
+        record_hours: Statements that read all records of the touched hours.
         record_days: Statements that read all records of the touched days.
         rollups_written: Rows written for each row of a touched day.
         fail_safe_days: Days for which Fail-safe keeps what a rollup replaced.
@@ -77,6 +80,7 @@ class Counts:
     unknown_fields: float
     compared: float
     record_reads: float
+    record_hours: float
     record_days: float
     rollups_written: float
     fail_safe_days: float
@@ -96,7 +100,12 @@ class Counts:
             "unknown fields taken apart": records * self.unknown_fields * self.overlap,
             "records written": records,
             "records sorted or compared": records * self.compared * self.overlap,
-            "records read": records * (self.record_reads + self.record_days * touched),
+            "records read": records
+            * (
+                self.record_reads
+                + self.record_hours * DAYS_READ_OF_TOUCHED_HOURS
+                + self.record_days * touched
+            ),
             "rollup rows written": records
             * self.rollup_rows
             * self.rollups_written

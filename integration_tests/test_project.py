@@ -260,7 +260,6 @@ def test_layers_are_read_in_one_direction(manifest: dict[str, Any]) -> None:
 
 #: They read a rollup for the whole window and are built in each run all the same.
 BUILT_IN_EACH_RUN = {
-    "int_enrichment__addresses": "rules read it, through address_context",
     "address_owners": "findings read it",
     "admin_attempts": "people look at it for the last hour",
     "admin_exposure": "people look at it for the last hour",

@@ -27,6 +27,7 @@ from .test_snowflake_builds import LARGE, large_relations_read
 
 LOADED = r"\b(loaded_at|loaded_through_at|row_last_commit_time)\b"
 STARTED = r"\bstarted_(at|date)\b"
+HOUR = r"date_trunc\('hour', started_at\) in"
 DAY = re.compile(r"20[0-9]{2}-[0-9]{2}-[0-9]{2}")
 #: Rollups, and what detections keep of them.
 ROLLUPS = re.compile("int_(traffic|detections)__(?!.*__dbt_tmp)")
@@ -85,7 +86,7 @@ def is_maximum(select: exp.Expression) -> bool:
 
 
 def bound_of(condition: str) -> str | int | None:
-    """What a condition bounds a read by: what is new, touched days, or so many days.
+    """What a condition bounds a read by: what is new, touched hours or days, or days.
 
     Days are counted to the last one. The touched days of one new file are few.
     """
@@ -93,6 +94,8 @@ def bound_of(condition: str) -> str | int | None:
         return "new"
     if not re.search(STARTED, condition) or not DAY.search(condition):
         return None
+    if re.search(HOUR, condition):
+        return "hours"
     first = min(map(date.fromisoformat, DAY.findall(condition)))
     days = (END_DATE - first).days + 1
     return "touched" if days <= 7 else days
@@ -100,7 +103,7 @@ def bound_of(condition: str) -> str | int | None:
 
 def rank(bound: str | int) -> int:
     """The order of bounds, the narrowest first."""
-    return bound if isinstance(bound, int) else ["new", "touched"].index(bound)
+    return bound if isinstance(bound, int) else ["new", "hours", "touched"].index(bound)
 
 
 @dataclass
@@ -164,6 +167,7 @@ def counted(run: ScheduledRun) -> dict[str, Any]:
         records.update(reads)
         is_query = isinstance(parsed, exp.Query)
         target = "" if is_query else parsed.this.find(exp.Table).name.lower()
+        print(target or text[:60], reads)
         written += bool(ROLLUPS.match(target))
         fields += ("flow_logs", "new") in reads and "flatten" in text.lower()
         compared += target == "flow_records" and isinstance(parsed, exp.Merge)
@@ -173,7 +177,7 @@ def counted(run: ScheduledRun) -> dict[str, Any]:
             kind = "window"
             if bound == "touched":
                 kind = "touched"
-            elif target == "int_detections__days":
+            elif target == "int_detections__days" or "build_settings" in text[:40]:
                 kind = "load_times"
             elif target in run.window_marts:
                 kind = "window_marts"
@@ -183,15 +187,13 @@ def counted(run: ScheduledRun) -> dict[str, Any]:
 
     shown = run.project.stand_in.rows("show tables in schema flow.analytics")
     kinds = {row["kind"] for row in shown if row["name"].lower() in rollups}
-    for each in sorted(records.items(), key=str):
-        print(*each)
-
     return {
         "landing_reads": records["flow_logs", "new"],
         "overlap": 1,
         "unknown_fields": fields * run.columns,
         "compared": compared,
         "record_reads": records["flow_records", "new"],
+        "record_hours": records["flow_records", "hours"],
         "record_days": records["flow_records", "touched"],
         "rollup_days": {name: dict(rollups[name]) for name in sorted(rollups)},
         "rollups_written": round(written / len(rollups), 2),
@@ -220,7 +222,7 @@ def test_the_counts_are_those_of_a_scheduled_run(scheduled_run: ScheduledRun) ->
 #: What a scan is bounded by, the narrowest first, and how that shows in its conditions.
 BOUNDS = {
     "new": r"\b(loaded_at|_dbt_copied_at|row_last_commit_time) > to_timestamp",
-    "hours": r"date_trunc\('hour', started_at\) in",
+    "hours": HOUR,
     "days": r"\bstarted_at >= to_timestamp",
 }
 

@@ -224,7 +224,7 @@
 {% macro kinds_of_ranges() %}
     {% set kinds = ['asn', 'aws', 'country', 'list'] %}
     {% set ranges = ref('vpc_flow_logs', 'ip_ranges') %}
-    {% if execute and load_relation(ranges) is not none %}
+    {% if execute and not ranges.is_cte and load_relation(ranges) is not none %}
         {% do return(run_query(
             'select distinct kind from ' ~ ranges ~ ' order by kind'
         ).columns[0].values() | list) %}
@@ -279,8 +279,10 @@ addresses_of_flows as (
 
 
 {# CTEs that add what is known to the rows of the CTE `addresses`, which have the
-   columns `address` and `digits`; the last one is `in_context`. #}
-{% macro with_address_context(addresses) -%}
+   columns `address` and `digits`; the last one is `in_context`. Its model needs the
+   hook prepare_asof_join. `kinds` are those of the ranges; without it, all that there
+   are. #}
+{% macro with_address_context(addresses, kinds=none) -%}
 {%- set columns = [
     ('asn', 'attributes', 'asn', 'bigint'),
     ('asn', 'name', 'as_organization', 'varchar'),
@@ -290,7 +292,7 @@ addresses_of_flows as (
     ('list', 'name', 'lists', 'varchar'),
     ('list', 'attributes', 'list_kinds', 'varchar'),
 ] -%}
-{%- set kinds = vpc_flow_logs.kinds_of_ranges() -%}
+{%- set kinds = kinds or vpc_flow_logs.kinds_of_ranges() -%}
 {% for kind in kinds %}
 {{ kind }}_ranges as (
 
@@ -309,7 +311,7 @@ addresses_of_flows as (
 in_context as (
 
     select
-        {{ addresses }}.address
+        {{ addresses }}.*
         {%- for kind, value, column, type in columns %},
         cast(
             {%- if kind in kinds %}
@@ -333,45 +335,88 @@ in_context as (
 {%- endmacro %}
 
 
+{# The same for the public addresses of some columns of the CTE `parsed`, one row for
+   each address. `columns` maps the columns to the prefixes of parse_addresses. #}
+{% macro with_context_of_ends(columns) -%}
+public_ends as (
+    {% for column, prefix in columns.items() %}
+    select distinct
+        {{ column }} as address,
+        {{ vpc_flow_logs.address_digits(prefix ~ '_hex', prefix ~ '_ipv4') }} as digits
+    from parsed
+    where {{ vpc_flow_logs.address_scope(column, prefix ~ '_hex', prefix ~ '_ipv4') }}
+        = 'public'
+    {{ 'union distinct' if not loop.last }}
+    {%- endfor %}
+
+),
+
+{{ vpc_flow_logs.with_address_context('public_ends') }}
+{%- endmacro %}
+
+
 {# The view of a rule: a host of ours, which has the role, exchanges data with public
-   addresses of which `condition` holds, on their row `known` of address_context. With
-   `by_peer` each address is a finding, and the number is that of records. Otherwise the
-   number is that of addresses. #}
-{% macro contacts_in_context(rule_id, role, condition, by_peer=false) -%}
+   addresses of which `condition` holds on their row of `in_context`, by ranges of a
+   kind. With `by_peer` each address is a finding, and the number is that of records.
+   Otherwise the number is that of addresses. #}
+{% macro contacts_in_context(rule_id, role, kind, condition, by_peer=false) -%}
     {%- set outside = 'server' if role == 'client' else 'client' -%}
-    {%- set peer = 'flows.' ~ outside ~ '_addr' -%}
-    {%- set observed = 'sum(flows.records)' if by_peer
-        else 'count(distinct ' ~ peer ~ ')' -%}
+    {%- set observed = 'sum(records)' if by_peer else 'count(distinct address)' -%}
+    with
+
+    contacts as (
+
+        select
+            flows.started_date,
+            flows.{{ role }}_addr as entity,
+            flows.{{ outside }}_addr as address,
+            flows.server_port as port,
+            flows.protocol,
+            {{ vpc_flow_logs.flow_measures() }}
+        from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
+        where
+            flows.action = 'ACCEPT'
+            and not {{ vpc_flow_logs.is_probe() }}
+            and {{ vpc_flow_logs.is_own_end(role) }}
+            and {{ vpc_flow_logs.is_outside_end(outside) }}
+        group by
+            flows.started_date,
+            flows.{{ role }}_addr,
+            flows.{{ outside }}_addr,
+            flows.server_port,
+            flows.protocol
+
+    ),
+
+    {{ vpc_flow_logs.parse_addresses('contacts', {'address': 'address'}) }},
+
+    numbered as (
+
+        select
+            *,
+            {{ vpc_flow_logs.address_digits('address_hex', 'address_ipv4') }} as digits
+        from parsed
+
+    ),
+
+    {{ vpc_flow_logs.with_address_context('numbered', [kind]) }}
+
     select
-        flows.started_date,
-        flows.{{ role }}_addr as entity,
-        {{ peer if by_peer else 'cast(null as varchar)' }} as peer,
-        flows.server_port as port,
-        flows.protocol,
+        started_date,
+        entity,
+        {{ 'address' if by_peer else 'cast(null as varchar)' }} as peer,
+        port,
+        protocol,
         cast({{ observed }} as bigint) as observed,
-        {{ vpc_flow_logs.flow_measures() }}
-    from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
-    where
-        flows.action = 'ACCEPT'
-        and not {{ vpc_flow_logs.is_probe() }}
-        and {{ vpc_flow_logs.is_own_end(role) }}
-        and {{ vpc_flow_logs.is_outside_end(outside) }}
-        and {{ peer }} in (
-            select known.address
-            from {{ ref('vpc_flow_logs', 'address_context') }} as known
-            where {{ condition }}
-        )
-    group by
-        flows.started_date,
-        flows.{{ role }}_addr,
-        {{ peer ~ ',' if by_peer }}
-        flows.server_port,
-        flows.protocol
+        {{ vpc_flow_logs.sums_of_flow_measures() }}
+    from in_context
+    where {{ condition }}
+    group by started_date, entity, {{ 'address,' if by_peer }} port, protocol
     having {{ observed }} >= {{ vpc_flow_logs.threshold(rule_id) }}
 {%- endmacro %}
 
 
-{# Whether a row `known` of address_context is on a list of a kind. #}
+{# Whether an address is on a list of a kind. #}
 {% macro is_on_list_of(kind) -%}
-    ',' || known.list_kinds || ',' like '%,{{ kind }},%'
+    ',' || list_kinds || ',' like '%,{{ kind }},%'
 {%- endmacro %}

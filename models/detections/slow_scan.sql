@@ -3,39 +3,7 @@
    step down, but not below the lowest point, as in the threshold random walk of Jung et
    al. (2004). It needs three days; other rules find the scans of a day. #}
 
-{# Few clients fail at so many. If none does, nothing is read. #}
-{% set attempts = ref('vpc_flow_logs', 'int_detections__internal_attempts') %}
-{% set clients %}
-    select client_addr
-    from {{ attempts }}
-    where has_failed and {{ vpc_flow_logs.in_history() }}
-    group by client_addr
-    having count(distinct server_addr) >= {{ vpc_flow_logs.threshold('slow_scan') }}
-{% endset %}
-{% set is_read = 'false' if vpc_flow_logs.is_empty(attempts, clients) else 'true' %}
-
 with
-
-clients as (
-
-    {{ clients }}
-
-),
-
-flows_of_clients as (
-
-    select flows.*
-    from {{ ref('vpc_flow_logs', 'int_detections__flows') }} as flows
-    inner join clients on flows.client_addr = clients.client_addr
-    where
-        {{ is_read }}
-        and flows.protocol = 6
-        and flows.server_port is not null
-        and {{ vpc_flow_logs.is_own_end('client') }}
-        and {{ vpc_flow_logs.is_own_end('server') }}
-        and {{ vpc_flow_logs.in_history('flows.started_date') }}
-
-),
 
 {# A host that answers on one port answers. #}
 contacts as (
@@ -44,9 +12,10 @@ contacts as (
         started_date,
         client_addr,
         server_addr,
-        min(case when {{ vpc_flow_logs.is_scan() }} then 1 else 0 end) as has_failed,
-        {{ vpc_flow_logs.flow_measures() }}
-    from flows_of_clients
+        min(case when has_failed then 1 else 0 end) as has_failed,
+        {{ vpc_flow_logs.sums_of_flow_measures() }}
+    from {{ ref('vpc_flow_logs', 'int_detections__internal_attempts') }}
+    where client_addr is not null and {{ vpc_flow_logs.in_history() }}
     group by started_date, client_addr, server_addr
 
 ),
@@ -62,10 +31,14 @@ dated as (
 
 ),
 
+{# Few clients fail often enough. #}
 first_contacts as (
 
     select * from dated
     where {{ vpc_flow_logs.is_new_since('previous_date') }}
+    qualify
+        sum(has_failed) over (partition by client_addr)
+        >= {{ vpc_flow_logs.threshold('slow_scan') }}
 
 ),
 

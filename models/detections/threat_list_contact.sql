@@ -3,6 +3,7 @@
 {{ vpc_flow_logs.contacts_in_context(
     'threat_list_contact',
     role='client',
+    kind='list',
     condition=vpc_flow_logs.is_on_list_of('threat'),
     by_peer=true,
 ) }}

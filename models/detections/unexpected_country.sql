@@ -6,5 +6,6 @@
 {{ vpc_flow_logs.contacts_in_context(
     'unexpected_country',
     role='client',
-    condition="known.country in ('" ~ countries | join("', '") ~ "')",
+    kind='country',
+    condition="country in ('" ~ countries | join("', '") ~ "')",
 ) }}

@@ -2,6 +2,9 @@
    row without rule, so that a day whose findings vanish is replaced as well, and the
    next run sees up to which load the day was evaluated. #}
 
+{# Of the rules that read enrichment files. #}
+{{ config(pre_hook='{{ vpc_flow_logs.prepare_asof_join() }}') }}
+
 {% set own_addresses = ref('vpc_flow_logs', 'int_traffic__interface_addresses') %}
 {% set interfaces = ref('vpc_flow_logs', 'int_traffic__daily_interfaces') %}
 {% set rules = {} %}

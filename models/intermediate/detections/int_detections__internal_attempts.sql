@@ -1,5 +1,6 @@
 {# One row per UTC day, client, server, port and action, for TCP between hosts of ours:
-   what reaches or tries an administrative port, and what fails. #}
+   what reaches or tries an administrative port, and what fails. The rest between the two
+   hosts is one row without port and action. #}
 
 {% set flows = ref('vpc_flow_logs', 'int_detections__flows') %}
 {% set version = vpc_flow_logs.code_version() %}
@@ -15,7 +16,9 @@ classified as (
     select
         *,
         {{ vpc_flow_logs.is_scan() }} as has_failed,
-        action = 'ACCEPT' and not {{ vpc_flow_logs.is_probe() }} as is_exchange
+        action = 'ACCEPT' and not {{ vpc_flow_logs.is_probe() }} as is_exchange,
+        {{ vpc_flow_logs.is_scan() }}
+        or server_port in (22, 135, 139, 445, 3389, 5985, 5986) as is_attempt
     from {{ flows }}
     where
         protocol = 6
@@ -33,21 +36,13 @@ attempts as (
         started_date,
         client_addr,
         server_addr,
-        server_port,
-        action,
+        case when is_attempt then server_port end as server_port,
+        case when is_attempt then action end as action,
         has_failed,
-        is_exchange,
+        case when is_attempt then is_exchange end as is_exchange,
         {{ vpc_flow_logs.flow_measures() }}
     from classified
-    where has_failed or server_port in (22, 135, 139, 445, 3389, 5985, 5986)
-    group by
-        started_date,
-        client_addr,
-        server_addr,
-        server_port,
-        action,
-        has_failed,
-        is_exchange
+    group by all
 
 ),
 

@@ -3,6 +3,8 @@
    flows of the window. Only those with `is_counted` are summed, so that nothing counts
    twice. #}
 
+{{ config(pre_hook='{{ vpc_flow_logs.prepare_asof_join() }}') }}
+
 with
 
 {{ vpc_flow_logs.admin_contacts('ACCEPT') }},
@@ -54,7 +56,11 @@ exposures as (
 
 ),
 
-{{ vpc_flow_logs.parse_addresses('exposures', {'internal_addr': 'internal'}) }},
+{{ vpc_flow_logs.parse_addresses('exposures', {
+    'internal_addr': 'internal', 'external_addr': 'external',
+}) }},
+
+{{ vpc_flow_logs.with_context_of_ends({'external_addr': 'external'}) }},
 
 described as (
 
@@ -92,7 +98,7 @@ described as (
             and parsed.external_addr = latest.external_addr
             and parsed.port = latest.port
             and parsed.protocol = latest.protocol
-    left join {{ ref('vpc_flow_logs', 'address_context') }} as context
+    left join in_context as context
         on parsed.external_addr = context.address
     {{ vpc_flow_logs.left_join_owners(
         'internal_host', 'parsed.internal_addr', 'parsed.last_seen_at', 'latest.vpc_id'

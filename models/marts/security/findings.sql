@@ -2,6 +2,8 @@
    window. Of several days the one with the highest number counts, and the sums of
    all. #}
 
+{{ config(pre_hook='{{ vpc_flow_logs.prepare_asof_join() }}') }}
+
 {% set daily = ref('vpc_flow_logs', 'int_detections__daily_findings') %}
 
 with
@@ -66,6 +68,8 @@ first_detections as (
 ),
 
 {{ vpc_flow_logs.parse_addresses('found', {'entity': 'entity', 'peer': 'peer'}) }},
+
+{{ vpc_flow_logs.with_context_of_ends({'entity': 'entity', 'peer': 'peer'}) }},
 
 described as (
 
@@ -186,10 +190,8 @@ named as (
         {{ vpc_flow_logs.owner_columns('entity', 'marked.entity') }},
         {{ vpc_flow_logs.owner_columns('peer', 'marked.peer') }}
     from marked
-    left join {{ ref('vpc_flow_logs', 'address_context') }} as peers
-        on marked.peer = peers.address
-    left join {{ ref('vpc_flow_logs', 'address_context') }} as entities
-        on marked.entity = entities.address
+    left join in_context as peers on marked.peer = peers.address
+    left join in_context as entities on marked.entity = entities.address
     {% for end in ['entity', 'peer'] %}
         {{ vpc_flow_logs.left_join_owners(
             end, 'marked.' ~ end, 'marked.last_seen_at'
