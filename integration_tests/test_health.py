@@ -214,6 +214,7 @@ def test_counts_lags_and_costs_are_those_of_the_files(
     assert len(files) == answers["files"] + 3
 
 
+@pytest.mark.long
 def test_snowflake_says_the_same(
     snowflake: SnowflakeProject,
     new_project: Callable[..., Project],

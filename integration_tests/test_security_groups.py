@@ -175,6 +175,7 @@ def test_the_files_can_be_applied(
     assert plain(current) == plain(after(site, doors))
 
 
+@pytest.mark.long
 def test_both_engines_agree(
     site: Site, doors: Project, snowflake: SnowflakeProject
 ) -> None:

@@ -226,6 +226,23 @@ def test_a_build_that_stopped_anywhere_is_finished_by_the_next(
     half_built.assert_each_record_counts_once()
 
 
+def test_a_run_that_read_first_and_writes_last_loses_nothing(
+    half_built: HalfBuilt,
+) -> None:
+    """It has summed a third of the records, when another run counts them all."""
+    project = half_built.project
+    project.query(f"delete from {TALKERS}")
+    with project.stand_in.hold("update .*write_lock") as is_held:
+        first = half_built.command("run", "--select", TALKERS)
+        while not is_held():
+            assert first.process.is_alive(), first.printed()
+            time.sleep(0.05)
+        project.dbt(*RUN, **AS_OF)
+    finish(first)
+    half_built.assert_each_record_counts_once()
+
+
+@pytest.mark.long
 def test_two_builds_at_once_double_nothing(half_built: HalfBuilt) -> None:
     folder = half_built.project.target
     shutil.copytree(folder / "1", folder / "2", dirs_exist_ok=True)

@@ -110,26 +110,6 @@ def test_no_record_is_lost_however_rows_are_numbered(
     assert snowflake.query("select records from int_health__files") == [(30,)]
 
 
-def test_a_run_that_read_first_and_writes_last_loses_nothing(
-    bucket: Bucket, small_truth: dict[str, Any], login: dict[str, str]
-) -> None:
-    """It has summed half of the records, when another run counts them all."""
-    project, files = bucket.project, bucket.files
-    bucket.put(*files[::2])
-    project.stage()
-    project.dbt(*RUN, **AS_OF)
-    bucket.announce(*files[1::2])
-    project.query(f"delete from {TALKERS}")
-    with project.stand_in.hold("update .*write_lock") as is_held:
-        first = project.command(login, "run", "--select", TALKERS, **AS_OF)
-        while not is_held():
-            assert first.process.is_alive(), first.printed()
-            time.sleep(0.05)
-        project.dbt(*RUN, **AS_OF)
-    finish(first)
-    assert_each_record_counts_once(project, small_truth)
-
-
 HOURS = 24
 #: When a run was made, not what it says; and which of several copies it found first.
 OF_THE_RUN = {

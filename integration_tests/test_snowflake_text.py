@@ -191,6 +191,7 @@ def test_the_task_moves_lines_without_dbt(empty: SnowflakeProject) -> None:
     assert empty.query(WAITING) == [("a.log", 1)]
 
 
+@pytest.mark.long
 def test_a_bucket_of_text_gives_the_marts_of_its_parquet(
     snowflake: SnowflakeProject,
     small: Path,
