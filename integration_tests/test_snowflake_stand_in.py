@@ -269,19 +269,6 @@ def test_variants_are_read_as_documented(run: Callable) -> None:
     assert row == (99999999999999999999, None, None, 2, None)
 
 
-def test_parse_ip_raises_an_error_unless_it_is_permissive(run: Callable) -> None:
-    """sf:sql-reference/functions/parse_ip."""
-    assert "Invalid IP address" in refused(run, "select parse_ip('-', 'INET')")
-    (row,) = run(
-        "select parse_ip('10.0.0.1', 'INET'):ipv4::number,"
-        " parse_ip('-', 'INET', 1):ipv4::number,"
-        " parse_ip('-', 'INET', 1):error is not null,"
-        " parse_ip('::1', 'INET'):hex_ipv6::varchar,"
-        " parse_ip(null, 'INET') is null"
-    )
-    assert row == (167772161, None, True, "0" * 31 + "1", True)
-
-
 def test_objects_and_arrays_of_a_text_logs_line(run: Callable) -> None:
     """sf:sql-reference/functions/get_ignore_case, arrays_to_object, object_keys,
     array_distinct, array_except, array_intersection, as_object, as_char-varchar.

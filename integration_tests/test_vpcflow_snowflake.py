@@ -118,7 +118,7 @@ def test_runs_load_as_one_role_and_build_as_another(account: Account) -> None:
 
 def test_a_run_leaves_out_the_marts_of_the_window(account: Account) -> None:
     """After the test before this one; a later run builds them, also without records."""
-    select = "top_services", "+int_health__files"
+    select = "+top_services", "+int_health__files"
 
     def run() -> dict[str, Any]:
         account.stand_in.clear_log()

@@ -1,16 +1,16 @@
 """Expressions that fakesnow's translation to DuckDB lacks, or is lax about.
 
-Followed: sf:sql-reference/functions/{parse_ip,to_timestamp,typeof,convert_timezone,
-try_cast,get_ignore_case,arrays_to_object,object_keys,array_except,array_distinct,
+Followed: sf:sql-reference/functions/{to_timestamp,typeof,convert_timezone,try_cast,
+get_ignore_case,arrays_to_object,object_keys,array_except,array_distinct,
 array_intersection,as_char-varchar,as_object}, sf:sql-reference/reserved-keywords,
 sf:sql-reference/{operators-arithmetic,data-types-datetime,date-time-input-output},
 sf:user-guide/semistructured-considerations.
 
 Strict: a division of two NUMBERs is rounded, TIMESTAMP is the type that the account
 maps it to, a cast of a text to a date or time follows the account's input formats
-(every one but AUTO refuses ISO's), unquoted reserved words as names, PARSE_IP on bad
-input, TRY_CAST of a VARIANT, and the shift by the session's time zone when a VARIANT
-integer is cast to TIMESTAMP_NTZ. Not modelled: TIMESTAMP_TZ, nanoseconds, numbers
+(every one but AUTO refuses ISO's), unquoted reserved words as names, TRY_CAST of a
+VARIANT, and the shift by the session's time zone when a VARIANT integer is cast to
+TIMESTAMP_NTZ. Not modelled: TIMESTAMP_TZ, nanoseconds, numbers
 beyond 64 bits (but what TRY_CAST gives has 38 digits), digits in a text as a time,
 position 0 or an empty delimiter in a text, BINARY, the letters' case of a column's
 quoted name (DuckDB finds it in any), a comparison of a bare VARIANT with a string (an
@@ -19,7 +19,6 @@ error), the scale of a quotient of decimals, an input format of the account's ow
 
 from __future__ import annotations
 
-import ipaddress
 import json
 from collections.abc import Callable
 from functools import cache, lru_cache
@@ -114,32 +113,6 @@ create or replace temp macro _sf_typeof(x) as regexp_replace(
 """
 
 
-def parse_ip(text: str | None, kind: str, permissive: int) -> str | None:
-    """PARSE_IP's object, as JSON text; only what says which address it is.
-
-    Args:
-        text: The address.
-        kind: INET is the only one here.
-        permissive: 1 to describe an error instead of raising it.
-
-    Raises:
-        ValueError: If it is no address (sf:sql-reference/functions/parse_ip).
-    """
-    if text is None:
-        return None
-    try:
-        if kind.upper() != "INET":
-            raise ValueError(f"unknown type {kind}")
-        address = ipaddress.ip_interface(text).ip
-    except ValueError as error:
-        if permissive:
-            return json.dumps({"error": f"parse_ip error: {error}"})
-        raise ValueError(f"Invalid IP address: '{text}'") from error
-    if address.version == 4:
-        return json.dumps({"family": 4, "ipv4": int(address)})
-    return json.dumps({"family": 6, "hex_ipv6": f"{int(address):032X}"})
-
-
 def any_case(value: str, name: str) -> str | None:
     """A key's value in a JSON object, as JSON text, whatever the key's case is."""
     found = json.loads(value)
@@ -175,10 +148,6 @@ def array_intersection(left: str, right: str) -> str:
 
 def install_functions(connection: duckdb.DuckDBPyConnection) -> None:
     """Register the Python functions; every connection of the instance sees them."""
-    types = ["VARCHAR", "VARCHAR", "BIGINT"]
-    connection.create_function(
-        "_sf_parse_ip", parse_ip, types, "VARCHAR", null_handling="special"
-    )
     connection.create_function(
         "_sf_any_case", any_case, ["JSON", "VARCHAR"], "JSON", null_handling="special"
     )
@@ -321,11 +290,6 @@ def _rewrite(node: Expr, session: Session) -> Expr:
         case exp.SplitPart() | exp.Split() | exp.Substring() | exp.Length():
             for case in _CORNERS & set(node.args):
                 node.set(case, None)
-        case exp.ParseIp():
-            permissive = node.args.get("permissive") or exp.Literal.number(0)
-            address = exp.Cast(this=node.this, to=exp.DataType(this=Type.VARCHAR))
-            call = _call("_sf_parse_ip", address, node.args["type"], permissive)
-            return exp.Cast(this=call, to=exp.DataType(this=Type.JSON))
         case exp.ToChar() | exp.TimeToStr() if "format" in node.args:
             parts = [part.name for part in node.args["format"].find_all(exp.Literal)]
             written = "".join(parts).upper()
