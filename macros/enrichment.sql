@@ -181,7 +181,7 @@
     {%- for column in (digits, range_start) -%}
         {%- do keys.append(
             'case when ' ~ vpc_flow_logs.is_ipv4_by_digits(column)
-            ~ " then ' ' || substr(" ~ column ~ ', 25) else ' ~ column ~ ' end'
+            ~ ' then substr(' ~ column ~ ", 25) else 'g' || " ~ column ~ ' end'
         ) -%}
     {%- endfor -%}
     {{ return(adapter.dispatch('asof_left_join', 'vpc_flow_logs')(
