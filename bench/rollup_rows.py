@@ -54,7 +54,7 @@ def main() -> None:
         for millions in map(int, sys.argv[1:] or ("1", "10")):
             sample = Sample("", millions * MILLION, 1, 10, has_many_peers=has_many)
             peers = "many peers" if has_many else "few peers"
-            of_kind = figures.setdefault("rollup_rows", {}).setdefault(peers, {})
+            of_kind = figures.setdefault("rollup_rows_now", {}).setdefault(peers, {})
             of_kind[f"{millions} M"] = measured(sample)
             print(peers, millions, of_kind[f"{millions} M"], flush=True)
     COUNTS.write_text(json.dumps(figures, indent=2) + "\n")

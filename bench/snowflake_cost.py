@@ -49,6 +49,8 @@ STORED_BYTES = {"landing": BYTES_OF_A_RECORD, "records": 60, "rollups": 40}
 TIME_TRAVEL_DAYS = 1
 SIZES = {"10 GB": 1e10, "100 GB": 1e11, "1 TB": 1e12}
 PEERS = ("few peers", "many peers")
+#: How much of a rollup statements read.
+KINDS = ("touched", "window", "load_times", "window_marts")
 
 
 @dataclass(frozen=True)
@@ -57,13 +59,14 @@ class Counts:
 
     Args:
         landing_reads: Statements that read the new rows of landing.
+        records_written: Statements that write the new records.
         overlap: How often each row is read again by later runs, 1 for never.
         unknown_fields: Fields taken apart for each new record.
         compared: Rows sorted or compared for each new record.
         record_reads: Statements that read the new rows of ``flow_records``.
         record_hours: Statements that read all records of the touched hours.
         record_days: Statements that read all records of the touched days.
-        rollups_written: Rows written for each row of a touched day.
+        rollups_written: Statements that write a rollup's touched days.
         fail_safe_days: Days for which Fail-safe keeps what a rollup replaced.
         rollup_rows: Rows of the rollups of a day for each record.
         touched: Rows of the touched days that all statements read of rollups, for each
@@ -77,6 +80,7 @@ class Counts:
 
     landing_reads: float
     overlap: float
+    records_written: float
     unknown_fields: float
     compared: float
     record_reads: float
@@ -98,11 +102,13 @@ class Counts:
         return {
             "landing rows read": records * self.landing_reads * self.overlap,
             "unknown fields taken apart": records * self.unknown_fields * self.overlap,
-            "records written": records,
+            # What was read again is only left out by the last of them.
+            "records written": records
+            * ((self.records_written - 1) * self.overlap + 1),
             "records sorted or compared": records * self.compared * self.overlap,
             "records read": records
             * (
-                self.record_reads
+                self.record_reads * self.overlap
                 + self.record_hours * DAYS_READ_OF_TOUCHED_HOURS
                 + self.record_days * touched
             ),
@@ -133,34 +139,38 @@ class Counts:
 
     def terabytes_of_old_versions(self, records: float) -> float:
         """Storage of rewritten rollups, in Time Travel and Fail-safe."""
-        written = self.rows(records)["rollup rows written"] * STORED_BYTES["rollups"]
-        return written * (self.fail_safe_days + TIME_TRAVEL_DAYS) / 1e12
+        replaced = records * self.rollup_rows * DAYS_READ_OF_A_TOUCHED_DAY
+        kept_days = self.fail_safe_days + TIME_TRAVEL_DAYS
+        return replaced * STORED_BYTES["rollups"] * kept_days / 1e12
 
 
 def read_counts() -> dict[str, Any]:
-    """The counts: `before`, by a review, `now`, and the rows of rollups."""
+    """The counts: of the review, of `before` and `now`, and the rows of rollups."""
     read: dict[str, Any] = json.loads(COUNTS.read_text())
     return read
 
 
 def scenarios() -> dict[str, Counts]:
-    """The counts before, and now: of few and of many peers, by the marts of the window.
+    """The counts of the review, before, and now by how often marts are built.
 
-    The rows of rollups are those of the largest sample.
+    The rows of rollups are those of the largest sample of few and of many peers.
     """
     read = read_counts()
-    found = {"before": Counts(**read["before"])}
-    now = dict(read["now"])
-    rollup_days = now.pop("rollup_days")
-    for peers in PEERS:
-        rows = list(read["rollup_rows"][peers].values())[-1]
-        now["rollup_rows"] = sum(rows.values())
-        for kind in ("touched", "window", "load_times", "window_marts"):
-            now[kind] = sum(
-                days.get(kind, 0) * rows[name] for name, days in rollup_days.items()
-            )
-        found[f"{peers}, each hour"] = Counts(**now)
-        found[f"{peers}, marts daily"] = Counts(**now, window_mart_runs=1)
+    found = {"review": Counts(**read["review"])}
+    for version in ("before", "now"):
+        counts = dict(read[version])
+        rollup_days = counts.pop("rollup_days")
+        for peers in PEERS:
+            rows = list(read[f"rollup_rows_{version}"][peers].values())[-1]
+            counts["rollup_rows"] = sum(rows.values())
+            for kind in KINDS:
+                counts[kind] = sum(
+                    days.get(kind, 0) * rows[name] for name, days in rollup_days.items()
+                )
+            name = "before" if version == "before" else "each hour"
+            found[f"{peers}, {name}"] = Counts(**counts)
+            if version == "now":
+                found[f"{peers}, marts daily"] = Counts(**counts, window_mart_runs=1)
     return found
 
 
@@ -182,20 +192,29 @@ def tables() -> dict[str, str]:
     """The document's tables, by the names of their places."""
     read, all_counts = read_counts(), scenarios()
     totals, storage = [], []
-    of_peers = [all_counts[f"{peers}, each hour"] for peers in PEERS]
+    stored = {
+        name: counts
+        for name, counts in all_counts.items()
+        if name.endswith(("before", "each hour"))
+    }
     for label, size in SIZES.items():
         records = size / BYTES_OF_A_RECORD
-        credits = [sum(each.credits(records).values()) for each in all_counts.values()]
+        credits = {
+            name: sum(each.credits(records).values())
+            for name, each in all_counts.items()
+        }
         loaded = size / 1e9 * CREDITS_OF_A_GIGABYTE_LOADED
-        totals.append([label, *map(_number, [loaded, *credits])])
-        added = [each.terabytes_a_day(records) for each in of_peers]
-        old = [
-            each.terabytes_of_old_versions(records)
-            for each in (all_counts["before"], *of_peers)
-        ]
+        totals.append([label, *map(_number, [loaded, *credits.values()])])
+        added = [each.terabytes_a_day(records) for each in stored.values()]
+        old = [each.terabytes_of_old_versions(records) for each in stored.values()]
         storage.append([label, *map(_number, added + old)])
-    ratios = [_number(each / credits[0]) for each in credits]
-    totals.append(["of before", "", *ratios])
+    # Of 0.1.0 with the same peers.
+    ratios = [
+        credits[name] / credits[f"{name.split(',')[0]}, before"]
+        for name in credits
+        if name != "review"
+    ]
+    totals.append(["of before", "", "", *map(_number, ratios)])
 
     records = SIZES["1 TB"] / BYTES_OF_A_RECORD
     by_kind = [each.credits(records) for each in all_counts.values()]
@@ -203,41 +222,45 @@ def tables() -> dict[str, str]:
         [kind, str(seconds), *(_number(credits[kind]) for credits in by_kind)]
         for kind, seconds in SECONDS.items()
     ]
-    before, now = read["before"], read["now"]
+    versions = read["review"], read["before"], read["now"]
     measured = [
-        [_name(key), _number(before[key]), _number(now[key])]
-        for key in now
+        [_name(key), *(_number(version[key]) for version in versions)]
+        for key in read["now"]
         if key != "rollup_days"
-    ]
-    kinds = ("touched", "window", "load_times", "window_marts")
-    rows = {
-        f"{peers}, {size}": found
-        for peers in PEERS
-        for size, found in read["rollup_rows"][peers].items()
-    }
-    rollups = [
-        [
-            f"`{name}`",
-            *(str(found.get(name, "")) for found in rows.values()),
-            *(str(days.get(kind, 0)) for kind in kinds),
-        ]
-        for name, days in now["rollup_days"].items()
     ]
     return {
         "totals": table(["credits a day", "Snowpipe", *all_counts], totals),
         "storage": table(
             [
                 "TB",
-                *(f"stored a day, {peers}" for peers in PEERS),
-                "old versions before",
-                *(f"now, {peers}" for peers in PEERS),
+                *(f"a day, {name.removesuffix(', each hour')}" for name in stored),
+                *(f"old, {name.removesuffix(', each hour')}" for name in stored),
             ],
             storage,
         ),
         "work": table(["at 1 TB a day", "seconds a million", *all_counts], work),
-        "counts": table(["of a scheduled run", "before", "now"], measured),
-        "rollups": table(["", *rows, *map(_name, kinds)], rollups),
+        "counts": table(["of a scheduled run", "review", "before", "now"], measured),
+        "rollups": _rollups(read, "now"),
+        "rollups before": _rollups(read, "before"),
     }
+
+
+def _rollups(read: dict[str, Any], version: str) -> str:
+    """The table of a version's rollups: their rows, and how much is read of them."""
+    rows = {
+        f"{peers}, {size}": found
+        for peers in PEERS
+        for size, found in read[f"rollup_rows_{version}"][peers].items()
+    }
+    lines = [
+        [
+            f"`{name}`",
+            *(str(found.get(name, "")) for found in rows.values()),
+            *(str(days.get(kind, 0)) for kind in KINDS),
+        ]
+        for name, days in read[version]["rollup_days"].items()
+    ]
+    return table(["", *rows, *map(_name, KINDS)], lines)
 
 
 def filled(text: str) -> str:

@@ -375,9 +375,10 @@ loaded as (
 
     select
         started_date,
-        loaded_through_at
+        min(loaded_through_at) as loaded_through_at
     from {{ ref('vpc_flow_logs', 'int_detections__days') }}
     where {{ condition or vpc_flow_logs.in_horizon() }}
+    group by started_date
 
 )
 {%- endmacro %}
