@@ -96,15 +96,11 @@
     {%- set rest -%}
         regexp_replace({{ line }}, '^([^,]*,){{ '{' ~ commas ~ '}' }}', '')
     {%- endset -%}
-    replace(
-        case
-            when {{ rest }} like '"%"'
-                then substr({{ rest }}, 2, length({{ rest }}) - 2)
-            else {{ rest }}
-        end,
-        '""',
-        '"'
-    )
+    case
+        when {{ rest }} like '"%"'
+            then replace(substr({{ rest }}, 2, length({{ rest }}) - 2), '""', '"')
+        else {{ rest }}
+    end
 {%- endmacro %}
 
 
