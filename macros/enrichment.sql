@@ -96,15 +96,11 @@
     {%- set rest -%}
         regexp_replace({{ line }}, '^([^,]*,){{ '{' ~ commas ~ '}' }}', '')
     {%- endset -%}
-    replace(
-        case
-            when {{ rest }} like '"%"'
-                then substr({{ rest }}, 2, length({{ rest }}) - 2)
-            else {{ rest }}
-        end,
-        '""',
-        '"'
-    )
+    case
+        when {{ rest }} like '"%"'
+            then replace(substr({{ rest }}, 2, length({{ rest }}) - 2), '""', '"')
+        else {{ rest }}
+    end
 {%- endmacro %}
 
 
@@ -181,7 +177,7 @@
     {%- for column in (digits, range_start) -%}
         {%- do keys.append(
             'case when ' ~ vpc_flow_logs.is_ipv4_by_digits(column)
-            ~ " then ' ' || substr(" ~ column ~ ', 25) else ' ~ column ~ ' end'
+            ~ ' then substr(' ~ column ~ ", 25) else 'g' || " ~ column ~ ' end'
         ) -%}
     {%- endfor -%}
     {{ return(adapter.dispatch('asof_left_join', 'vpc_flow_logs')(

@@ -118,7 +118,10 @@ undecided as (
         <= coalesce(real_dstaddr, '') || ' ' || coalesce(cast(dstport as varchar), '')
             as is_from_lower
     from {{ records }}
-    where client_by_ports is null or client_by_flags != client_by_ports
+    where
+        client_by_ports is null
+        {# Where there are no flags, the ports need not be ranked again. #}
+        or (client_by_flags is not null and client_by_flags != client_by_ports)
 
 ),
 

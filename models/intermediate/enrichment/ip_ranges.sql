@@ -44,13 +44,26 @@ ordered as (
             partition by kind
             order by range_start, range_end
             rows between unbounded preceding and 1 preceding
-        ) as end_before
+        ) as end_before,
+        lead(range_start) over (
+            partition by kind order by range_start, range_end
+        ) as next_start
     from ranges
 
 ),
 
+compared as (
+
+    select
+        *,
+        coalesce(range_start <= end_before or next_start <= range_end, false)
+            as is_overlapping
+    from ordered
+
+),
+
 {# Ranges that overlap are on one island. #}
-numbered as (
+overlapping as (
 
     select
         *,
@@ -59,23 +72,8 @@ numbered as (
             order by range_start, range_end
             rows unbounded preceding
         ) as island
-    from ordered
-
-),
-
-sized as (
-
-    select
-        *,
-        count(*) over (partition by kind, island) as island_size
-    from numbered
-
-),
-
-overlapping as (
-
-    select * from sized
-    where island_size > 1
+    from compared
+    where is_overlapping
 
 ),
 
@@ -156,8 +154,8 @@ flattened as (
         name,
         attributes,
         loaded_at
-    from sized
-    where island_size = 1
+    from compared
+    where not is_overlapping
     union all
     select
         kind,

@@ -43,20 +43,34 @@ flows as (
 
 ),
 
-in_context as (
+{# The end without a place by its name: of a public one, that of its network. #}
+named as (
 
     select
-        flows.*,
+        flows.client_scope,
+        flows.server_scope,
+        flows.client_place,
+        flows.server_place,
         context.aws_service,
         context.aws_region,
-        coalesce(
-            context.aws_service || ' ' || context.aws_region,
-            context.as_organization,
-            'internet'
-        ) as public_name
+        case
+            when flows.public_address is not null
+                then
+                    coalesce(
+                        context.aws_service || ' ' || context.aws_region,
+                        context.as_organization,
+                        'internet'
+                    )
+            when flows.client_place is null then flows.client_addr
+            when flows.server_place is null then flows.server_addr
+        end as other_name,
+        flows.public_address like '%:%' as is_ipv6,
+        sum(flows.client_bytes) as client_bytes,
+        sum(flows.server_bytes) as server_bytes
     from flows
     left join {{ ref('vpc_flow_logs', 'address_context') }} as context
         on flows.public_address = context.address
+    group by all
 
 ),
 
@@ -68,28 +82,27 @@ directions as (
 
 ),
 
-{# Both directions of each flow. #}
+{# Both directions of the flows between two ends. #}
 sent as (
 
     select
         {% for name, sender, receiver in [
-            ('source', 'client_addr', 'server_addr'),
             ('source_scope', 'client_scope', 'server_scope'),
             ('source_place', 'client_place', 'server_place'),
-            ('destination', 'server_addr', 'client_addr'),
             ('destination_scope', 'server_scope', 'client_scope'),
             ('destination_place', 'server_place', 'client_place'),
             ('bytes', 'client_bytes', 'server_bytes'),
         ] %}
             case directions.sender
-                when 'client' then in_context.{{ sender }}
-                else in_context.{{ receiver }}
+                when 'client' then named.{{ sender }}
+                else named.{{ receiver }}
             end as {{ name }},
         {% endfor %}
-        in_context.aws_service,
-        in_context.aws_region,
-        in_context.public_name
-    from in_context
+        named.aws_service,
+        named.aws_region,
+        named.other_name,
+        named.is_ipv6
+    from named
     cross join directions
 
 ),
@@ -100,15 +113,13 @@ sent as (
 placed as (
 
     select
-        sent.source,
-        sent.destination,
+        coalesce(sent.source_place, sent.other_name) as source,
+        coalesce(sent.destination_place, sent.other_name) as destination,
         sent.bytes,
         sent.aws_service,
         sent.aws_region,
-        sent.public_name,
+        sent.is_ipv6,
         senders.address is null as is_received,
-        case when senders.address is null then sent.source else sent.destination end
-            as other_address,
         case
             when senders.address is null then sent.source_scope
             when receivers.address is null then sent.destination_scope
@@ -162,7 +173,7 @@ with_paths as (
                 is_aws_of_region
                 and ',' || gateway_services || ',' like '%,' || aws_service || ',%'
                 then 'gateway_endpoint'
-            when route_kind = 'nat' and other_address not like '%:%' then 'nat_gateway'
+            when route_kind = 'nat' and not is_ipv6 then 'nat_gateway'
             when route_kind in ('nat', 'public', 'egress_only') then 'internet'
             when route_kind = 'transit' then 'transit_gateway'
         end as path
@@ -231,23 +242,16 @@ summed as (
         path_charge,
         outside_charge,
         endpoint_charge,
-        cast(sum(bytes) as bigint) as bytes,
-        case
-            when not is_received then source
-            when other_scope = 'public' then public_name
-            else source
-        end as sender,
-        case
-            when is_received or other_scope != 'public' then destination
-            else public_name
-        end as receiver
+        source,
+        destination,
+        cast(sum(bytes) as bigint) as bytes
     from with_charges
     group by
         path,
         account_id,
         region,
-        sender,
-        receiver,
+        source,
+        destination,
         path_charge,
         outside_charge,
         endpoint_charge
@@ -270,8 +274,8 @@ priced as (
         summed.account_id,
         summed.region,
         summed.path,
-        summed.sender,
-        summed.receiver,
+        summed.source,
+        summed.destination,
         summed.endpoint_charge,
         summed.bytes
     from summed
@@ -287,8 +291,8 @@ priced as (
 select
     account_id,
     region,
-    sender as source,
-    receiver as destination,
+    source,
+    destination,
     cast(sum(bytes) as bigint) as bytes,
     coalesce(path, 'unknown') as path,
     round(sum(case when path is not null then path_usd + outside_usd end), 9)
@@ -298,4 +302,4 @@ select
         9
     ) as saving_usd
 from priced
-group by path, account_id, region, sender, receiver
+group by path, account_id, region, source, destination

@@ -142,8 +142,7 @@ asn_ranges as (
 
     select
         range_start,
-        range_end,
-        {{ vpc_flow_logs.ipv4_cidr_of_range('range_start', 'range_end') }} as network
+        range_end
     from {{ ref('vpc_flow_logs', 'ip_ranges') }}
     where kind = 'asn' and {{ vpc_flow_logs.is_ipv4_by_digits('range_start') }}
 
@@ -169,7 +168,9 @@ located as (
                 numbered.digits <= asn_ranges.range_end
                 and asn_ranges.range_start >= numbered.range_start
                 and asn_ranges.range_end <= numbered.range_end
-                then asn_ranges.network
+                then {{ vpc_flow_logs.ipv4_cidr_of_range(
+                    'asn_ranges.range_start', 'asn_ranges.range_end'
+                ) }}
         end as asn_range
     from numbered
     {{ vpc_flow_logs.asof_left_join(
