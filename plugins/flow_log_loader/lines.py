@@ -19,6 +19,7 @@ from pathlib import Path
 
 import duckdb
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from . import s3
 from .listing import SUFFIX, ListingError, LogFile
@@ -210,7 +211,7 @@ def _read(
     say: Callable[[str], None],
 ) -> pa.Table:
     """Return the landing table's rows of a file, or only row 0 with its fault."""
-    lines: list[str | None] = []
+    lines = pa.array([], pa.string())
     fault = None
     try:
         if file.name.lower().endswith(SUFFIX):
@@ -218,28 +219,31 @@ def _read(
                 "select cast(to_json(line) as varchar) from read_parquet(?) as line",
                 [path],
             )
-            lines += [line for (line,) in rows.fetchall()]
+            lines = pa.array([line for (line,) in rows.fetchall()], pa.string())
         else:
-            lines += _lines_of(Path(path))
+            lines = _lines_of(Path(path))
     except (ValueError, EOFError, zlib.error, gzip.BadGzipFile, duckdb.Error) as error:
         fault = f"cannot be read: {str(error).splitlines()[0]}".replace(path, file.name)
         say(f"  quarantined {file.name}: {fault}")
     count = len(lines) + 1
     return pa.table(
         {
-            "value": pa.array([None, *lines], pa.string()),
-            "fault": pa.array([fault] + [None] * len(lines), pa.string()),
-            "metadata_filename": pa.array([file.name] * count, pa.string()),
+            "value": pa.concat_arrays([pa.nulls(1, pa.string()), lines]),
+            "fault": pa.concat_arrays(
+                [pa.array([fault], pa.string()), pa.nulls(len(lines), pa.string())]
+            ),
+            "metadata_filename": pa.repeat(file.name, count),
             "metadata_file_row_number": pa.array(range(count), pa.int64()),
-            "metadata_file_last_modified": pa.array(
-                [file.modified] * count, pa.timestamp("us")
+            "metadata_file_last_modified": pa.repeat(
+                pa.scalar(file.modified, pa.timestamp("us")), count
             ),
         }
     )
 
 
-def _lines_of(path: Path) -> list[str]:
+def _lines_of(path: Path) -> pa.Array:
     data = path.read_bytes()
     if data.startswith(GZIP_MAGIC):
         data = gzip.decompress(data)
-    return data.decode("utf-8-sig").replace("\r\n", "\n").split("\n")
+    text = data.decode("utf-8-sig").replace("\r\n", "\n")
+    return pc.split_pattern(pa.array([text]), "\n").flatten()
