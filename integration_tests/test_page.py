@@ -284,7 +284,8 @@ def test_the_numbers_of_traffic(opened: Callable[..., AppTest], built: Project) 
         assert rows(table, column, "bytes") == expected != []
     costs = built.query(
         "select path, sum(cost_usd), sum(saving_usd), sum(bytes)::bigint"
-        " from transfer_cost group by all order by sum(cost_usd) desc nulls last"
+        " from transfer_cost group by all"
+        " order by round(sum(cost_usd), 6) desc nulls last, path"
     )
     for found, (path, *numbers) in zip(rows(by_path, *by_path), costs, strict=True):
         known = [pytest.approx(number, abs=1e-6) for number in numbers]
