@@ -6,7 +6,8 @@
 
 with
 
-text_lines as (
+{# Few lines have spaces around them, and it takes time to look for those in all. #}
+trimmed as (
 
     select
         metadata_filename,
@@ -14,12 +15,21 @@ text_lines as (
         metadata_file_last_modified,
         _dbt_copied_at,
         fault,
-        trim(value) as line,
-        coalesce(
-            trim(value) = '' or left(trim(value), 1) in ('#', ';'), true
-        ) as is_comment
+        case
+            when value like ' %' or value like '% ' then trim(value)
+            else value
+        end as line
     from {{ lines }}
     where {{ vpc_flow_logs.has_new_lines(lines) }}
+
+),
+
+text_lines as (
+
+    select
+        *,
+        coalesce(line = '' or left(line, 1) in ('#', ';'), true) as is_comment
+    from trimmed
 
 ),
 
