@@ -47,43 +47,20 @@
 
 {# The start and the end of each part: as many of the changed days as have about
    `records_per_statement` records, and at least one day. The first part has no start,
-   and the last one has no end.
-
-   int_traffic__daily_interfaces has the number of records of each day. dbt builds the
-   other rollups after it, so they do not count the records again. #}
+   and the last one has no end. #}
 {% macro parts_of_days() %}
-    {% set counted = 'int_traffic__daily_interfaces' %}
-    {% set sums = load_relation(this.incorporate(path={'identifier': counted})) %}
-    {% set is_counted = sums is not none and this.identifier != counted %}
     {% set flow_records = ref('vpc_flow_logs', 'flow_records') %}
+    {% set days = vpc_flow_logs.changed_days(flow_records, 'loaded_through_at').days %}
     {% set starts %}
         with
 
         days as (
 
-            {% if is_counted %}
-            select
-                started_date,
-                sum(records) as records
-            from {{ sums }}
-            {% if is_incremental() %}
-            where
-                coalesce(
-                    loaded_through_at > (select max(loaded_through_at) from {{ this }}),
-                    true
-                )
-            {% endif %}
-            {% else %}
             select
                 cast(started_at as date) as started_date,
                 count(*) as records
             from {{ flow_records }}
-            where
-                has_plausible_time
-                and {{ vpc_flow_logs.in_days(
-                    vpc_flow_logs.changed_days(flow_records, 'loaded_through_at').days
-                ) }}
-            {% endif %}
+            where has_plausible_time and {{ vpc_flow_logs.in_days(days) }}
             group by all
 
         ),

@@ -136,17 +136,13 @@ from found
 {%- endmacro %}
 
 
-{# Whether a table is built and has no rows or, with `query`, whether this query of it
-   has none. The input of a unit test is no table. #}
-{% macro is_empty(relation, query=none) %}
+{# Whether a table is built and has no rows. The input of a unit test is no table. #}
+{% macro is_empty(relation) %}
     {% do return(
         execute
         and not relation.is_cte
         and load_relation(relation) is not none
-        and not run_query(
-            'select 1 from ' ~ ('(' ~ query ~ ') as found' if query else relation)
-            ~ ' limit 1'
-        ).rows
+        and not run_query('select 1 from ' ~ relation ~ ' limit 1').rows
     ) %}
 {% endmacro %}
 
