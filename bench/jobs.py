@@ -169,14 +169,18 @@ class Jobs:
         costs["SQL, one more file"] = self.plain(str(added))
         return costs
 
-    def stage_and(self, location: Path, *words: str) -> tuple[Cost, Cost]:
+    def stage_and(
+        self, location: Path, *words: str, **environment: str
+    ) -> tuple[Cost, Cost]:
         """Run the two commands of the main job; the second has these words."""
         return (
-            self.dbt(location, "run-operation", "stage_external_sources"),
-            self.dbt(location, *words),
+            self.dbt(
+                location, "run-operation", "stage_external_sources", **environment
+            ),
+            self.dbt(location, *words, **environment),
         )
 
-    def dbt(self, location: Path, *words: str) -> Cost:
+    def dbt(self, location: Path, *words: str, **environment: str) -> Cost:
         """Run a dbt command on a folder and the database of the same name."""
         return measure(
             [str(Path(sys.executable).with_name("dbt")), *words, *VARIABLES],
@@ -186,6 +190,7 @@ class Jobs:
                 "DBT_LOG_PATH": str(self.scratch / "logs_of_dbt"),
                 "VPC_FLOW_LOGS_LOCATION": str(location),
                 "VPC_FLOW_DUCKDB_PATH": str(self.database(location.name)),
+                **environment,
             },
             self.scratch / "output",
         )

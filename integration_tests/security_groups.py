@@ -216,6 +216,7 @@ class Site:
             self.add(group, "egress", Spec("-1", None, None, "0.0.0.0/0"), new)
         self._ping()
         self._shared()
+        self._translated()
         self._unknown()
         self._pad()
 
@@ -363,6 +364,23 @@ class Site:
         def draw(day: int) -> Iterator[Flow]:
             at = int((LAST + timedelta(days=day)).timestamp())
             yield Flow(at, "10.20.4.99", "10.20.1.210", "tcp", 8443)
+
+        self.services.append(draw)
+
+    def _translated(self) -> None:
+        """IPv6 networks whose addresses contain one of IPv4: NAT64 and 6to4."""
+        group = self.group("translated")
+        client = "2600:1f14:20::240"
+        self.interface("10.20.1.240", group, v6=client)
+        servers = {"64:ff9b::/96": "64:ff9b::808:808", "2002::/16": "2002:808:808::1"}
+        for cidr, server in servers.items():
+            spec = Spec("tcp", 443, 443, cidr)
+            self.add(group, "egress", spec, {spec._replace(peer=f"{server}/128")})
+
+        def draw(day: int) -> Iterator[Flow]:
+            at = int((LAST + timedelta(days=day)).timestamp())
+            for server in servers.values():
+                yield Flow(at, client, server, "tcp", 443)
 
         self.services.append(draw)
 

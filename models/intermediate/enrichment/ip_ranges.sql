@@ -180,4 +180,3 @@ flattened as (
 )
 
 select * from flattened
-order by kind, range_start

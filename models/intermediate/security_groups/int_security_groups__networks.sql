@@ -84,7 +84,7 @@ numbered as (
         {{ vpc_flow_logs.address_digits('first_hex', 'first_ipv4') }} as digits,
         coalesce(
             try_cast(bits_text as bigint)
-            + case when first_ipv4 is null then 0 else 96 end,
+            + case when network like '%:%' then 0 else 96 end,
             128
         ) as bits
     from parsed

@@ -83,8 +83,12 @@ wide_rules as (
         )
     group by rule_id
     having
-        count(distinct split_part(split_part(lower(peer_addr), ':', 1), '.', 1))
-        > {{ most_targets }}
+        count(
+            distinct case
+                when peer_addr like '%:%' then split_part(lower(peer_addr), ':', 1)
+                else split_part(peer_addr, '.', 1)
+            end
+        ) > {{ most_targets }}
 
 ),
 
