@@ -64,7 +64,8 @@ named as (
             when flows.client_place is null then flows.client_addr
             when flows.server_place is null then flows.server_addr
         end as other_name,
-        flows.public_address like '%:%' as is_ipv6,
+        flows.public_address like '%:%'
+        and flows.public_address not like '64:ff9b::%' as is_ipv6,
         sum(flows.client_bytes) as client_bytes,
         sum(flows.server_bytes) as server_bytes
     from flows
@@ -142,7 +143,8 @@ placed as (
 
 ),
 
-{# A zone's id begins with its region, such as `use1-az2`. A NAT gateway has no IPv6. #}
+{# A zone's id begins with its region, such as `use1-az2`. A NAT gateway has no IPv6,
+   but translates 64:ff9b::/96 to IPv4. #}
 with_paths as (
 
     select
