@@ -288,6 +288,16 @@ def test_objects_and_arrays_of_a_text_logs_line(run: Callable) -> None:
     assert row == ("7", None, 2, 1, 1, 2)
 
 
+def test_asof_joins_compare_columns_of_numbers(run: Callable) -> None:
+    """sf:sql-reference/constructs/asof-join."""
+    run("create table l (n int, t varchar) as select 5, '5'")
+    run("create table r (n int, t varchar) as select 3, '3' union all select 6, '6'")
+    join = "select r.n from l asof join r match_condition"
+    assert run(f"{join} (l.n >= r.n)") == [(3,)]
+    assert "MATCH_CONDITION" in refused(run, f"{join} (l.n + 0 >= r.n)")
+    assert refused(run, f"{join} (l.t >= r.t)")
+
+
 def test_reserved_words_cannot_be_names(run: Callable) -> None:
     """sf:sql-reference/reserved-keywords, identifiers-syntax."""
     assert "start" in refused(run, "create table t (start int)")

@@ -169,19 +169,56 @@
 {%- endmacro %}
 
 
-{# The join of each row with the row of `relation` whose range starts last before the
-   address; of nulls if there is none. `digits` and `range_start` are columns of
-   address_digits. Short keys sort twice as fast, those of IPv4 before those of IPv6. #}
-{% macro asof_left_join(relation, digits, range_start) -%}
-    {%- set keys = [] -%}
-    {%- for column in (digits, range_start) -%}
-        {%- do keys.append(
-            'case when ' ~ vpc_flow_logs.is_ipv4_by_digits(column)
-            ~ ' then substr(' ~ column ~ ", 25) else 'g' || " ~ column ~ ' end'
-        ) -%}
+{# What asof_left_join compares of an address, by a column of address_digits. #}
+{% macro address_key(digits) -%}
+    {{ return(adapter.dispatch('address_key', 'vpc_flow_logs')(digits)) }}
+{%- endmacro %}
+
+{# Short keys sort twice as fast, those of IPv4 before those of IPv6. #}
+{% macro duckdb__address_key(digits) -%}
+    case
+        when {{ vpc_flow_logs.is_ipv4_by_digits(digits) }} then substr({{ digits }}, 25)
+        else 'g' || {{ digits }}
+    end
+{%- endmacro %}
+
+{# ASOF JOIN compares numbers and times alone
+   (https://docs.snowflake.com/en/sql-reference/constructs/asof-join), and numbers have
+   38 digits. From 4000:: to fbff::, where no address is assigned, those of a /64
+   network have the same key. #}
+{% macro snowflake__address_key(digits) -%}
+    {%- set words = [] -%}
+    {%- for position in (1, 9, 17, 25) -%}
+        {%- set word = vpc_flow_logs.hex_to_integer(digits, position) -%}
+        {%- do words.append('cast(' ~ word ~ ' as number(38, 0))') -%}
     {%- endfor -%}
+    {%- set lower_words -%}
+        {{ words[1] }} * {{ 2 ** 64 }}
+        + {{ words[2] }} * {{ 2 ** 32 }}
+        + {{ words[3] }}
+    {%- endset -%}
+    case
+        when {{ vpc_flow_logs.is_ipv4_by_digits(digits) }}
+            then {{ 0xffff * 2 ** 32 }} + {{ words[3] }}
+        when {{ digits }} < '4'
+            then {{ words[0] }} * {{ 2 ** 96 }} + {{ lower_words }}
+        when {{ digits }} < 'fc'
+            then
+                {{ 2 ** 126 }} + {{ words[0] }} * {{ 2 ** 32 }} + {{ words[1] }}
+        else
+            {{ 2 ** 126 + 2 ** 64 }}
+            + ({{ words[0] }} - {{ 0xfc * 2 ** 24 }}) * {{ 2 ** 96 }}
+            + {{ lower_words }}
+    end
+{%- endmacro %}
+
+
+{# The join of each row with the row of `relation` whose range starts last before the
+   address; of nulls if there is none. The other arguments are columns of
+   address_key. #}
+{% macro asof_left_join(relation, address_key, range_key) -%}
     {{ return(adapter.dispatch('asof_left_join', 'vpc_flow_logs')(
-        relation, keys | join(' >= ')
+        relation, address_key ~ ' >= ' ~ range_key
     )) }}
 {%- endmacro %}
 
@@ -293,10 +330,10 @@ addresses_of_flows as (
 {{ kind }}_ranges as (
 
     select
-        range_start,
         range_end,
         name,
-        attributes
+        attributes,
+        {{ vpc_flow_logs.address_key('range_start') }} as range_key
     from {{ ref('vpc_flow_logs', 'ip_ranges') }}
     where kind = '{{ kind }}'
 
@@ -304,15 +341,24 @@ addresses_of_flows as (
 
 {% endfor -%}
 
+keyed as (
+
+    select
+        *,
+        {{ vpc_flow_logs.address_key('digits') }} as address_key
+    from {{ addresses }}
+
+),
+
 in_context as (
 
     select
-        {{ addresses }}.*
+        keyed.*
         {%- for kind, value, column, type in columns %},
         cast(
             {%- if kind in kinds %}
             case
-                when {{ addresses }}.digits <= {{ kind }}_ranges.range_end
+                when keyed.digits <= {{ kind }}_ranges.range_end
                     then {{ kind }}_ranges.{{ value }}
             end
             {%- else %}
@@ -320,10 +366,10 @@ in_context as (
             {%- endif %} as {{ type }}
         ) as {{ column }}
         {%- endfor %}
-    from {{ addresses }}
+    from keyed
     {% for kind in kinds %}
     {{ vpc_flow_logs.asof_left_join(
-        kind ~ '_ranges', addresses ~ '.digits', kind ~ '_ranges.range_start'
+        kind ~ '_ranges', 'keyed.address_key', kind ~ '_ranges.range_key'
     ) }}
     {% endfor %}
 

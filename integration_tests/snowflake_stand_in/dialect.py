@@ -10,11 +10,12 @@ Strict: a division of two NUMBERs is rounded, TIMESTAMP is the type that the acc
 maps it to, a cast of a text to a date or time follows the account's input formats
 (every one but AUTO refuses ISO's), unquoted reserved words as names, TRY_CAST of a
 VARIANT, and the shift by the session's time zone when a VARIANT integer is cast to
-TIMESTAMP_NTZ. Not modelled: TIMESTAMP_TZ, nanoseconds, numbers
-beyond 64 bits (but what TRY_CAST gives has 38 digits), digits in a text as a time,
-position 0 or an empty delimiter in a text, BINARY, the letters' case of a column's
-quoted name (DuckDB finds it in any), a comparison of a bare VARIANT with a string (an
-error), the scale of a quotient of decimals, an input format of the account's own.
+TIMESTAMP_NTZ. MATCH_CONDITION takes columns of numbers alone. Not modelled:
+TIMESTAMP_TZ, nanoseconds, numbers beyond 64 bits (but TRY_CAST and a cast to
+NUMBER(38, 0) give 38 digits), digits in a text as a time, position 0 or an empty
+delimiter in a text, BINARY, the letters' case of a column's quoted name (DuckDB finds
+it in any), a comparison of a bare VARIANT with a string (an error), the scale of a
+quotient of decimals, an input format of the account's own.
 """
 
 from __future__ import annotations
@@ -266,6 +267,8 @@ def _rewrite(node: Expr, session: Session) -> Expr:
             return exp.TryCast(this=number, to=exp.DataType(this=Type.INT128))
         case exp.TryCast():
             return node
+        case exp.Cast() if node.to.sql("snowflake") == "DECIMAL(38, 0)":
+            node.set("to", exp.DataType(this=Type.INT128))
         case exp.Cast() if node.to.this in _WALL:
             return _call("_sf_cast_ntz", node.this)
         case exp.GetIgnoreCase():
@@ -299,6 +302,14 @@ def _rewrite(node: Expr, session: Session) -> Expr:
         case exp.Join() if node.method == "ASOF":
             # sf:sql-reference/constructs/asof-join: rows without a match stay.
             condition = node.args.pop("match_condition")
+            for side in ("this", "expression"):
+                column = condition.args[side]
+                if not isinstance(column, exp.Column):
+                    raise compilation("MATCH_CONDITION takes one column of each table")
+                # Numbers and times are compared, text is not: DuckDB adds it to none.
+                condition.set(
+                    side, exp.Add(this=column, expression=exp.Literal.number(0))
+                )
             node.set("side", "LEFT")
             node.set("on", exp.and_(node.args.get("on"), condition))
         case exp.Typeof():

@@ -31,21 +31,31 @@ addresses as (
 
 ),
 
+keyed as (
+
+    select
+        address,
+        digits,
+        {{ vpc_flow_logs.address_key('digits') }} as address_key
+    from addresses
+
+),
+
 segments as (
 
     select distinct
         segment,
-        segment_start,
-        segment_end
+        segment_end,
+        {{ vpc_flow_logs.address_key('segment_start') }} as segment_key
     from {{ ref('vpc_flow_logs', 'int_security_groups__networks') }}
 
 )
 
 select
-    addresses.address,
+    keyed.address,
     segments.segment
-from addresses
+from keyed
 {{ vpc_flow_logs.asof_left_join(
-    'segments', 'addresses.digits', 'segments.segment_start'
+    'segments', 'keyed.address_key', 'segments.segment_key'
 ) }}
-where addresses.digits <= segments.segment_end
+where keyed.digits <= segments.segment_end

@@ -146,7 +146,8 @@ asn_ranges as (
 
     select
         range_start,
-        range_end
+        range_end,
+        {{ vpc_flow_logs.address_key('range_start') }} as range_key
     from {{ ref('vpc_flow_logs', 'ip_ranges') }}
     where kind = 'asn' and {{ vpc_flow_logs.is_ipv4_by_digits('range_start') }}
 
@@ -163,22 +164,31 @@ numbered as (
 
 ),
 
+keyed as (
+
+    select
+        *,
+        {{ vpc_flow_logs.address_key('digits') }} as address_key
+    from numbered
+
+),
+
 located as (
 
     select
-        numbered.*,
+        keyed.*,
         case
             when
-                numbered.digits <= asn_ranges.range_end
-                and asn_ranges.range_start >= numbered.range_start
-                and asn_ranges.range_end <= numbered.range_end
+                keyed.digits <= asn_ranges.range_end
+                and asn_ranges.range_start >= keyed.range_start
+                and asn_ranges.range_end <= keyed.range_end
                 then {{ vpc_flow_logs.ipv4_cidr_of_range(
                     'asn_ranges.range_start', 'asn_ranges.range_end'
                 ) }}
         end as asn_range
-    from numbered
+    from keyed
     {{ vpc_flow_logs.asof_left_join(
-        'asn_ranges', 'numbered.digits', 'asn_ranges.range_start'
+        'asn_ranges', 'keyed.address_key', 'asn_ranges.range_key'
     ) }}
 
 ),
