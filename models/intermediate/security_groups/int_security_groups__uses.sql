@@ -1,6 +1,7 @@
-{# One row per rule, address at the other end, protocol and port: the accepted traffic
-   that the rule admits. Security groups are stateful, so what counts is who opened the
-   flow: ingress rules of the server and egress rules of the client. #}
+{# One row per rule, set of groups that interfaces have, address at the other end, protocol
+   and port: the accepted traffic that the rule admits. Security groups are stateful, so
+   what counts is who opened the flow: ingress rules of the server and egress rules of the
+   client. #}
 
 {% set addresses = ref('vpc_flow_logs', 'int_security_groups__addresses') %}
 {% set networks = ref('vpc_flow_logs', 'int_security_groups__networks') %}
@@ -87,12 +88,12 @@ flows as (
         daily.started_date,
         directions.direction,
         daily.protocol,
-        daily.server_port,
         daily.records,
         daily.first_seen_at,
         daily.last_seen_at,
         daily.orientation_method = 'unknown' as is_unclear,
         daily.client_bytes + daily.server_bytes as bytes,
+        case when daily.protocol in (6, 17) then daily.server_port end as port,
         case directions.own_end
             when 'client' then daily.client_addr
             else daily.server_addr
@@ -117,7 +118,7 @@ totals as (
         flows.direction,
         flows.peer_addr,
         flows.protocol,
-        flows.server_port,
+        flows.port,
         flows.is_unclear,
         sum(flows.records) as records,
         sum(flows.bytes) as bytes,
@@ -133,7 +134,7 @@ totals as (
         flows.direction,
         flows.peer_addr,
         flows.protocol,
-        flows.server_port,
+        flows.port,
         flows.is_unclear
 
 ),
@@ -157,7 +158,7 @@ kinds as (
         direction,
         peer_segment,
         protocol,
-        server_port
+        port
     from located
 
 ),
@@ -185,8 +186,8 @@ admitted as (
         and (
             rules.from_port is null
             or rules.protocol_number not in (6, 17)
-            or kinds.server_port is null
-            or kinds.server_port between rules.from_port and rules.to_port
+            or kinds.port is null
+            or kinds.port between rules.from_port and rules.to_port
         )
 
 ),
@@ -196,7 +197,7 @@ counted as (
     select
         *,
         count(*) over (
-            partition by set_number, direction, peer_segment, protocol, server_port
+            partition by set_number, direction, peer_segment, protocol, port
         ) as rules_that_admit
     from admitted
 
@@ -204,19 +205,19 @@ counted as (
 
 select
     counted.rule_id,
+    located.set_number,
     located.peer_addr,
     located.peer_segment,
     located.protocol,
+    located.port,
     located.is_unclear,
-    cast(sum(located.records) as bigint) as records,
-    cast(sum(located.bytes) as bigint) as bytes,
+    cast(located.records as bigint) as records,
+    cast(located.bytes as bigint) as bytes,
     cast(
-        sum(case when counted.rules_that_admit = 1 then located.records else 0 end)
-        as bigint
+        case when counted.rules_that_admit = 1 then located.records else 0 end as bigint
     ) as records_admitted_alone,
-    case when located.protocol in (6, 17) then located.server_port end as port,
-    min(located.first_seen_at) as first_seen_at,
-    max(located.last_seen_at) as last_seen_at
+    located.first_seen_at,
+    located.last_seen_at
 from located
 inner join counted
     on
@@ -224,5 +225,4 @@ inner join counted
         and located.direction = counted.direction
         and located.peer_segment = counted.peer_segment
         and located.protocol is not distinct from counted.protocol
-        and located.server_port is not distinct from counted.server_port
-group by all
+        and located.port is not distinct from counted.port

@@ -40,13 +40,17 @@ inner join {{ ref('vpc_flow_logs', 'int_security_groups__rules') }} as rules
     on
         holders.security_group_id = rules.security_group_id
         and rules.direction = 'ingress'
-inner join {{ ref('vpc_flow_logs', 'int_security_groups__uses') }} as uses
-    on
-        rules.rule_id = uses.rule_id
-        and exposure.external_addr = uses.peer_addr
-        and exposure.port = uses.port
-        and exposure.protocol = uses.protocol
-        and not uses.is_unclear
+where
+    exists (
+        select 1
+        from {{ ref('vpc_flow_logs', 'int_security_groups__uses') }} as uses
+        where
+            rules.rule_id = uses.rule_id
+            and exposure.external_addr = uses.peer_addr
+            and exposure.port = uses.port
+            and exposure.protocol = uses.protocol
+            and not uses.is_unclear
+    )
 group by
     exposure.internal_addr,
     exposure.port,
