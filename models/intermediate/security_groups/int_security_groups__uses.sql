@@ -1,7 +1,7 @@
-{# One row per rule, set of groups that interfaces have, address at the other end, protocol
-   and port: the accepted traffic that the rule admits. Security groups are stateful, so
-   what counts is who opened the flow: ingress rules of the server and egress rules of the
-   client. #}
+{# One row per rule, set of groups that interfaces have, address at the other end,
+   protocol and port: the accepted traffic that the rule admits. Security groups are
+   stateful, so what counts is who opened the flow: ingress rules of the server and
+   egress rules of the client. #}
 
 {% set addresses = ref('vpc_flow_logs', 'int_security_groups__addresses') %}
 {% set networks = ref('vpc_flow_logs', 'int_security_groups__networks') %}
