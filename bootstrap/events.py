@@ -706,7 +706,7 @@ def compare_topic_policy(aws: Account, wanted: Resource) -> list[Change]:
 
     def edit(text: str) -> str:
         found = policies.edited(text, ours, wanted.names, is_earlier)
-        # A topic has a policy, if an empty one.
+        # Each topic has a policy, which may be empty.
         return found or policies.render_like(
             text, {**json.loads(text), "Statement": []}
         )

@@ -121,7 +121,7 @@ def _rows(session: Session, kind: str, singular: str) -> Iterable[tuple[Name, Ro
 
 
 def relation_row(session: Session, relation: Relation, *, detailed: bool) -> Row:
-    """A relation as SHOW has it; only SHOW TABLES tells transient ones apart."""
+    """A relation as SHOW has it; only SHOW TABLES shows which are transient."""
     properties, kind, rows = relation.properties, relation.kind, None
     if detailed:
         found = [k for k in ("TEMPORARY", "TRANSIENT") if properties.get(k)]
