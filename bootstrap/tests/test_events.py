@@ -176,14 +176,6 @@ def test_a_topic_may_be_named(world: World) -> None:
         steps.plan(world.deployment(document))
 
 
-def test_a_topic_that_gets_only_some_files_is_not_enough(world: World) -> None:
-    their_bucket(world, conflicting="part of a topic")
-    document = base_settings({"events": {"route": "topic"}}, create=False)
-
-    with pytest.raises(BootstrapError, match="owner must add that notification"):
-        steps.plan(world.deployment(document))
-
-
 def test_the_owner_of_a_topic_elsewhere_gets_the_statement(world: World) -> None:
     their_bucket(world, conflicting="topic")
     topic = f"arn:aws:sns:{REGION}:999900001111:theirs"

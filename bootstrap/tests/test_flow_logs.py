@@ -27,6 +27,7 @@ from bootstrap.tests.world import (
     BUCKET,
     HOME,
     NAMES,
+    OTHER,
     REGION,
     World,
     apply,
@@ -36,7 +37,6 @@ from bootstrap.tests.world import (
 )
 
 DESTINATION = f"arn:aws:s3:::{BUCKET}/vpc/"
-OTHER = "210987654321"
 ROOT = Path(__file__).parents[2]
 
 

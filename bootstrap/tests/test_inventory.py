@@ -21,6 +21,7 @@ from bootstrap.tests.world import (
     BUCKET,
     HOME,
     NAMES,
+    OTHER,
     REGION,
     World,
     apply,
@@ -35,7 +36,6 @@ from bootstrap.tests.world import (
 
 NOW = datetime(2026, 11, 30, 13, 15, 7, 5, tzinfo=UTC)
 AT = NOW.replace(microsecond=0, tzinfo=None)
-OTHER = "210987654321"
 # What the program calls in the account of a source.
 OF_SOURCES = ("ec2", "elasticloadbalancing")
 ROLE = f"arn:aws:iam::{OTHER}:role/admin"

@@ -19,6 +19,7 @@ from bootstrap.tests.world import (
     BUCKET,
     HOME,
     NAMES,
+    OTHER,
     REGION,
     Crash,
     World,
@@ -29,8 +30,6 @@ from bootstrap.tests.world import (
     refusal,
     their_bucket,
 )
-
-OTHER = "210987654321"
 
 
 def _logs_of(service: str, prefix: str = "", account: str = HOME) -> list[str]:

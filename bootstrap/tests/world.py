@@ -21,6 +21,7 @@ from bootstrap.snowflake import ByHand, Dbt, Integration, Pipe
 from bootstrap.steps import Deployment
 
 HOME = "123456789012"
+OTHER = "210987654321"
 REGION = "eu-west-1"
 BUCKET = "acme-flow-data"
 USER = "arn:aws:iam::999988887777:user/abc1-s-xyz"
