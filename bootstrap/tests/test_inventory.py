@@ -345,8 +345,7 @@ def test_loaders_of_flow_logs_pass_the_files_by(tmp_path: Path) -> None:
 def test_destroy_deletes_the_files_of_this_deployment_only(world: World) -> None:
     their_bucket(world)
     before = snapshot(world)
-    d = world.deployment(base_settings(create=False))
-    apply(d)
+    d = world.applied(create=False)
     theirs = "vpc/_inventory/vpcs/20261130T131507Z_other-1234.parquet"
     for key in (theirs, f"vpc/_inventory/vpcs/20261130T131507Z_{NAMES.key}.parquet"):
         world.aws.s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")

@@ -50,8 +50,7 @@ def test_only_flow_logs_of_our_accounts_expire_and_are_read(
     world: World, prefix: str
 ) -> None:
     their_bucket(world)
-    d = world.deployment(base_settings(create=False, expire_days=9, prefix=prefix))
-    apply(d)
+    world.applied(create=False, expire_days=9, prefix=prefix)
     folder = f"{prefix}/" if prefix else ""
     answer: Any = world.aws.s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)
     prefixes = [
@@ -418,8 +417,7 @@ USES: dict[str, tuple[Callable[[World], None], str]] = {
 def test_our_bucket_stays_with_its_data_if_others_use_it(
     world: World, use: str
 ) -> None:
-    d = world.deployment(base_settings())
-    apply(d)
+    d = world.applied()
     act, words = USES[use]
     world.session.client("sqs", region_name=REGION).create_queue(QueueName="theirs")
     act(world)
@@ -502,8 +500,7 @@ def test_a_key_that_is_disabled_stops_nothing_else(world: World) -> None:
 def test_a_queue_of_others_that_is_gone_stops_nothing(world: World, order: str) -> None:
     """S3 checks every destination of the whole document, also those of others."""
     their_bucket(world)
-    d = world.deployment(base_settings(create=False))
-    apply(d)
+    d = world.applied(create=False)
     queue = f"arn:aws:sqs:{REGION}:{HOME}:theirs"
     if order == "apply":
         mine = [i for i in _notifications(world) if "vpc-flow" in i["Id"]]

@@ -222,6 +222,14 @@ class World:
             settings, self.accounts, side, self.said.append, self.slept.append, **more
         )
 
+    def applied(
+        self, more: dict[str, Any] | None = None, /, **bucket: Any
+    ) -> Deployment:
+        """Apply; it takes what `base_settings` takes."""
+        d = self.deployment(base_settings(more, **bucket))
+        apply(d)
+        return d
+
     def vpcs(self, region: str = REGION) -> list[str]:
         """Return the ids of the account's VPCs."""
         ec2 = self.session.client("ec2", region_name=region)
