@@ -26,7 +26,7 @@ from read_parquet($files, union_by_name = true, hive_partitioning = false)
 
 def main() -> None:
     """Load the files, answer the four questions, print the answers about talkers."""
-    database, files, as_of, lookback_days, top_n = sys.argv[1:]
+    database, files, *window = sys.argv[1:]
     connection = duckdb.connect(
         database, config={"storage_compatibility_version": "v1.5.0"}
     )
@@ -34,11 +34,6 @@ def main() -> None:
     is_new = not connection.execute("from duckdb_tables()").fetchall()
     verb = "create table flow_logs as" if is_new else "insert into flow_logs by name"
     connection.execute(f"{verb} {LOAD}", {"files": files})
-    window = {
-        "as_of": as_of,
-        "lookback_days": int(lookback_days),
-        "top_n": int(top_n),
-    }
     print(json.dumps(answer(connection, "flow_logs", window)))
     connection.close()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import duckdb
@@ -45,18 +46,20 @@ group by all
 
 
 def answer(
-    connection: duckdb.DuckDBPyConnection, relation: str, window: dict[str, Any]
+    connection: duckdb.DuckDBPyConnection, relation: str, window: Sequence[str]
 ) -> dict[str, list[list[Any]]]:
     """Answer the four questions.
 
     Args:
         connection: A database that has the relation.
         relation: Records under AWS's names, with `started_at` as a timestamp.
-        window: `as_of`, a UTC date; `lookback_days` before it; `top_n` rows.
+        window: A UTC date, the days before it, and the rows to return, as text.
 
     Returns:
         The rows about talkers by mart, each after its rank.
     """
+    as_of, lookback_days, top_n = window
+    days = {"as_of": as_of, "lookback_days": int(lookback_days)}
     answers = {}
     for kind, key in (
         ("destination", "dstaddr"),
@@ -64,11 +67,10 @@ def answer(
         ("interface", "interface_id"),
     ):
         rows = connection.execute(
-            TOP_TALKERS.format(relation=relation, key=key), window
+            TOP_TALKERS.format(relation=relation, key=key), days | {"top_n": int(top_n)}
         ).fetchall()
         answers[f"top_talkers_by_{kind}"] = [
             [rank, *row] for rank, row in enumerate(rows, 1)
         ]
-    days = {name: window[name] for name in ("as_of", "lookback_days")}
     connection.execute(EXPOSURE.format(relation=relation), days).fetchall()
     return answers

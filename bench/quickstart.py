@@ -2,8 +2,7 @@
 
 `python -m bench.quickstart FOLDER DATABASE AS_OF LOOKBACK_DAYS TOP_N` loads the folder,
 answers the four questions and prints the three answers about talkers as JSON, in the
-form of the truth file. With `--over` instead of the folder, it asks the project's typed
-view in a built database.
+form of the truth file.
 """
 
 from __future__ import annotations
@@ -41,20 +40,12 @@ from flow_logs
 
 def main() -> None:
     """Load the folder, ask the four questions, print the answers about talkers."""
-    folder, database, as_of, lookback_days, top_n = sys.argv[1:]
-    is_built = folder == "--over"
-    connection = duckdb.connect(database, read_only=is_built)
+    folder, database, *window = sys.argv[1:]
+    connection = duckdb.connect(database)
     connection.execute("set preserve_insertion_order = false")
-    relation = "stg_vpc_flow__flow_logs" if is_built else "typed"
-    if not is_built:
-        connection.execute(LOAD, {"files": f"{folder}/**/*.parquet"})
-        connection.execute(TYPED)
-    window = {
-        "as_of": as_of,
-        "lookback_days": int(lookback_days),
-        "top_n": int(top_n),
-    }
-    answers = answer(connection, relation, window)
+    connection.execute(LOAD, {"files": f"{folder}/**/*.parquet"})
+    connection.execute(TYPED)
+    answers = answer(connection, "typed", window)
     connection.close()
     print(json.dumps(answers))
 

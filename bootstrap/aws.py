@@ -135,18 +135,9 @@ Living = OrderedDict[int, Account]
 
 # The arguments that name the resource of a call, the most specific first.
 RESOURCE_ARGUMENTS = (
-    "Bucket",
-    "RoleName",
-    "KeyId",
-    "TopicArn",
-    "ResourceArn",
-    "ResourceARN",
-    "Rule",
-    "ResourceIds",
-    "FlowLogIds",
-    "Name",
-    "RoleArn",
-)
+    "Bucket RoleName KeyId TopicArn ResourceArn ResourceARN Rule ResourceIds FlowLogIds"
+    " Name RoleArn"
+).split()
 
 
 class Accounts:

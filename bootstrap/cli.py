@@ -9,6 +9,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
+from functools import wraps
 from itertools import chain
 from pathlib import Path
 from typing import Any
@@ -127,8 +128,10 @@ REPLACE = click.option(
 )
 
 
-def _options(function: Callable[..., None]) -> Callable[..., None]:
-    config = click.option(
+def _on_a_deployment(command: Callable[..., None]) -> Callable[..., None]:
+    """Give a command the deployment that its options describe."""
+
+    @click.option(
         "--config",
         type=click.Path(path_type=Path),
         default=Path("bootstrap.yml"),
@@ -136,14 +139,23 @@ def _options(function: Callable[..., None]) -> Callable[..., None]:
         show_default=True,
         help="The settings file.",
     )
-    override = click.option(
+    @click.option(
         "--set",
         "overrides",
         multiple=True,
         metavar="KEY=VALUE",
         help="Set a key, such as bucket.name=x; overrides the environment.",
     )
-    return config(override(function))
+    @wraps(command)
+    def connected(
+        config: Path,
+        overrides: tuple[str, ...],
+        replace_flow_logs: bool = False,
+        **options: Any,
+    ) -> None:
+        command(connect(config, overrides, replace_flow_logs), **options)
+
+    return connected
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -152,7 +164,7 @@ def cli() -> None:
 
 
 @cli.command("plan")
-@_options
+@_on_a_deployment
 @click.option("--json", "as_json", is_flag=True, help="Print the plan as JSON.")
 @click.option("--check", is_flag=True, help="Exit with 2 if changes are pending.")
 @click.option(
@@ -161,16 +173,8 @@ def cli() -> None:
     help="Write the plan to a file, for `apply FILE`.",
 )
 @REPLACE
-def plan_command(
-    config: Path,
-    overrides: tuple[str, ...],
-    as_json: bool,
-    check: bool,
-    out: Path | None,
-    replace_flow_logs: bool,
-) -> None:
+def plan_command(d: Deployment, as_json: bool, check: bool, out: Path | None) -> None:
     """Show what `apply` would change; change nothing."""
-    d = connect(config, overrides, replace_flow_logs)
     changes = _planned(d, steps.apply_steps)
     if out:
         out.write_text(json.dumps(_as_file(d, changes), indent=2), "utf-8")
@@ -236,24 +240,16 @@ def _identity(change: dict[str, Any]) -> tuple[str, str, str]:
 
 
 @cli.command("apply")
-@_options
+@_on_a_deployment
 @click.argument("file", required=False, type=click.Path(path_type=Path, dir_okay=False))
 @YES
 @CHECK
 @REPLACE
-def apply_command(
-    config: Path,
-    overrides: tuple[str, ...],
-    file: Path | None,
-    yes: bool,
-    check: bool,
-    replace_flow_logs: bool,
-) -> None:
+def apply_command(d: Deployment, file: Path | None, yes: bool, check: bool) -> None:
     """Show the changes, ask, and make them; safe to repeat.
 
     With the FILE of `plan --out`, make exactly those changes without asking.
     """
-    d = connect(config, overrides, replace_flow_logs)
     changes = _planned(d, steps.apply_steps)
     if file:
         _check_file(d, file, changes)
@@ -278,7 +274,7 @@ def _end(changes: Sequence[Change], check: bool) -> None:
 
 
 @cli.command("destroy")
-@_options
+@_on_a_deployment
 @YES
 @CHECK
 @click.option("--delete-data", is_flag=True, help="Also delete the delivered files.")
@@ -288,15 +284,9 @@ def _end(changes: Sequence[Change], check: bool) -> None:
     help="Also drop what `setup_snowflake` made in Snowflake.",
 )
 def destroy_command(
-    config: Path,
-    overrides: tuple[str, ...],
-    yes: bool,
-    check: bool,
-    delete_data: bool,
-    with_snowflake: bool,
+    d: Deployment, yes: bool, check: bool, delete_data: bool, with_snowflake: bool
 ) -> None:
     """Remove what `apply` made; resources of others stay unchanged."""
-    d = connect(config, overrides)
     order = steps.destroy_steps(delete_data, with_snowflake)
     changes = _planned(d, order)
     show(changes)
@@ -327,18 +317,16 @@ def _confirm_and_do(
 
 
 @cli.command("verify")
-@_options
+@_on_a_deployment
 @click.option("--json", "as_json", is_flag=True, help="Print the links as JSON.")
 @click.option(
     "--live",
     is_flag=True,
     help="Also create a flow log of one VPC for a trial of up to 20 minutes.",
 )
-def verify_command(
-    config: Path, overrides: tuple[str, ...], as_json: bool, live: bool
-) -> None:
+def verify_command(d: Deployment, as_json: bool, live: bool) -> None:
     """Check every link from flow log to newest loaded file."""
-    links, d = [], connect(config, overrides)
+    links = []
     for link in chain(verify.check(d), verify.live(d) if live else ()):
         links.append(link)
         if not as_json:
@@ -353,32 +341,28 @@ def verify_command(
 
 
 @cli.command("notify", short_help="Send new files to a pipe without events.")
-@_options
-def notify_command(config: Path, overrides: tuple[str, ...]) -> None:
+@_on_a_deployment
+def notify_command(d: Deployment) -> None:
     """Send new files to Snowpipe by REST, where events cannot reach the pipe."""
-    d = connect(config, overrides)
     if d.settings.notify is None:
-        raise BootstrapError(f"{config} has no `notify` section: add it")
+        raise BootstrapError("the settings have no `notify` section: add it")
     snowpipe = Snowpipe(d.settings.notify, say)
     result = hand_over_files(d.settings, d.home, snowpipe, say)
     click.echo(json.dumps(vars(result)))
 
 
 @cli.command("inventory")
-@_options
+@_on_a_deployment
 @click.option(
     "--out",
     type=click.Path(path_type=Path, file_okay=False),
     help="A folder to write to, in place of the bucket.",
 )
-def inventory_command(
-    config: Path, overrides: tuple[str, ...], out: Path | None
-) -> None:
+def inventory_command(d: Deployment, out: Path | None) -> None:
     """Write a snapshot of interfaces, rules and networks as Parquet."""
     # Imported here, since only `inventory` needs pyarrow.
     from bootstrap import inventory
 
-    d = connect(config, overrides)
     written: list[str] = []
 
     def write(name: str, content: bytes) -> None:
@@ -403,7 +387,7 @@ def inventory_command(
 
 
 @cli.command("export")
-@_options
+@_on_a_deployment
 @click.option(
     "--format",
     "form",
@@ -418,11 +402,9 @@ def inventory_command(
     show_default=True,
     help="The folder to write to.",
 )
-def export_command(
-    config: Path, overrides: tuple[str, ...], form: str, out: Path
-) -> None:
+def export_command(d: Deployment, form: str, out: Path) -> None:
     """Write the same resources as code, for a pipeline that applies it."""
-    files = export(connect(config, overrides), form)
+    files = export(d, form)
     out.mkdir(parents=True, exist_ok=True)
     for name, text in files.items():
         (out / name).write_text(text, "utf-8")

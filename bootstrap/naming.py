@@ -272,71 +272,25 @@ def part_of(arn: str, index: int) -> str:
 
 # ----- fields of flow logs: VPC guide, "Flow log records", with the API's hyphens
 
-TRAFFIC = (
-    "srcaddr",
-    "dstaddr",
-    "srcport",
-    "dstport",
-    "protocol",
-    "packets",
-    "bytes",
-    "start",
-    "end",
-)
+_TRAFFIC = "srcaddr dstaddr srcport dstport protocol packets bytes start end"
+DEFAULT = tuple(f"version account-id interface-id {_TRAFFIC} action log-status".split())
 
-DEFAULT = (
-    "version",
-    "account-id",
-    "interface-id",
-    *TRAFFIC,
-    "action",
-    "log-status",
-)
-
+# In the order of the versions 2, 3, 4, 5, 7, 8, 9, 10 and 11.
 EXTENDED = (
     *DEFAULT,
-    # version 3
-    "vpc-id",
-    "subnet-id",
-    "instance-id",
-    "tcp-flags",
-    "type",
-    "pkt-srcaddr",
-    "pkt-dstaddr",
-    # version 4
-    "region",
-    "az-id",
-    "sublocation-type",
-    "sublocation-id",
-    # version 5
-    "pkt-src-aws-service",
-    "pkt-dst-aws-service",
-    "flow-direction",
-    "traffic-path",
-    # version 7
-    "ecs-cluster-arn",
-    "ecs-cluster-name",
-    "ecs-container-instance-arn",
-    "ecs-container-instance-id",
-    "ecs-container-id",
-    "ecs-second-container-id",
-    "ecs-service-name",
-    "ecs-task-definition-arn",
-    "ecs-task-arn",
-    "ecs-task-id",
-    # version 8
-    "reject-reason",
-    # version 9
-    "resource-id",
-    # version 10
-    "encryption-status",
-    # version 11
-    "interface-type",
-    "next-hop-interface-id",
-    "next-hop-subnet-id",
-    "next-hop-az-id",
-    "next-hop-vpc-id",
-    "next-hop-interface-type",
+    *"""
+    vpc-id subnet-id instance-id tcp-flags type pkt-srcaddr pkt-dstaddr
+    region az-id sublocation-type sublocation-id
+    pkt-src-aws-service pkt-dst-aws-service flow-direction traffic-path
+    ecs-cluster-arn ecs-cluster-name ecs-container-instance-arn
+    ecs-container-instance-id ecs-container-id ecs-second-container-id
+    ecs-service-name ecs-task-definition-arn ecs-task-arn ecs-task-id
+    reject-reason
+    resource-id
+    encryption-status
+    interface-type next-hop-interface-id next-hop-subnet-id next-hop-az-id
+    next-hop-vpc-id next-hop-interface-type
+    """.split(),
 )
 
 # Version 11 too: values of tags, by the kind of tagged resource. The API takes the tag
@@ -348,35 +302,16 @@ TAG_FIELDS: dict[TagCarrier, tuple[str, ...]] = {
     "auto-scaling-group": ("asg-tag", "asg-tag-2"),
 }
 
-TRANSIT_GATEWAY = (
-    "version",
-    "resource-type",
-    "account-id",
-    "tgw-id",
-    "tgw-attachment-id",
-    "tgw-src-vpc-account-id",
-    "tgw-dst-vpc-account-id",
-    "tgw-src-vpc-id",
-    "tgw-dst-vpc-id",
-    "tgw-src-subnet-id",
-    "tgw-dst-subnet-id",
-    "tgw-src-eni",
-    "tgw-dst-eni",
-    "tgw-src-az-id",
-    "tgw-dst-az-id",
-    "tgw-pair-attachment-id",
-    *TRAFFIC,
-    "log-status",
-    "type",
-    "packets-lost-no-route",
-    "packets-lost-blackhole",
-    "packets-lost-mtu-exceeded",
-    "packets-lost-ttl-expired",
-    "tcp-flags",
-    "region",
-    "flow-direction",
-    "pkt-src-aws-service",
-    "pkt-dst-aws-service",
+TRANSIT_GATEWAY = tuple(
+    f"""
+    version resource-type account-id tgw-id tgw-attachment-id
+    tgw-src-vpc-account-id tgw-dst-vpc-account-id tgw-src-vpc-id tgw-dst-vpc-id
+    tgw-src-subnet-id tgw-dst-subnet-id tgw-src-eni tgw-dst-eni tgw-src-az-id
+    tgw-dst-az-id tgw-pair-attachment-id {_TRAFFIC} log-status type
+    packets-lost-no-route packets-lost-blackhole packets-lost-mtu-exceeded
+    packets-lost-ttl-expired tcp-flags region flow-direction
+    pkt-src-aws-service pkt-dst-aws-service
+    """.split()
 )
 
 KNOWN_VPC = frozenset(EXTENDED).union(*TAG_FIELDS.values())

@@ -79,8 +79,7 @@ def notify(
             has the batches before it.
     """
     wanted = s.notify
-    if wanted is None:
-        raise BootstrapError("bootstrap.yml has no `notify` section: add it")
+    assert wanted is not None
     today = now or datetime.now(UTC)
     # Snowpipe takes paths relative to the stage, which is at `read_prefix`.
     start = len(s.place.read_prefix)

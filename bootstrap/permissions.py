@@ -121,12 +121,9 @@ def actions_of(operation: str, service: str | None = None) -> tuple[str, ...]:
 
 READS = ("Describe", "Get", "Head", "List")
 # VPC guide, "Flow log records": without these of the caller, `ecs-` fields stay empty.
-ECS_ACTIONS = (
-    "ecs:ListClusters",
-    "ecs:ListContainerInstances",
-    "ecs:ListServices",
-    "ecs:ListTaskDefinitions",
-    "ecs:ListTasks",
+ECS_ACTIONS = tuple(
+    f"ecs:List{what}"
+    for what in "Clusters ContainerInstances Services TaskDefinitions Tasks".split()
 )
 # Actions that the Service Authorization Reference lists without a resource.
 EVERYWHERE = (

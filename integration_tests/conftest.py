@@ -231,6 +231,18 @@ def emulated_s3() -> Iterator[Any]:
     server.stop()
 
 
+def leads_to(s3: Any) -> dict[str, str]:
+    """The environment variables that lead boto3 to the emulated S3."""
+    return {
+        "AWS_ENDPOINT_URL": s3.meta.endpoint_url,
+        "AWS_ACCESS_KEY_ID": "a-key",
+        "AWS_SECRET_ACCESS_KEY": "it's/secret",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "NO_PROXY": "127.0.0.1",
+        "no_proxy": "127.0.0.1",
+    }
+
+
 @pytest.fixture(scope="session")
 def stand_in(emulated_s3: Any) -> Iterator[StandIn]:
     """The stand-in for Snowflake; a test drops the databases that it creates."""

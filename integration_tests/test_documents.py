@@ -23,7 +23,7 @@ from bootstrap.cli import cli as bootstrap_cli
 from vpcflow.cli import cli as vpcflow_cli
 from vpcflow.questions import read_questions, read_tables
 
-from .conftest import ROOT, Project
+from .conftest import ROOT, Project, leads_to
 from .vpcflow_process import Vpcflow
 
 DOCUMENTS = [
@@ -179,12 +179,7 @@ def test_a_new_user_loads_a_bucket(emulated_s3: Any, tmp_path: Path) -> None:
     project = Project.of(
         tmp_path,
         exported["VPC_FLOW_LOGS_LOCATION"],
-        AWS_ENDPOINT_URL=emulated_s3.meta.endpoint_url,
-        AWS_ACCESS_KEY_ID="a-key",
-        AWS_SECRET_ACCESS_KEY="a-secret",
-        AWS_DEFAULT_REGION="us-east-1",
-        NO_PROXY="127.0.0.1",
-        no_proxy="127.0.0.1",
+        **leads_to(emulated_s3),
     )
     stage, build = re.findall(r"^dbt (.*?)(?: +#.*)?$", own, re.M)
     printed = project.dbt(*stage.split())

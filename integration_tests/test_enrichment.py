@@ -24,7 +24,7 @@ import yaml
 from flow_log_loader.lines import LineSettings, stage_lines
 from flow_log_loader.listing import ListingError
 
-from .conftest import AS_OF, ROOT, Project
+from .conftest import AS_OF, ROOT, Project, leads_to
 from .snowflake_project import Bucket, SnowflakeProject
 from .test_staging import write
 
@@ -532,12 +532,7 @@ def test_files_on_s3_are_mirrored(
     emulated_s3: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A prefix of a bucket; names that begin with `_` or `.` are no data."""
-    for name, value in {
-        "AWS_ENDPOINT_URL": emulated_s3.meta.endpoint_url,
-        "AWS_ACCESS_KEY_ID": "a-key",
-        "AWS_SECRET_ACCESS_KEY": "a-secret",
-        "AWS_DEFAULT_REGION": "us-east-1",
-    }.items():
+    for name, value in leads_to(emulated_s3).items():
         monkeypatch.setenv(name, value)
     emulated_s3.create_bucket(Bucket="enrichment")
     for key in ("lists/a.txt", "lists/in/b.txt", "lists/_c.txt", "lists-of-others/d"):

@@ -120,22 +120,13 @@ def test_conversations_and_services_are_sums_of_days(built: Project) -> None:
     """In Python, from the daily flows; the labelled cases are about those."""
     conversations: dict[tuple[Any, ...], list[Any]] = {}
     services: dict[tuple[int, int], list[Any]] = {}
-    for (
-        client,
-        server,
-        protocol,
-        port,
-        sent,
-        received,
-        packets,
-        first,
-        last,
-    ) in built.query(
+    for row in built.query(
         "select client_addr, server_addr, protocol, server_port, client_bytes,"
         " server_bytes, client_packets + server_packets, first_seen_at,"
         " last_seen_at from int_traffic__daily_flows"
         " where action = 'ACCEPT' and records_with_bytes > 0"
     ):
+        client, server, protocol, port, sent, received, packets, first, last = row
         key = (client, server, protocol, port)
         total = conversations.setdefault(key, [0, 0, 0, 0, first, last])
         for at, size in enumerate((sent + received, sent, received, packets)):

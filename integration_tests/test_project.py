@@ -19,21 +19,15 @@ SNOWFLAKE = {
     f"SNOWFLAKE_{name}": "anything"
     for name in "ACCOUNT USER PRIVATE_KEY_PATH ROLE WAREHOUSE DATABASE SCHEMA".split()
 }
-
-
 #: dbt or dbt_external_tables calls these by their names.
-CALLED_BY_DBT = {
-    "create_table_as",
-    "generate_schema_name",
-    "get_create_view_as_sql",
-    "get_external_build_plan",
-    "get_incremental_insert_only_sql",
-    "get_incremental_replace_sql",
-    "get_incremental_whole_sql",
-    "get_persist_docs_column_list",
-    "get_table_columns_and_constraints",
-    "persist_docs",
-}
+CALLED_BY_DBT = set(
+    """
+    create_table_as generate_schema_name get_create_view_as_sql get_external_build_plan
+    get_incremental_insert_only_sql get_incremental_replace_sql
+    get_incremental_whole_sql get_persist_docs_column_list
+    get_table_columns_and_constraints persist_docs
+    """.split()
+)
 
 
 @pytest.fixture(scope="module", params=["local", "snowflake"])

@@ -560,12 +560,18 @@ def test_admin_ports_may_be_any(tmp_path: Path) -> None:
 
 
 def run(out: Path, *words: str) -> int:
-    return main(["--out", str(out), "--end-date", "2026-03-15", *words])
+    return command("--out", str(out), "--end-date", "2026-03-15", *words)
+
+
+def command(*words: str) -> int:
+    with pytest.raises(SystemExit) as ended:
+        main(words)
+    return int(ended.value.code or 0)
 
 
 def test_without_an_end_date_the_sample_ends_now(tmp_path: Path) -> None:
     before = datetime.now(UTC)
-    assert main(["--out", str(tmp_path), "--records", "2500", "--days", "2"]) == 0
+    assert command("--out", str(tmp_path), "--records", "2500", "--days", "2") == 0
     created = list(map(created_at, tmp_path.rglob("*.parquet")))
     assert before - timedelta(hours=1) < max(created) <= datetime.now(UTC)
 
@@ -624,8 +630,6 @@ def test_foreign_parquet_is_never_touched(tmp_path: Path) -> None:
 def test_bad_arguments_are_named(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], words: tuple[str, ...]
 ) -> None:
-    with pytest.raises(SystemExit) as stopped:
-        run(tmp_path, *words)
-    assert stopped.value.code == 2
+    assert run(tmp_path, *words) == 2
     assert words[0].removeprefix("--").split("-")[0] in capsys.readouterr().err
     assert not list(tmp_path.iterdir())

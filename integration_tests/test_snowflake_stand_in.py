@@ -412,15 +412,6 @@ def test_a_merge_inserts_what_is_not_matched(run: Callable) -> None:
     assert run(merge) == [(0,)]
 
 
-def test_truncate_commits_and_leaves_no_row(run: Callable) -> None:
-    """sf:sql-reference/sql/truncate-table."""
-    run("create table t as select 1 as id")
-    run("begin")
-    run("truncate table t")
-    run("rollback")
-    assert run("select count(*) from t") == [(0,)]
-
-
 def test_a_temporary_relation_is_its_sessions_own(
     stand_in: StandIn, run: Callable
 ) -> None:

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from flow_log_loader import listing, loading
+from flow_log_loader import loading
 from flow_log_loader.listing import ListingError, list_files
 
 from bench import known_files
@@ -518,12 +518,6 @@ def test_a_start_that_is_no_time_lands_as_null(bench: Bench) -> None:
     assert years == [(1970,), (57971,), (None,), (None,), (None,)]
 
 
-def test_a_file_without_records_counts_as_loaded(bench: Bench) -> None:
-    write(bench.folder / "a.parquet", srcaddr=[], bytes=[])
-    assert "1 loaded (0 records)" in bench.load()
-    assert bench.history() == {"a.parquet": ("loaded", 0)}
-
-
 def test_no_file_is_kept_in_memory(bench: Bench) -> None:
     write_good(bench.folder / "a.parquet", records=3_000)
     bench.load()
@@ -944,10 +938,6 @@ def test_a_file_that_may_not_be_read_fails_and_if_none_may_the_run(
     write_good(bench.folder / "b.parquet")
     assert "1 loaded (3 records)" in bench.load()
     assert bench.history()["a.parquet"] == ("failed", None)
-
-
-def test_paths_are_escaped_for_duckdb() -> None:
-    assert listing.escape_glob("a[1]/b*?.parquet") == "a[[]1]/b[*][?].parquet"
 
 
 def test_the_benchmark_of_known_files_finds_nothing_new(tmp_path: Path) -> None:

@@ -39,18 +39,10 @@ SETUP_ROLE = "FLOW_LOG_SETUP"
 # What the stand-in's storage integrations name as Snowflake's own user.
 SNOWFLAKE_USER = "arn:aws:iam::123456789001:user/abc1-b"
 KINDS = (
-    "databases",
-    "schemas in account",
-    "tables in account",
-    "views in account",
-    "stages in account",
-    "pipes in account",
-    "user functions in account",
-    "integrations",
-    "roles",
-    "users",
-    "warehouses",
-)
+    "databases, schemas in account, tables in account, views in account, stages in"
+    " account, pipes in account, user functions in account, integrations, roles, users,"
+    " warehouses"
+).split(", ")
 
 
 @pytest.fixture(scope="module")

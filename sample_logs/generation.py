@@ -31,31 +31,8 @@ _CHUNK = 65_536
 # Traffic per hour of the day in UTC: low at night, two humps during the day.
 _HOURLY = np.cumsum(
     [
-        0,
-        3,
-        2,
-        2,
-        2,
-        2,
-        3,
-        4,
-        6,
-        9,
-        11,
-        12,
-        12,
-        11,
-        12,
-        13,
-        13,
-        12,
-        11,
-        10,
-        9,
-        8,
-        7,
-        5,
-        4,
+        int(n)
+        for n in "0 3 2 2 2 2 3 4 6 9 11 12 12 11 12 13 13 12 11 10 9 8 7 5 4".split()
     ]
 )
 # Shares of a day's traffic, and the second of the day by which each has started: half a

@@ -136,35 +136,16 @@ def _changing_rows(
             instance_id = identifier("i", flow_log.name, attached[0])
             since = midnight + timedelta(hours=attached[1])
             interface |= {"instance_id": instance_id, "attached_at": since}
-            yield (
-                "instances",
-                vpc
-                | _named(attached[0], owner=holders.owner_of(attached[0]))
-                | {
-                    "instance_id": instance_id,
-                    "instance_type": "m7g.large",
-                    "state": "running",
-                    "launched_at": since,
-                    "subnet_id": face.subnet_id,
-                },
-            )
+            name = _named(attached[0], owner=holders.owner_of(attached[0]))
+            host = vpc | {"subnet_id": face.subnet_id} | name
+            yield "instances", host | _running(instance_id, since)
         for number, one in enumerate(held):
-            yield (
-                "interfaces",
-                interface
-                | {
-                    "address": f"{flow_log.prefix}.{one.address}",
-                    "address_type": one.kind,
-                    "is_primary": number == 0 if one.kind == "private" else None,
-                },
-            )
-        yield (
-            "security_group_attachments",
-            {
-                "interface_id": interface["interface_id"],
-                "security_group_id": _group_id(flow_log, "app"),
-            },
-        )
+            is_primary = number == 0 if one.kind == "private" else None
+            address = f"{flow_log.prefix}.{one.address}"
+            yield "interfaces", interface | _address(address, one.kind, is_primary)
+        group = {"security_group_id": _group_id(flow_log, "app")}
+        attachment = {"interface_id": interface["interface_id"]} | group
+        yield "security_group_attachments", attachment
 
 
 def owner_of(face: Interface) -> str:
@@ -216,18 +197,15 @@ def _rows(
     for number, (subnet_id, face) in enumerate(subnets.items()):
         side = face.side
         third = {"public": "0.0/24", "private": "16.0/20"}[side]
-        yield (
-            "subnets",
-            vpc
-            | {
-                "subnet_id": subnet_id,
-                "cidr": f"{flow_log.prefix}.{third}",
-                **_zone(flow_log, face),
-                "route_table_id": identifier("rtb", flow_log.name, side),
-                "route_kind": _route_kind(side),
-                **_named(f"{flow_log.name}-{side}-{number % 2 + 1}"),
-            },
-        )
+        subnet = {
+            "subnet_id": subnet_id,
+            "cidr": f"{flow_log.prefix}.{third}",
+            **_zone(flow_log, face),
+            "route_table_id": identifier("rtb", flow_log.name, side),
+            "route_kind": _route_kind(side),
+            **_named(f"{flow_log.name}-{side}-{number % 2 + 1}"),
+        }
+        yield "subnets", vpc | subnet
     for service in GATEWAY_ENDPOINTS.get(flow_log.name, ()):
         endpoint = {
             "endpoint_id": identifier("vpce", flow_log.name, service),
@@ -266,34 +244,20 @@ def _rows(
         for address, family in addresses.items():
             if address:
                 is_primary = True if family == "private" else None
-                yield (
-                    "interfaces",
-                    interface
-                    | {
-                        "address": address,
-                        "address_type": family,
-                        "is_primary": is_primary,
-                    },
-                )
-        yield (
-            "security_group_attachments",
-            account
-            | {
-                "interface_id": face.interface_id,
-                "security_group_id": group_id,
-            },
-        )
+                yield "interfaces", interface | _address(address, family, is_primary)
+        attached = {"interface_id": face.interface_id, "security_group_id": group_id}
+        yield "security_group_attachments", account | attached
         if face.instance_id:
-            yield (
-                "instances",
-                host
-                | {
-                    "instance_id": face.instance_id,
-                    "instance_type": "m7g.large",
-                    "state": "running",
-                    "launched_at": launched,
-                },
-            )
+            yield "instances", host | _running(face.instance_id, launched)
+
+
+def _address(address: str, kind: str, is_primary: bool | None) -> Row:
+    return {"address": address, "address_type": kind, "is_primary": is_primary}
+
+
+def _running(instance_id: str, since: datetime) -> Row:
+    kind = {"instance_type": "m7g.large", "state": "running"}
+    return {"instance_id": instance_id, "launched_at": since} | kind
 
 
 def _rules(flow_log: FlowLog, role: str) -> Iterator[Row]:

@@ -125,11 +125,11 @@ def _store(where: Where) -> Iterator[Store]:
         with open_tables(where, print) as tables:
             yield _Built(tables)
         return
-    folder = os.environ.get("VPC_FLOW_SNAPSHOT") or f"{path}.snapshot"
-    snapshot = Snapshot(Path(folder))
+    snapshot = Snapshot.of(path)
     if not snapshot.version():
         raise QueryError(
-            f"There is no snapshot in {folder} yet. Build first: python -m vpcflow run"
+            f"There is no snapshot in {snapshot.folder} yet. Build first:"
+            " python -m vpcflow run"
         )
     yield snapshot
 

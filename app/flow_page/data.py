@@ -63,9 +63,8 @@ class Snapshot:
         self.folder = folder
 
     @classmethod
-    def of_the_environment(cls) -> Snapshot:
-        """Return the snapshot that a build in this environment writes."""
-        database = os.environ.get("VPC_FLOW_DUCKDB_PATH") or "vpc_flow_logs.duckdb"
+    def of(cls, database: str) -> Snapshot:
+        """Return the snapshot that a build of a DuckDB file writes."""
         return cls(Path(os.environ.get("VPC_FLOW_SNAPSHOT") or f"{database}.snapshot"))
 
     def version(self) -> str:
@@ -182,4 +181,5 @@ def open_store() -> Store:
 
         return Warehouse(get_active_session())
     except Exception:  # no Snowpark here, or no session: not inside Snowflake
-        return Snapshot.of_the_environment()
+        database = os.environ.get("VPC_FLOW_DUCKDB_PATH") or "vpc_flow_logs.duckdb"
+        return Snapshot.of(database)

@@ -54,8 +54,7 @@ def test_planning_changes_nothing(world: World) -> None:
 def test_a_second_apply_makes_no_write_call(world: World, theirs: str | None) -> None:
     if theirs:
         their_bucket(world, conflicting=theirs)
-    d = world.deployment(base_settings(create=theirs is None, expire_days=9))
-    apply(d)
+    d = world.applied(create=theirs is None, expire_days=9)
     calls = list(world.snowflake.calls)
     world.recorder.start()
 
@@ -107,8 +106,7 @@ def test_a_bucket_that_is_not_as_the_settings_say_is_refused(
 
 
 def test_a_new_bucket_may_have_no_versioning(world: World) -> None:
-    d = world.deployment(base_settings(versioning=False))
-    apply(d)
+    d = world.applied(versioning=False)
 
     found = snapshot(world)["buckets"][BUCKET]["get_bucket_versioning"]
     assert "Status" not in found
@@ -116,7 +114,7 @@ def test_a_new_bucket_may_have_no_versioning(world: World) -> None:
 
 
 def test_a_new_bucket_is_private_encrypted_versioned_and_tagged(world: World) -> None:
-    apply(world.deployment(base_settings({"tags": {"team": "security"}})))
+    world.applied({"tags": {"team": "security"}})
     found = snapshot(world)["buckets"][BUCKET]
 
     block = found["get_public_access_block"]["PublicAccessBlockConfiguration"]
@@ -266,7 +264,7 @@ def test_a_user_that_iam_never_finds_is_an_error(world: World, aws: Aws) -> None
     aws.principals.clear()
 
     with pytest.raises(BootstrapError, match="UpdateAssumeRolePolicy"):
-        apply(world.deployment(base_settings()))
+        world.applied()
 
     assert sum(world.slept) == 300
 
@@ -295,8 +293,7 @@ def test_another_owners_role_with_our_name_is_refused(world: World) -> None:
 def test_a_trust_that_was_changed_is_shown_without_the_external_id(
     world: World,
 ) -> None:
-    d = world.deployment(base_settings())
-    apply(d)
+    d = world.applied()
     trust = trust_policy(f"arn:aws:iam::{HOME}:root", EXTERNAL_ID)
     world.aws.iam.update_assume_role_policy(
         RoleName=ROLE, PolicyDocument=json.dumps(trust)

@@ -41,8 +41,7 @@ def _file(world: World, name: str = "") -> str:
 
 
 def test_data_stays_unless_asked(world: World) -> None:
-    d = world.deployment(base_settings())
-    apply(d)
+    d = world.applied()
     key = _file(world)
     _put(world, key)
 
@@ -59,8 +58,7 @@ def test_data_stays_unless_asked(world: World) -> None:
 
 def test_every_version_goes_when_asked(world: World) -> None:
     before = snapshot(world)
-    d = world.deployment(base_settings())
-    apply(d)
+    d = world.applied()
     key = _file(world)
     _put(world, key)
     _put(world, key)
@@ -73,8 +71,7 @@ def test_every_version_goes_when_asked(world: World) -> None:
 
 def test_in_their_bucket_only_files_of_our_flow_logs_go(world: World) -> None:
     their_bucket(world)
-    d = world.deployment(base_settings(create=False))
-    apply(d)
+    d = world.applied(create=False)
     theirs = ["reports/1", f"{FOLDER}note.txt", _file(world, "fl-0123456789abcdef0")]
     for key in [*theirs, _file(world)]:
         _put(world, key)
@@ -85,8 +82,7 @@ def test_in_their_bucket_only_files_of_our_flow_logs_go(world: World) -> None:
 
 
 def test_a_file_delivered_while_the_bucket_is_deleted_is_an_error(world: World) -> None:
-    d = world.deployment(base_settings())
-    apply(d)
+    d = world.applied()
 
     def late(**_: Any) -> None:
         d.home.s3.meta.events.unregister("before-call.s3.DeleteBucket", late)
@@ -116,8 +112,7 @@ def test_resources_of_others_with_our_names_stay(world: World) -> None:
 def test_files_that_s3_refuses_to_delete_are_an_error(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    d = world.deployment(base_settings())
-    apply(d)
+    d = world.applied()
     _put(world, f"{FOLDER}a")
     error = {"Key": "a", "Code": "AccessDenied", "Message": "locked"}
 
@@ -130,8 +125,7 @@ def test_files_that_s3_refuses_to_delete_are_an_error(
 
 
 def test_the_other_administrator_gets_the_command_to_tear_down(world: World) -> None:
-    d = world.deployment(base_settings({"snowflake": {"handshake": "manual"}}))
-    apply(d)
+    d = world.applied({"snowflake": {"handshake": "manual"}})
 
     changes = destroy(d)
 

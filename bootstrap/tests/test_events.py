@@ -64,8 +64,7 @@ def _read(world: World) -> dict[str, Any]:
 def test_ours_is_added_to_theirs_with_suffix_and_prefix(world: World) -> None:
     their_bucket(world)
     before = _read(world)
-    d = world.deployment(base_settings(create=False))
-    apply(d)
+    d = world.applied(create=False)
 
     after = _read(world)
     ours = after["QueueConfigurations"].pop()
@@ -79,7 +78,7 @@ def test_ours_is_added_to_theirs_with_suffix_and_prefix(world: World) -> None:
 def test_the_pipe_subscribes_to_a_topic_that_overlaps(world: World) -> None:
     topic = their_bucket(world, conflicting="topic")["topic"]
     before = _read(world)
-    apply(world.deployment(base_settings(create=False)))
+    world.applied(create=False)
 
     policy = world.aws.sns.get_topic_attributes(TopicArn=topic)["Attributes"]["Policy"]
     statement = json.loads(policy)["Statement"][-1]
@@ -97,8 +96,7 @@ def test_other_overlaps_lead_to_eventbridge_which_destroy_removes(
 ) -> None:
     their_bucket(world, conflicting=conflicting)
     before = _read(world)
-    d = world.deployment(base_settings(create=False))
-    apply(d)
+    d = world.applied(create=False)
     during = _read(world)
     targets = world.aws.events.list_targets_by_rule(Rule=NAMES.events)
     arn = f"arn:aws:sns:{REGION}:{HOME}:{NAMES.events}"
@@ -127,8 +125,7 @@ def test_eventbridge_that_was_on_already_stays_on(world: World) -> None:
     world.aws.s3.put_bucket_notification_configuration(
         Bucket=BUCKET, NotificationConfiguration=configuration
     )
-    d = world.deployment(base_settings(create=False))
-    apply(d)
+    d = world.applied(create=False)
 
     destroy(d, delete_data=False)
 
@@ -137,8 +134,7 @@ def test_eventbridge_that_was_on_already_stays_on(world: World) -> None:
 
 def test_eventbridge_that_others_came_to_use_stays_on(world: World) -> None:
     their_bucket(world, conflicting="queue")
-    d = world.deployment(base_settings(create=False))
-    apply(d)
+    d = world.applied(create=False)
     pattern = {"source": ["aws.s3"], "detail": {"bucket": {"name": [BUCKET]}}}
     world.aws.events.put_rule(Name="theirs", EventPattern=json.dumps(pattern))
 
@@ -176,14 +172,6 @@ def test_a_topic_may_be_named(world: World) -> None:
         steps.plan(world.deployment(document))
 
 
-def test_a_topic_that_gets_only_some_files_is_not_enough(world: World) -> None:
-    their_bucket(world, conflicting="part of a topic")
-    document = base_settings({"events": {"route": "topic"}}, create=False)
-
-    with pytest.raises(BootstrapError, match="owner must add that notification"):
-        steps.plan(world.deployment(document))
-
-
 def test_the_owner_of_a_topic_elsewhere_gets_the_statement(world: World) -> None:
     their_bucket(world, conflicting="topic")
     topic = f"arn:aws:sns:{REGION}:999900001111:theirs"
@@ -193,8 +181,7 @@ def test_the_owner_of_a_topic_elsewhere_gets_the_statement(world: World) -> None
         Bucket=BUCKET,
         NotificationConfiguration=configuration,  # type: ignore[arg-type]
     )
-    d = world.deployment(base_settings(create=False))
-    apply(d)
+    d = world.applied(create=False)
 
     (note,) = steps.plan(d)
 
@@ -233,8 +220,7 @@ def test_a_destination_that_refuses_is_waited_for_and_then_named(
 
 def test_a_pipe_on_another_topic_is_an_error(world: World) -> None:
     their_bucket(world, conflicting="topic")
-    d = world.deployment(base_settings(create=False))
-    apply(d)
+    d = world.applied(create=False)
     other = f"arn:aws:sns:{REGION}:{HOME}:other"
     world.snowflake.pipe_ = Pipe("DB.S.P", other, "RUNNING")
 
@@ -267,8 +253,7 @@ def test_a_target_that_eventbridge_refuses_is_an_error_although_the_answer_is_20
 
 def test_a_rule_that_was_disabled_is_enabled_again(world: World) -> None:
     their_bucket(world, conflicting="queue")
-    d = world.deployment(base_settings(create=False))
-    apply(d)
+    d = world.applied(create=False)
     world.aws.events.disable_rule(Name=NAMES.events)
 
     (change,) = steps.apply(d)
@@ -278,8 +263,7 @@ def test_a_rule_that_was_disabled_is_enabled_again(world: World) -> None:
 
 
 def test_the_pipes_queue_must_be_in_the_buckets_region(world: World) -> None:
-    d = world.deployment(base_settings())
-    apply(d)
+    d = world.applied()
     elsewhere = QUEUE.replace(REGION, "us-east-1")
     world.snowflake.pipe_ = Pipe("DB.S.P", elsewhere, "RUNNING")
 
@@ -288,8 +272,7 @@ def test_the_pipes_queue_must_be_in_the_buckets_region(world: World) -> None:
 
 
 def test_a_pipe_with_a_new_queue_is_followed(world: World) -> None:
-    d = world.deployment(base_settings())
-    apply(d)
+    d = world.applied()
     world.snowflake.pipe_ = Pipe("DB.S.P", f"{QUEUE}-2", "RUNNING")
 
     apply(d)
@@ -299,10 +282,10 @@ def test_a_pipe_with_a_new_queue_is_followed(world: World) -> None:
 
 
 def test_a_notification_that_is_not_needed_any_more_is_removed(world: World) -> None:
-    apply(world.deployment(base_settings()))
+    world.applied()
 
     world.snowflake.pipe_ = None
-    apply(world.deployment(base_settings({"events": {"route": "none"}})))
+    world.applied({"events": {"route": "none"}})
 
     assert _read(world) == {}
     # Without events, the pipe is made for REST.

@@ -233,14 +233,9 @@ def test_cloudformation_describes_what_apply_makes(
         return [properties for name, properties in found if name == f"AWS::{kind}"]
 
     keys = (
-        "ResourceId",
-        "LogDestination",
-        "LogFormat",
-        "MaxAggregationInterval",
-        "TrafficType",
-        "DestinationOptions",
-        "LogDestinationType",
-    )
+        "ResourceId LogDestination LogFormat MaxAggregationInterval TrafficType"
+        " DestinationOptions LogDestinationType"
+    ).split()
     logs = _logs(world, *applied.settings.sources[0].regions)
     written = sorted(of("EC2::FlowLog"), key=lambda log: str(log["ResourceId"]))
     assert [[log[key] for key in keys] for log in written] == [

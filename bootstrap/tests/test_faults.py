@@ -15,6 +15,7 @@ from bootstrap import steps
 from bootstrap.changes import BootstrapError
 from bootstrap.tests.faithful import Aws
 from bootstrap.tests.world import (
+    OTHER,
     REGION,
     Crash,
     World,
@@ -24,7 +25,6 @@ from bootstrap.tests.world import (
     writes,
 )
 
-OTHER = "210987654321"
 ROLE = f"arn:aws:iam::{OTHER}:role/admin"
 LOGS = f"flow logs in {OTHER} {REGION}"
 DESTROY = steps.destroy_steps(delete_data=True, with_snowflake=True)

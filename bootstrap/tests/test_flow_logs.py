@@ -27,6 +27,7 @@ from bootstrap.tests.world import (
     BUCKET,
     HOME,
     NAMES,
+    OTHER,
     REGION,
     World,
     apply,
@@ -36,7 +37,6 @@ from bootstrap.tests.world import (
 )
 
 DESTINATION = f"arn:aws:s3:::{BUCKET}/vpc/"
-OTHER = "210987654321"
 ROOT = Path(__file__).parents[2]
 
 
@@ -59,7 +59,7 @@ def test_every_vpc_gets_one_with_all_its_options(world: World) -> None:
         "aggregation_seconds": 60,
         "fields": "extended",
     }
-    apply(world.deployment(base_settings({"flow_logs": options})))
+    world.applied({"flow_logs": options})
 
     found = _logs(world)
     assert sorted(log["ResourceId"] for log in found) == world.vpcs()
@@ -173,8 +173,7 @@ def _foreign(world: World, destination: str = DESTINATION) -> None:
 
 
 def test_drift_is_shown_and_left_without_the_flag(world: World) -> None:
-    d = world.deployment(base_settings())
-    apply(d)
+    world.applied()
     before = snapshot(world)["flow logs"]
     document = base_settings({"flow_logs": {"traffic_type": "REJECT"}})
 
@@ -194,8 +193,7 @@ def test_drift_is_shown_and_left_without_the_flag(world: World) -> None:
 def test_another_owners_flow_log_to_our_prefix_is_recognised_and_kept(
     world: World,
 ) -> None:
-    d = world.deployment(base_settings())
-    apply(d)
+    d = world.applied()
     ids = [log["FlowLogId"] for log in _logs(world)]
     world.aws.ec2.delete_flow_logs(FlowLogIds=ids)
     _foreign(world)
@@ -243,8 +241,7 @@ def test_accounts_and_regions_are_reached_through_roles(world: World) -> None:
         {"account_id": HOME, "regions": [REGION, "us-east-1"], "all": True},
         {"account_id": OTHER, "role_arn": role, "regions": ["us-east-1"], "all": True},
     ]
-    d = world.deployment(base_settings({"sources": sources}))
-    apply(d)
+    d = world.applied({"sources": sources})
 
     theirs: Any = there.describe_flow_logs()["FlowLogs"]
     assert len(_logs(world)) == len(_logs(world, "us-east-1")) == len(theirs) == 1

@@ -257,8 +257,7 @@ def test_a_chosen_external_id_is_shown_in_the_hand_over_only(world: World) -> No
 def test_the_hand_over_names_the_topic_the_pipe_must_use(world: World) -> None:
     topic = their_bucket(world, conflicting="topic")["topic"]
     snowflake = {"handshake": "manual", **FROM_SNOWFLAKE}
-    d = world.deployment(base_settings({"snowflake": snowflake}, create=False))
-    apply(d)
+    d = world.applied({"snowflake": snowflake}, create=False)
 
     assert f'"snowpipe_sns_topic":"{topic}"' in hand_over(d)
 

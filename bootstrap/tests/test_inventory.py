@@ -21,6 +21,7 @@ from bootstrap.tests.world import (
     BUCKET,
     HOME,
     NAMES,
+    OTHER,
     REGION,
     World,
     apply,
@@ -35,7 +36,6 @@ from bootstrap.tests.world import (
 
 NOW = datetime(2026, 11, 30, 13, 15, 7, 5, tzinfo=UTC)
 AT = NOW.replace(microsecond=0, tzinfo=None)
-OTHER = "210987654321"
 # What the program calls in the account of a source.
 OF_SOURCES = ("ec2", "elasticloadbalancing")
 ROLE = f"arn:aws:iam::{OTHER}:role/admin"
@@ -345,8 +345,7 @@ def test_loaders_of_flow_logs_pass_the_files_by(tmp_path: Path) -> None:
 def test_destroy_deletes_the_files_of_this_deployment_only(world: World) -> None:
     their_bucket(world)
     before = snapshot(world)
-    d = world.deployment(base_settings(create=False))
-    apply(d)
+    d = world.applied(create=False)
     theirs = "vpc/_inventory/vpcs/20261130T131507Z_other-1234.parquet"
     for key in (theirs, f"vpc/_inventory/vpcs/20261130T131507Z_{NAMES.key}.parquet"):
         world.aws.s3.put_object(Bucket=BUCKET, Key=key, Body=b"x")

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from bootstrap import steps
 from bootstrap.changes import BootstrapError
@@ -18,6 +19,7 @@ from bootstrap.tests.world import (
     BUCKET,
     HOME,
     NAMES,
+    OTHER,
     REGION,
     Crash,
     World,
@@ -28,8 +30,6 @@ from bootstrap.tests.world import (
     refusal,
     their_bucket,
 )
-
-OTHER = "210987654321"
 
 
 def _logs_of(service: str, prefix: str = "", account: str = HOME) -> list[str]:
@@ -50,8 +50,7 @@ def test_only_flow_logs_of_our_accounts_expire_and_are_read(
     world: World, prefix: str
 ) -> None:
     their_bucket(world)
-    d = world.deployment(base_settings(create=False, expire_days=9, prefix=prefix))
-    apply(d)
+    world.applied(create=False, expire_days=9, prefix=prefix)
     folder = f"{prefix}/" if prefix else ""
     answer: Any = world.aws.s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)
     prefixes = [
@@ -80,22 +79,33 @@ def test_only_flow_logs_of_our_accounts_expire_and_are_read(
 
 
 def _notifications(world: World) -> list[Any]:
-    answer: Any = world.aws.s3.get_bucket_notification_configuration(Bucket=BUCKET)
+    answer = _configuration(world, "notification")
     return [item for key, items in answer.items() if "Conf" in key for item in items]
+
+
+def _configuration(world: World, name: str) -> Any:
+    """Return a configuration of the bucket; empty if there is none."""
+    with suppress(ClientError):
+        get = getattr(world.aws.s3, f"get_bucket_{name}_configuration")
+        answer = get(Bucket=BUCKET)
+        answer.pop("ResponseMetadata")
+        return answer
+    return {}
 
 
 # ----- access that its owner revokes
 
 
-def _without(world: World, sid: str) -> None:
-    policy = json.loads(world.aws.s3.get_bucket_policy(Bucket=BUCKET)["Policy"])
-    policy["Statement"] = [s for s in policy["Statement"] if s.get("Sid") != sid]
+def _bucket_policy(world: World) -> Any:
+    return json.loads(world.aws.s3.get_bucket_policy(Bucket=BUCKET)["Policy"])
+
+
+def _put_bucket_policy(world: World, policy: Any) -> None:
     world.aws.s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
 
 
 def _sids(world: World) -> list[Any]:
-    policy = json.loads(world.aws.s3.get_bucket_policy(Bucket=BUCKET)["Policy"])
-    return [statement.get("Sid") for statement in policy["Statement"]]
+    return [statement.get("Sid") for statement in _bucket_policy(world)["Statement"]]
 
 
 def _crash_after_creating_flow_logs(d: Any) -> None:
@@ -117,7 +127,11 @@ def test_access_that_its_owner_revoked_is_not_given_back(
     aws.policy = how
     _crash_after_creating_flow_logs(d)
 
-    _without(world, "TheirReaders")
+    policy = _bucket_policy(world)
+    policy["Statement"] = [
+        s for s in policy["Statement"] if s.get("Sid") != "TheirReaders"
+    ]
+    _put_bucket_policy(world, policy)
     if order == "apply":
         apply(d)
     else:
@@ -133,60 +147,52 @@ def test_access_that_its_owner_revoked_is_not_given_back(
 
 @dataclass
 class Document:
-    """A document that we share with others, and how another owner adds to it."""
+    """A document that we share with others.
+
+    Args:
+        service: The service that has it.
+        get: The call by which the program reads it.
+        put: The call by which the program writes it.
+        read: Reads it for another owner.
+        write: Writes it for another owner.
+        items: The key of what each owner adds to it.
+        item: Returns what another owner adds, from its name and the document.
+        refusal: Code and message with which AWS refuses a call that may be repeated.
+    """
 
     service: str
     get: str
     put: str
-    add: Callable[[World, str], None]
-    held: Callable[[World], str]
+    read: Callable[[World], Any]
+    write: Callable[[World, Any], object]
+    items: str
+    item: Callable[[str, Any], dict[str, Any]]
     refusal: tuple[str, str] = ("OperationAborted", "in progress")
 
-
-def _add_statement(world: World, sid: str) -> None:
-    policy = json.loads(world.aws.s3.get_bucket_policy(Bucket=BUCKET)["Policy"])
-    principal = {"AWS": f"arn:aws:iam::{HOME}:root"}
-    policy["Statement"].append(
-        {
-            "Sid": sid,
-            "Effect": "Allow",
-            "Principal": principal,
-            "Action": "s3:GetObject",
-            "Resource": f"arn:aws:s3:::{BUCKET}/{sid}/*",
-        }
-    )
-    world.aws.s3.put_bucket_policy(Bucket=BUCKET, Policy=json.dumps(policy))
+    def add(self, world: World, name: str) -> None:
+        """Let another owner add something."""
+        found = self.read(world)
+        found.setdefault(self.items, []).append(self.item(name, found))
+        self.write(world, found)
 
 
-def _add_rule(world: World, sid: str) -> None:
-    answer: Any = world.aws.s3.get_bucket_lifecycle_configuration(Bucket=BUCKET)
-    rule = {
-        "ID": sid,
-        "Status": "Enabled",
-        "Filter": {"Prefix": f"{sid}/"},
-        "Expiration": {"Days": 3},
+def _their_statement(name: str, policy: Any) -> dict[str, Any]:
+    return {**policy["Statement"][0], "Sid": name}
+
+
+def _their_rule(name: str, _: Any) -> dict[str, Any]:
+    days, prefix = {"Days": 3}, {"Prefix": f"{name}/"}
+    return {"ID": name, "Status": "Enabled", "Filter": prefix, "Expiration": days}
+
+
+def _their_notification(name: str, _: Any) -> dict[str, Any]:
+    prefix = {"Name": "prefix", "Value": f"{name}/"}
+    return {
+        "Id": name,
+        "QueueArn": f"arn:aws:sqs:{REGION}:{HOME}:theirs",
+        "Events": ["s3:ObjectCreated:*"],
+        "Filter": {"Key": {"FilterRules": [prefix]}},
     }
-    world.aws.s3.put_bucket_lifecycle_configuration(
-        Bucket=BUCKET,
-        LifecycleConfiguration={"Rules": [*answer["Rules"], rule]},  # type: ignore[list-item]
-    )
-
-
-def _add_notification(world: World, sid: str) -> None:
-    answer: Any = world.aws.s3.get_bucket_notification_configuration(Bucket=BUCKET)
-    answer.pop("ResponseMetadata")
-    rule = [{"Name": "prefix", "Value": f"{sid}/"}]
-    answer.setdefault("QueueConfigurations", []).append(
-        {
-            "Id": sid,
-            "QueueArn": f"arn:aws:sqs:{REGION}:{HOME}:theirs",
-            "Events": ["s3:ObjectCreated:*"],
-            "Filter": {"Key": {"FilterRules": rule}},
-        }
-    )
-    world.aws.s3.put_bucket_notification_configuration(
-        Bucket=BUCKET, NotificationConfiguration=answer
-    )
 
 
 def _topic(world: World) -> str:
@@ -194,43 +200,22 @@ def _topic(world: World) -> str:
     return topic["TopicArn"]
 
 
-def _topic_policy(world: World) -> str:
+def _topic_policy(world: World) -> Any:
     found = world.aws.sns.get_topic_attributes(TopicArn=_topic(world))
-    return found["Attributes"]["Policy"]
+    return json.loads(found["Attributes"]["Policy"])
 
 
-def _add_to_topic(world: World, sid: str) -> None:
-    policy = json.loads(_topic_policy(world))
-    policy["Statement"].append({**policy["Statement"][0], "Sid": sid})
-    world.aws.sns.set_topic_attributes(
-        TopicArn=_topic(world),
-        AttributeName="Policy",
-        AttributeValue=json.dumps(policy),
-    )
-
-
-def _key_policy(world: World) -> str:
+def _key_policy(world: World) -> Any:
     (key,) = world.aws.kms.list_keys()["Keys"]
     answer = world.aws.kms.get_key_policy(KeyId=key["KeyId"], PolicyName="default")
-    return answer["Policy"]
+    return json.loads(answer["Policy"])
 
 
-def _add_to_key(world: World, sid: str) -> None:
-    policy = json.loads(_key_policy(world))
-    policy["Statement"].append({**policy["Statement"][0], "Sid": sid})
+def _put_key_policy(world: World, policy: Any) -> None:
     (key,) = world.aws.kms.list_keys()["Keys"]
     world.aws.kms.put_key_policy(
         KeyId=key["KeyId"], PolicyName="default", Policy=json.dumps(policy)
     )
-
-
-def _on_the_bucket(call: str) -> Callable[[World], str]:
-    def held(world: World) -> str:
-        answer = getattr(world.aws.s3, call)(Bucket=BUCKET)
-        answer.pop("ResponseMetadata")
-        return json.dumps(answer)
-
-    return held
 
 
 DOCUMENTS = {
@@ -238,22 +223,32 @@ DOCUMENTS = {
         "s3",
         "GetBucketPolicy",
         "PutBucketPolicy",
-        _add_statement,
-        _on_the_bucket("get_bucket_policy"),
+        _bucket_policy,
+        _put_bucket_policy,
+        "Statement",
+        _their_statement,
     ),
     "lifecycle rules": Document(
         "s3",
         "GetBucketLifecycleConfiguration",
         "PutBucketLifecycleConfiguration",
-        _add_rule,
-        _on_the_bucket("get_bucket_lifecycle_configuration"),
+        lambda world: _configuration(world, "lifecycle"),
+        lambda world, found: world.aws.s3.put_bucket_lifecycle_configuration(
+            Bucket=BUCKET, LifecycleConfiguration={"Rules": found["Rules"]}
+        ),
+        "Rules",
+        _their_rule,
     ),
     "notifications": Document(
         "s3",
         "GetBucketNotificationConfiguration",
         "PutBucketNotificationConfiguration",
-        _add_notification,
-        _on_the_bucket("get_bucket_notification_configuration"),
+        lambda world: _configuration(world, "notification"),
+        lambda world, found: world.aws.s3.put_bucket_notification_configuration(
+            Bucket=BUCKET, NotificationConfiguration=found
+        ),
+        "QueueConfigurations",
+        _their_notification,
         (
             "InvalidArgument",
             "Unable to validate the following destination configurations",
@@ -263,16 +258,24 @@ DOCUMENTS = {
         "sns",
         "GetTopicAttributes",
         "SetTopicAttributes",
-        _add_to_topic,
         _topic_policy,
+        lambda world, policy: world.aws.sns.set_topic_attributes(
+            TopicArn=_topic(world),
+            AttributeName="Policy",
+            AttributeValue=json.dumps(policy),
+        ),
+        "Statement",
+        _their_statement,
         ("InvalidParameter", "Invalid parameter: Policy Error: PrincipalNotFound"),
     ),
     "key policy": Document(
         "kms",
         "GetKeyPolicy",
         "PutKeyPolicy",
-        _add_to_key,
         _key_policy,
+        _put_key_policy,
+        "Statement",
+        _their_statement,
         ("MalformedPolicyDocumentException", "one or more invalid principals"),
     ),
 }
@@ -343,12 +346,13 @@ def test_what_others_write_meanwhile_is_kept(
         run(d)
 
     assert done
-    assert theirs in document.held(world)
+    held = json.dumps(document.read(world))
+    assert theirs in held
     if order == "apply":
         assert steps.plan(d) == []
     else:
         ours = (*NAMES.sids, NAMES.key)
-        assert not any(name in document.held(world) for name in ours)
+        assert not any(name in held for name in ours)
 
 
 @pytest.mark.parametrize("kind", DOCUMENTS)
@@ -359,44 +363,16 @@ def test_a_write_that_others_undo_at_the_same_moment_is_repeated(
     document = DOCUMENTS[kind]
     d = world.deployment(_shared(world, kind))
     client = getattr(d.home, document.service)
-    backup: list[Any] = []
+    before = document.read(world)
 
     def restore() -> None:
-        for put in backup:
-            put()
+        document.write(world, before)
 
-    backup.append(_restorer(world, kind))
     with _once(client, f"after-call.*.{document.put}", restore) as done:
         apply(d)
 
     assert done
     assert steps.plan(d) == []
-
-
-def _restorer(world: World, kind: str) -> Callable[[], object]:
-    """Return a call that writes the document as it is now."""
-    s3: Any = world.aws.s3
-    held = DOCUMENTS[kind].held(world)
-    found = json.loads(held)
-    if kind == "bucket policy":
-        return lambda: s3.put_bucket_policy(Bucket=BUCKET, Policy=found["Policy"])
-    if kind == "lifecycle rules":
-        rules = {"Rules": found["Rules"]}
-        return lambda: s3.put_bucket_lifecycle_configuration(
-            Bucket=BUCKET, LifecycleConfiguration=rules
-        )
-    if kind == "notifications":
-        return lambda: s3.put_bucket_notification_configuration(
-            Bucket=BUCKET, NotificationConfiguration=found
-        )
-    if kind == "topic policy":
-        return lambda: world.aws.sns.set_topic_attributes(
-            TopicArn=_topic(world), AttributeName="Policy", AttributeValue=held
-        )
-    (key,) = world.aws.kms.list_keys()["Keys"]
-    return lambda: world.aws.kms.put_key_policy(
-        KeyId=key["KeyId"], PolicyName="default", Policy=held
-    )
 
 
 # ----- a bucket that others use
@@ -417,31 +393,14 @@ def _others_log(world: World) -> None:
     )
 
 
-def _their_notification(world: World) -> None:
-    world.session.client("sqs", region_name=REGION).create_queue(QueueName="theirs")
-    _add_notification(world, "Theirs")
-
-
-def _their_rule(world: World) -> None:
-    world.aws.s3.put_bucket_lifecycle_configuration(
-        Bucket=BUCKET,
-        LifecycleConfiguration={
-            "Rules": [
-                {
-                    "ID": "Theirs",
-                    "Status": "Enabled",
-                    "Filter": {"Prefix": "reports/"},
-                    "Expiration": {"Days": 3},
-                }
-            ]
-        },
-    )
+def _adds(kind: str) -> Callable[[World], None]:
+    return lambda world: DOCUMENTS[kind].add(world, "Theirs")
 
 
 USES: dict[str, tuple[Callable[[World], None], str]] = {
-    "statement": (lambda w: _add_statement(w, "Theirs"), "statement `Theirs`"),
-    "notification": (_their_notification, "notification `Theirs`"),
-    "rule": (_their_rule, "lifecycle rule `Theirs`"),
+    "statement": (_adds("bucket policy"), "statement `Theirs`"),
+    "notification": (_adds("notifications"), "notification `Theirs`"),
+    "rule": (_adds("lifecycle rules"), "lifecycle rule `Theirs`"),
     "flow log": (_others_log, "flow log fl-"),
     "objects": (
         lambda w: _objects(w, *(f"reports/{n}" for n in range(3))),
@@ -458,9 +417,9 @@ USES: dict[str, tuple[Callable[[World], None], str]] = {
 def test_our_bucket_stays_with_its_data_if_others_use_it(
     world: World, use: str
 ) -> None:
-    d = world.deployment(base_settings())
-    apply(d)
+    d = world.applied()
     act, words = USES[use]
+    world.session.client("sqs", region_name=REGION).create_queue(QueueName="theirs")
     act(world)
     (log, *_) = [
         found["FlowLogId"]
@@ -541,8 +500,7 @@ def test_a_key_that_is_disabled_stops_nothing_else(world: World) -> None:
 def test_a_queue_of_others_that_is_gone_stops_nothing(world: World, order: str) -> None:
     """S3 checks every destination of the whole document, also those of others."""
     their_bucket(world)
-    d = world.deployment(base_settings(create=False))
-    apply(d)
+    d = world.applied(create=False)
     queue = f"arn:aws:sqs:{REGION}:{HOME}:theirs"
     if order == "apply":
         mine = [i for i in _notifications(world) if "vpc-flow" in i["Id"]]
@@ -594,7 +552,7 @@ def test_lifecycle_rules_of_the_old_form_get_one_of_their_form(world: World) -> 
     world.aws.s3.put_bucket_lifecycle_configuration(
         Bucket=BUCKET, LifecycleConfiguration=old
     )
-    before = _on_the_bucket("get_bucket_lifecycle_configuration")(world)
+    before = _configuration(world, "lifecycle")
     d = world.deployment(base_settings(create=False, expire_days=9))
 
     apply(d)
@@ -604,7 +562,7 @@ def test_lifecycle_rules_of_the_old_form_get_one_of_their_form(world: World) -> 
     assert all("Prefix" in rule and "Filter" not in rule for rule in answer["Rules"])
     assert steps.plan(d) == []
     destroy(d, delete_data=False)
-    assert _on_the_bucket("get_bucket_lifecycle_configuration")(world) == before
+    assert _configuration(world, "lifecycle") == before
 
 
 def test_a_bucket_that_is_busy_is_asked_again(world: World) -> None:

@@ -310,12 +310,11 @@ def test_without_the_earlier_place_the_other_deployment_is_another_owners(
     world: World,
 ) -> None:
     their_bucket(world)
-    apply(world.deployment(base_settings(create=False)))
+    world.applied(create=False)
     before = snapshot(world)
     world.snowflake.integration_ = world.snowflake.pipe_ = None
 
-    d = world.deployment(base_settings(create=False, prefix="new"))
-    apply(d)
+    d = world.applied(create=False, prefix="new")
     destroy(d, delete_data=False)
 
     assert snapshot(world) == before
@@ -424,7 +423,7 @@ def test_what_an_earlier_version_made_is_recognised_once_and_renamed(
 
 
 def test_a_bucket_of_an_earlier_version_gets_this_versions_mark(world: World) -> None:
-    apply(world.deployment(base_settings({"tags": {"team": "security"}})))
+    world.applied({"tags": {"team": "security"}})
     tags: Any = [{"Key": TAG, "Value": NAME}, {"Key": "theirs", "Value": "x"}]
     world.aws.s3.put_bucket_tagging(Bucket=BUCKET, Tagging={"TagSet": tags})
 

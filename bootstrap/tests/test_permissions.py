@@ -35,6 +35,7 @@ from bootstrap.tests.world import (
     BUCKET,
     HOME,
     NAMES,
+    OTHER,
     REGION,
     World,
     apply,
@@ -181,7 +182,6 @@ def test_every_action_has_the_prefix_of_its_service() -> None:
             assert prefixes <= {service, "logs"}
 
 
-OTHER = "210987654321"
 KEY = f"arn:aws:kms:{REGION}:{HOME}:key/1"
 SETTINGS = Settings.model_validate(
     base_settings(

@@ -22,7 +22,7 @@ from bootstrap.policies import (
     trust_policy,
 )
 from bootstrap.tests.evaluator import Request, allows
-from bootstrap.tests.world import BUCKET, EXTERNAL_ID, HOME, NAMES, USER
+from bootstrap.tests.world import BUCKET, EXTERNAL_ID, HOME, NAMES, OTHER, USER
 
 PLACE = Place("aws", BUCKET, "vpc")
 ARN = f"arn:aws:s3:::{BUCKET}"
@@ -155,9 +155,6 @@ def _delivery(account: str, key: str, **more: str) -> Request:
     }
     service = ("Service", "delivery.logs.amazonaws.com")
     return Request("s3:PutObject", f"{ARN}/{key}", context, service)
-
-
-OTHER = "210987654321"
 
 
 @pytest.mark.parametrize("acl", [False, True])

@@ -70,106 +70,66 @@ def _changed(**sections: Any) -> dict[str, Any]:
 
 
 SOURCE = {"account_id": HOME, "regions": [REGION]}
-WRONG = [
-    (_changed(bukcet={}), "bukcet: unknown key; did you mean `bucket`?"),
-    (_changed(bucket={"nmae": "x"}), "bucket.nmae: unknown key; did you mean `name`?"),
-    (_changed(bucket={"account_id": 12345}), "bucket.account_id: quote it"),
-    (
-        _changed(bucket={"name": "Not_A_Bucket"}),
-        "bucket.name: a bucket's name has 3 to 63 lower-case letters, digits, dots and "
-        "hyphens (given: 'Not_A_Bucket')",
-    ),
-    (
-        _changed(bucket={"region": "ireland"}),
-        "bucket.region: a region is written like eu-west-1 (given: 'ireland')",
-    ),
-    *(
-        (_changed(bucket={"name": name}), "bucket.name: S3 refuses names with two dots")
-        for name in ("a..b", "192.168.0.1", "xn--logs", "logs-s3alias")
-    ),
-    (
-        _changed(bucket={"region": "eu-wset-1"}),
-        "bucket.region: AWS has no region of that name; did you mean `eu-west-1`?",
-    ),
-    (
-        _changed(sources=[{**SOURCE, "all": True, "regions": ["eu-cental-1"]}]),
-        "did you mean `eu-central-1`?",
-    ),
-    (_changed(bucket={"prefix": "p" * 151}), "at most 150 characters"),
-    (
-        _changed(sources=[{**SOURCE, "all": True, "regions": REGION}]),
-        "sources[0].regions: it must be a list, such as [a, b]",
-    ),
-    (_changed(sources={"all": True}), "sources: it must be a list"),
-    (_changed(bucket=3), "bucket: it must be a mapping of keys"),
-    (
-        _changed(flow_logs={"fields": "extendd"}),
-        "flow_logs.fields: Input should be 'default' or 'extended' (given: 'extendd')",
-    ),
-    (_changed(bucket={"prefix": "a/AWSLogs/b"}), "AWS adds `AWSLogs` itself"),
-    (_changed(bucket={"prefix": "day=1"}), "bucket.prefix: a prefix has letters"),
-    (_changed(bucket={"encryption": {"type": "sse-kms"}}), "key_arn is needed"),
-    (
-        _changed(bucket={"encryption": {"type": "sse-kms", "key_arn": "1234-abcd"}}),
-        "bucket.encryption.key_arn:",
-    ),
-    (_changed(sources=[]), "sources:"),
-    (_changed(sources=[{**SOURCE}]), "exactly one of ids, tags and all"),
-    (
-        _changed(sources=[{**SOURCE, "all": True, "ids": ["vpc-1"]}]),
-        "exactly one of ids, tags and all",
-    ),
-    (
-        _changed(sources=[{**SOURCE, "all": True, "resource_type": "subnet"}]),
-        "all: true is for VPCs",
-    ),
-    (
-        _changed(sources=[{**SOURCE, "all": True, "rgions": []}]),
-        "did you mean `regions`",
-    ),
-    (_changed(flow_logs={"fields": ["srcadr"]}), "`srcadr` is not a field of a vpc"),
-    (_changed(flow_logs={"fields": ["start", "start"]}), "a field is listed twice"),
-    (
-        _changed(flow_logs={"fields": ["instance-tag"]}),
-        "the field `instance-tag` and key 1 of tag_keys.instance go together",
-    ),
-    (
-        _changed(flow_logs={"fields": ["asg-tag"], "tag_keys": {"instance": ["team"]}}),
-        "the field `instance-tag` and key 1 of tag_keys.instance go together",
-    ),
-    (_changed(flow_logs={"tag_keys": {"subnet": ["team"]}}), "flow_logs.tag_keys"),
-    (
-        _changed(
-            flow_logs={"fields": "extended", "tag_keys": {"instance": list("abc")}}
-        ),
-        "flow_logs.tag_keys.instance",
-    ),
-    (_changed(flow_logs={"fields": ["tgw-id"]}), "`tgw-id` is not a field of a vpc"),
-    (_changed(flow_logs={"aggregation_seconds": 300}), "flow_logs.aggregation_seconds"),
-    (_changed(snowflake={"handshake": "mail"}), "snowflake.handshake"),
-    (
-        _changed(bucket={"prefix": ""}, snowflake={"allow_unload": True}),
-        "needs a bucket.prefix",
-    ),
-    (
-        _changed(
-            events={"route": "queue", "topic_arn": f"arn:aws:sns:{REGION}:{HOME}:t"}
-        ),
-        "topic_arn needs route: topic",
-    ),
-    (_changed(name="Prod"), "name:"),
-    (_changed(snowflake={"external_id": "abc"}), "set handshake: manual"),
-]
+#: Sections of the file and words of the error. `source` is the only one of `sources`.
+WRONG = """
+bukcet: {} -> bukcet: unknown key; did you mean `bucket`?
+bucket: 3 -> bucket: it must be a mapping of keys
+bucket: {nmae: x} -> bucket.nmae: unknown key; did you mean `name`?
+bucket: {account_id: 12345} -> bucket.account_id: quote it
+bucket: {name: Not_A_Bucket} -> a bucket's name has 3 to 63 lower-case letters, digits,
+bucket: {name: Not_A_Bucket} -> dots and hyphens (given: 'Not_A_Bucket')
+bucket: {name: a..b} -> bucket.name: S3 refuses names with two dots
+bucket: {name: 192.168.0.1} -> bucket.name: S3 refuses names with two dots
+bucket: {name: xn--logs} -> bucket.name: S3 refuses names with two dots
+bucket: {name: logs-s3alias} -> bucket.name: S3 refuses names with two dots
+bucket: {region: ireland} -> a region is written like eu-west-1 (given: 'ireland')
+bucket: {region: eu-wset-1} -> AWS has no region of that name; did you mean `eu-west-1`?
+bucket: {prefix: a/AWSLogs/b} -> AWS adds `AWSLogs` itself
+bucket: {prefix: day=1} -> bucket.prefix: a prefix has letters
+bucket: {encryption: {type: sse-kms}} -> key_arn is needed
+bucket: {encryption: {type: sse-kms, key_arn: 1234-abcd}} -> bucket.encryption.key_arn:
+sources: {all: true} -> sources: it must be a list
+sources: [] -> sources:
+source: {all: true, regions: [eu-cental-1]} -> did you mean `eu-central-1`?
+source: {all: true, regions: eu-west-1} -> regions: it must be a list, such as [a, b]
+source: {} -> exactly one of ids, tags and all
+source: {all: true, ids: [vpc-1]} -> exactly one of ids, tags and all
+source: {all: true, resource_type: subnet} -> all: true is for VPCs
+source: {all: true, rgions: []} -> rgions: unknown key; did you mean `regions`
+flow_logs: {fields: extendd} -> fields: Input should be 'default' or 'extended'
+flow_logs: {fields: extendd} -> (given: 'extendd')
+flow_logs: {fields: [srcadr]} -> `srcadr` is not a field of a vpc
+flow_logs: {fields: [tgw-id]} -> `tgw-id` is not a field of a vpc
+flow_logs: {fields: [start, start]} -> a field is listed twice
+flow_logs: {fields: [instance-tag]} -> `instance-tag` and key 1 of tag_keys.instance go
+flow_logs: {fields: [asg-tag], tag_keys: {instance: [a]}} -> `instance-tag` and key 1 of
+flow_logs: {fields: extended, tag_keys: {instance: [a, b, c]}} -> tag_keys.instance
+flow_logs: {tag_keys: {subnet: [team]}} -> flow_logs.tag_keys
+flow_logs: {aggregation_seconds: 300} -> flow_logs.aggregation_seconds
+snowflake: {handshake: mail} -> snowflake.handshake
+snowflake: {external_id: abc} -> set handshake: manual
+{bucket: {prefix: ""}, snowflake: {allow_unload: true}} -> needs a bucket.prefix
+events: {route: queue, topic_arn: "arn:aws:sns:a:123456789012:t"} -> needs route: topic
+name: Prod -> name:
+"""
 
 
-@pytest.mark.parametrize(("document", "words"), WRONG)
-def test_a_wrong_key_or_value_is_named(
-    tmp_path: Path, document: dict[str, Any], words: str
-) -> None:
+@pytest.mark.parametrize("line", [*WRONG.strip().splitlines()])
+def test_a_wrong_key_or_value_is_named(tmp_path: Path, line: str) -> None:
+    written, _, words = line.partition(" -> ")
+    sections = yaml.safe_load(written)
+    if "source" in sections:
+        sections["sources"] = [SOURCE | sections.pop("source")]
+
     with pytest.raises(BootstrapError) as caught:
-        _load(tmp_path, document)
+        _load(tmp_path, _changed(**sections))
 
     assert words in str(caught.value)
+
+
+def test_a_prefix_that_is_too_long_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BootstrapError, match="at most 150 characters"):
+        _load(tmp_path, _changed(bucket={"prefix": "p" * 151}))
 
 
 def test_all_problems_are_named_at_once(tmp_path: Path) -> None:

@@ -194,8 +194,7 @@ def test_what_cannot_be_read_is_unknown_and_not_ok(world: World, d: Deployment) 
 @pytest.mark.parametrize("conflicting", ["topic", "queue"])
 def test_topic_and_eventbridge_are_verified_too(world: World, conflicting: str) -> None:
     their_bucket(world, conflicting=conflicting)
-    d = world.deployment(base_settings(create=False))
-    apply(d)
+    d = world.applied(create=False)
     name = "events (topic)" if conflicting == "topic" else "events (eventbridge)"
     states = {link.name: link.state for link in verify.check(d)}
     assert states[name] == "ok"

@@ -21,6 +21,7 @@ from bootstrap.snowflake import ByHand, Dbt, Integration, Pipe
 from bootstrap.steps import Deployment
 
 HOME = "123456789012"
+OTHER = "210987654321"
 REGION = "eu-west-1"
 BUCKET = "acme-flow-data"
 USER = "arn:aws:iam::999988887777:user/abc1-s-xyz"
@@ -220,6 +221,14 @@ class World:
         return Deployment(
             settings, self.accounts, side, self.said.append, self.slept.append, **more
         )
+
+    def applied(
+        self, more: dict[str, Any] | None = None, /, **bucket: Any
+    ) -> Deployment:
+        """Apply; it takes what `base_settings` takes."""
+        d = self.deployment(base_settings(more, **bucket))
+        apply(d)
+        return d
 
     def vpcs(self, region: str = REGION) -> list[str]:
         """Return the ids of the account's VPCs."""

@@ -3,6 +3,7 @@
 A case is a mapping in one of the YAML files of this folder: `case` names it, `reason`
 gives the reason for the rows in one line, `records`, `fields` or `files` hold what is
 logged, and `expect` holds the rows of models about it, with the columns that matter.
+`findings` is short for an `expect` of that model alone.
 `<n>` is the number of the case, at most 255. detections.yml has numbers of its own, and
 other addresses and interfaces than the other files. Records are short for the fields of
 the default format:
@@ -148,7 +149,8 @@ def _case(series: str, number: int, text: str) -> Case:
         ]
         for name, records in files.items()
     }
-    return Case(raw["case"], raw["reason"], files, raw["expect"])
+    expect = raw.get("expect") or {"findings": raw["findings"]}
+    return Case(raw["case"], raw["reason"], files, expect)
 
 
 def _records(lines: list[str]) -> list[Row]:

@@ -1,7 +1,7 @@
 """Tables and views: DDL with its properties and comments, and DML with its counts.
 
 Followed: sf:sql-reference/sql/{create-table,create-view,alter-table,alter-table-column,
-comment,insert,update,delete,merge,drop-table,truncate-table}. OR REPLACE drops the
+comment,insert,update,delete,merge,drop-table}. OR REPLACE drops the
 grants, and with the table goes its load history. NOT NULL is enforced, as in Snowflake;
 keys are refused.
 Clustering and retention are recorded only. A table with row timestamps has them of the
@@ -238,16 +238,6 @@ def delete(session: Session, delete: exp.Delete, _: str) -> Result:
     """DELETE."""
     session.relation(session.named(delete.this))
     return _counted(DELETE, "deleted", session.change(delete))
-
-
-@statement(r"truncate table {name}")
-def truncate(session: Session, match: Any) -> Result:
-    """TRUNCATE TABLE, which commits as DDL does."""
-    session.commit()
-    name = session.resolve(match["name"])
-    session.relation(name)
-    session.duckdb(f"delete from {session.physical(name)}")
-    return Result.status("Statement executed successfully.")
 
 
 @tree(exp.Update)
