@@ -28,6 +28,7 @@ CALLED_BY_DBT = {
     "get_create_view_as_sql",
     "get_external_build_plan",
     "get_incremental_insert_only_sql",
+    "get_incremental_replace_days_sql",
     "get_incremental_replace_sql",
     "get_incremental_whole_sql",
     "get_persist_docs_column_list",
