@@ -275,9 +275,9 @@ def test_a_scheduled_run_reads_in_proportion_to_what_is_new(
     print(len(scheduled_run.statements), found)
     assert found == {
         ("stg_vpc_flow__flow_logs", "new"): 1,
-        ("flow_records", "new"): 5,
+        ("flow_records", "new"): 6,
         ("flow_records", "hours"): 1,
-        ("flow_records", "days"): 4,
+        ("flow_records", "days"): 3,
     }
 
 

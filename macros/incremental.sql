@@ -155,7 +155,8 @@
 
 {# A query of `sums`, the sums of the records that is_to_count selects; if the rollup
    adds, together with the rows that it has of the changed days. `measures` says for
-   each column that is not in `keys` how it adds up: sum, min or max. #}
+   each column that is not in `keys` how it adds up: sum, min, max, or any for a
+   boolean. #}
 {% macro with_counted(sums, changed, adds, keys, measures) -%}
     {%- set columns = keys + measures | list -%}
     {%- if not adds -%}
@@ -166,8 +167,13 @@
             {{ key }},
             {%- endfor %}
             {%- for column, aggregate in measures.items() %}
-            {%- set added = aggregate ~ '(' ~ column ~ ')' %}
-            {{ 'cast(' ~ added ~ ' as bigint)' if aggregate == 'sum' else added }}
+            {%- if aggregate == 'sum' %}
+            cast(sum({{ column }}) as bigint)
+            {%- elif aggregate == 'any' %}
+            max(case when {{ column }} then 1 else 0 end) = 1
+            {%- else %}
+            {{ aggregate }}({{ column }})
+            {%- endif %}
             as {{ column }}{{ ',' if not loop.last }}
             {%- endfor %}
         from (
