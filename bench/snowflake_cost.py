@@ -49,8 +49,8 @@ STORED_BYTES = {"landing": BYTES_OF_A_RECORD, "records": 60, "rollups": 40}
 TIME_TRAVEL_DAYS = 1
 SIZES = {"10 GB": 1e10, "100 GB": 1e11, "1 TB": 1e12}
 PEERS = ("few peers", "many peers")
-#: How much of a rollup statements read.
-KINDS = ("touched", "window", "load_times", "window_marts")
+#: How much of a rollup statements write and read.
+KINDS = ("written", "touched", "window", "load_times", "window_marts")
 
 
 @dataclass(frozen=True)
@@ -66,9 +66,10 @@ class Counts:
         record_reads: Statements that read the new rows of ``flow_records``.
         record_hours: Statements that read all records of the touched hours.
         record_days: Statements that read all records of the touched days.
-        rollups_written: Statements that write a rollup's touched days.
         fail_safe_days: Days for which Fail-safe keeps what a rollup replaced.
         rollup_rows: Rows of the rollups of a day for each record.
+        written: Rows of the touched days that all statements write of rollups, for each
+            record of a touched day.
         touched: Rows of the touched days that all statements read of rollups, for each
             record of a touched day.
         window: Rows that all statements of each run read of rollups for days that are
@@ -86,9 +87,9 @@ class Counts:
     record_reads: float
     record_hours: float
     record_days: float
-    rollups_written: float
     fail_safe_days: float
     rollup_rows: float
+    written: float
     touched: float = 0
     window: float = 0
     load_times: float = 0
@@ -112,10 +113,7 @@ class Counts:
                 + self.record_hours * DAYS_READ_OF_TOUCHED_HOURS
                 + self.record_days * touched
             ),
-            "rollup rows written": records
-            * self.rollup_rows
-            * self.rollups_written
-            * touched,
+            "rollup rows written": records * self.written * touched,
             of_rollups + "touched days": records * self.touched * touched,
             of_rollups + "the window in each run": records * self.window * RUNS,
             of_rollups + "load times": records * self.load_times * RUNS,

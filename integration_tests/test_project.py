@@ -23,8 +23,9 @@ SNOWFLAKE = {
 CALLED_BY_DBT = set(
     """
     create_table_as generate_schema_name get_create_view_as_sql get_external_build_plan
-    get_incremental_insert_only_sql get_incremental_replace_sql
-    get_incremental_whole_sql get_persist_docs_column_list
+    get_incremental_insert_only_sql get_incremental_replace_days_sql
+    get_incremental_replace_sql get_incremental_whole_sql
+    get_persist_docs_column_list
     get_table_columns_and_constraints persist_docs
     """.split()
 )

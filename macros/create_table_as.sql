@@ -50,7 +50,7 @@
    and the last one has no end. #}
 {% macro parts_of_days() %}
     {% set flow_records = ref('vpc_flow_logs', 'flow_records') %}
-    {% set days = vpc_flow_logs.changed_days(flow_records, 'loaded_through_at').days %}
+    {% set days = vpc_flow_logs.kept()[this.identifier].days %}
     {% set starts %}
         with
 

@@ -11,14 +11,14 @@
    model runs and renders them as literals, because Snowflake prunes on literals, not on
    subqueries.
 
-   Why every record counts once: dbt deletes the days of a rollup and inserts them again
-   in one transaction, on both engines. `loaded_through_at`, the watermark of the next
-   run, is a column of the same rows. So a run that ends at any moment leaves the rollup
-   and its watermark unchanged. Each rollup has its own watermark, so it does not matter
-   which rollups a run has reached. On DuckDB only one process has the file open, so no
-   record is loaded during a run. On Snowflake a record that is loaded during the run is
-   later than `loaded_through_at`, or within the overlap, and the next run reads it. A
-   rollup that adds (see adds_up) counts no record after `loaded_through_at`. #}
+   Why every record counts once: dbt replaces the days of a rollup in one transaction,
+   on both engines. `loaded_through_at`, the watermark of the next run, is a column of
+   the same rows. So a run that ends at any moment leaves the rollup and its watermark
+   unchanged. Each rollup has its own watermark, so it does not matter which rollups a
+   run has reached. On DuckDB only one process has the file open, so no record is loaded
+   during a run. On Snowflake a record that is loaded during the run is later than
+   `loaded_through_at`, or within the overlap, and the next run reads it. A rollup that
+   adds (see adds_up) counts no record after `loaded_through_at`. #}
 {% macro changed_days(records, counted) %}
     {% set changed = {
         'since': none, 'loaded_through_at': none, 'days': none, 'hours': none
@@ -27,14 +27,16 @@
         {% do return(changed) %}
     {% endif %}
 
+    {# For the strategy, which must replace exactly these days. #}
+    {% do vpc_flow_logs.kept().update({this.identifier: changed}) %}
     {% do changed.update({
         'loaded_through_at': vpc_flow_logs.newest_load(records, 'loaded_at'),
     }) %}
     {% if is_incremental() %}
         {% do changed.update({'since': vpc_flow_logs.watermark(this, counted)}) %}
-        {% set hours = vpc_flow_logs.without_trimmed(
-            vpc_flow_logs.hours_of(records, changed.since)
-        ) %}
+        {% set hours = vpc_flow_logs.without_trimmed(vpc_flow_logs.changed_hours(
+            records, changed.since, changed.loaded_through_at
+        )) %}
         {% set days = vpc_flow_logs.days_of_hours(hours) %}
         {% do changed.update({'days': days, 'hours': hours}) %}
         {% do log(this.identifier ~ ' reads ' ~ (days | join(', ') or 'nothing')) %}
@@ -53,6 +55,25 @@
             ~ vpc_flow_logs.days_of_hours(late) | join(', '), info=true) %}
     {% endif %}
     {% do return(hours | select('ge', kept_since) | list) %}
+{% endmacro %}
+
+
+{# What dbt keeps until the end of the command, as a mapping that all models share. #}
+{% macro kept() %}
+    {% do return(graph.setdefault('vpc_flow_logs ' ~ invocation_id, {})) %}
+{% endmacro %}
+
+
+{# The hours of the records loaded after `since`. All rollups of a run ask for the same
+   ones, so dbt reads them once. `loaded_through_at` was read before them: a rollup for
+   which it is later asks anew. #}
+{% macro changed_hours(records, since, loaded_through_at) %}
+    {% set key = since ~ ' to ' ~ loaded_through_at %}
+    {% if key not in vpc_flow_logs.kept() %}
+        {% set hours = vpc_flow_logs.hours_of(records, since) %}
+        {% do vpc_flow_logs.kept().update({key: hours}) %}
+    {% endif %}
+    {% do return(vpc_flow_logs.kept()[key]) %}
 {% endmacro %}
 
 
@@ -134,7 +155,8 @@
 
 {# A query of `sums`, the sums of the records that is_to_count selects; if the rollup
    adds, together with the rows that it has of the changed days. `measures` says for
-   each column that is not in `keys` how it adds up: sum, min or max. #}
+   each column that is not in `keys` how it adds up: sum, min, max, or any for a
+   boolean. #}
 {% macro with_counted(sums, changed, adds, keys, measures) -%}
     {%- set columns = keys + measures | list -%}
     {%- if not adds -%}
@@ -145,8 +167,13 @@
             {{ key }},
             {%- endfor %}
             {%- for column, aggregate in measures.items() %}
-            {%- set added = aggregate ~ '(' ~ column ~ ')' %}
-            {{ 'cast(' ~ added ~ ' as bigint)' if aggregate == 'sum' else added }}
+            {%- if aggregate == 'sum' %}
+            cast(sum({{ column }}) as bigint)
+            {%- elif aggregate == 'any' %}
+            max(case when {{ column }} then 1 else 0 end) = 1
+            {%- else %}
+            {{ aggregate }}({{ column }})
+            {%- endif %}
             as {{ column }}{{ ',' if not loop.last }}
             {%- endfor %}
         from (
@@ -243,7 +270,7 @@
 {% endmacro %}
 
 
-{# The incremental strategy of the other models: delete the rows with the keys of the
+{# The incremental strategy of most other models: delete the rows with the keys of the
    new rows, and insert those, in one transaction. #}
 {% macro get_incremental_replace_sql(arg_dict) %}
     {{ return(adapter.dispatch('get_incremental_replace_sql', 'vpc_flow_logs')(
@@ -271,6 +298,49 @@
     {{ default__get_delete_insert_merge_sql(
         target, new, arg_dict.unique_key, arg_dict.dest_columns, none
     ) }};
+    {% endcall %}
+{% endmacro %}
+
+
+{# The incremental strategy of the daily rollups: the new rows replace those of the
+   changed days. #}
+{% macro get_incremental_replace_days_sql(arg_dict) %}
+    {{ return(adapter.dispatch('get_incremental_replace_days_sql', 'vpc_flow_logs')(
+        arg_dict
+    )) }}
+{% endmacro %}
+
+{% macro duckdb__get_incremental_replace_days_sql(arg_dict) %}
+    {{ return(get_incremental_delete_insert_sql(arg_dict)) }}
+{% endmacro %}
+
+{# The new rows are a view, so Snowflake writes them once. A rollup that adds reads the
+   old rows, which are deleted after the insert: `loaded_through_at` is earlier there.
+   Without row timestamps it may be equal, but then no rollup adds. Days that another
+   run has counted as far meanwhile stay. #}
+{% macro snowflake__get_incremental_replace_days_sql(arg_dict) %}
+    {% set target, new = arg_dict.target_relation, arg_dict.temp_relation %}
+    {% set columns = arg_dict.dest_columns | map(attribute='quoted') | join(', ') %}
+    {% set changed = vpc_flow_logs.kept()[this.identifier] %}
+    {% set on_days = vpc_flow_logs.on_days(changed.days) %}
+    {% set last = vpc_flow_logs.load_time_literal(changed.loaded_through_at) %}
+    {% set insert %}
+    insert into {{ target }} ({{ columns }})
+    select {{ columns }} from {{ new }}
+    where
+        started_date not in (
+            select known.started_date from {{ target }} as known
+            where {{ on_days }} and known.loaded_through_at >= {{ last }}
+        )
+    order by started_date;
+    {% endset %}
+    {% call vpc_flow_logs.ordered_transaction(target) %}
+    {{ insert if var('row_timestamps') }}
+    delete from {{ target }}
+    where
+        {{ on_days }}
+        and loaded_through_at {{ '<' if var('row_timestamps') else '<=' }} {{ last }};
+    {{ insert if not var('row_timestamps') }}
     {% endcall %}
 {% endmacro %}
 

@@ -1,9 +1,10 @@
 {# One row per UTC day, internal address, public address, port, protocol, direction,
    action and interface: traffic to or from administrative ports. admin_exposure and
-   admin_attempts read these rows. Each run replaces the days that new records touch. #}
+   admin_attempts read these rows. #}
 
 {% set flow_records = ref('vpc_flow_logs', 'flow_records') %}
 {% set changed = vpc_flow_logs.changed_days(flow_records, 'loaded_through_at') %}
+{% set adds = vpc_flow_logs.adds_up(changed) %}
 
 with
 
@@ -42,9 +43,7 @@ records as (
     from {{ flow_records }}
     where
         action in ('ACCEPT', 'REJECT')
-        and has_plausible_time
-        and {{ vpc_flow_logs.in_days(changed.days) }}
-        and {{ vpc_flow_logs.in_part() }}
+        and {{ vpc_flow_logs.is_to_count(changed, adds) }}
         and (
             {{ vpc_flow_logs.is_admin_port('dstport', 'protocol') }}
             or {{ vpc_flow_logs.is_admin_port('srcport', 'protocol') }}
@@ -135,7 +134,6 @@ aggregated as (
         cast(sum(bytes) as bigint) as bytes,
         min(started_at) as first_seen_at,
         max(started_at) as last_seen_at,
-        count(tcp_flags) > 0 as has_tcp_flags,
         {% for flag, bits in {'rst': 4, 'syn_ack': 18}.items() %}
             max(
                 case
@@ -144,23 +142,39 @@ aggregated as (
                 end
             ) = 1 as has_{{ flag }},
         {% endfor %}
-        {# An aggregate and not a key, so that DuckDB computes it once. #}
-        min(internal_scope) as internal_scope,
-        max(case when is_our_interface then 1 else 0 end) = 1 as is_our_interface
+        count(tcp_flags) > 0 as has_tcp_flags
     from scoped
-    where external_scope = 'public'
+    where
+        external_scope = 'public'
+        {# The IPv6 addresses of a VPC are public too. There, flow_direction shows which
+           end is the interface's own. #}
+        and (
+            internal_scope = 'internal'
+            or (internal_scope = 'public' and is_our_interface)
+        )
     group by all
 
 ),
 
-{# The IPv6 addresses of a VPC are public too. There, flow_direction shows which end is
-   the interface's own. #}
-ours as (
+counted as (
 
-    select * from aggregated
-    where
-        internal_scope = 'internal'
-        or (internal_scope = 'public' and is_our_interface)
+    {{ vpc_flow_logs.with_counted(
+        'aggregated', changed, adds,
+        keys=[
+            'started_date', 'internal_addr', 'external_addr', 'port', 'protocol',
+            'direction', 'action', 'hop_addr', 'interface_id', 'instance_id', 'vpc_id',
+            'account_id',
+        ],
+        measures={
+            'records': 'sum',
+            'bytes': 'sum',
+            'first_seen_at': 'min',
+            'last_seen_at': 'max',
+            'has_tcp_flags': 'any',
+            'has_rst': 'any',
+            'has_syn_ack': 'any',
+        }
+    ) }}
 
 ),
 
@@ -192,8 +206,11 @@ every_day as (
         {{ vpc_flow_logs.load_time_literal(changed.loaded_through_at) }}
             as loaded_through_at
     from days
-    left join ours as flows
-        on days.started_date = flows.started_date
+    left join counted as flows
+        on
+            days.started_date = flows.started_date
+            {# The row of nulls that the day may have. #}
+            and flows.records is not null
 
 )
 

@@ -22,6 +22,19 @@ files as (
         count(*) as records,
         count(case when log_status = 'NODATA' then 1 end) as nodata_records,
         count(case when log_status = 'SKIPDATA' then 1 end) as skipdata_records,
+        sum(
+            case
+                when log_status = 'SKIPDATA'
+                    then
+                        ceil(
+                            {{ dbt.datediff('started_at', 'ended_at', 'second') }}
+                            / 60.0
+                        )
+            end
+        ) as skipdata_minutes,
+        min(case when log_status = 'SKIPDATA' then started_at end)
+            as first_skipdata_at,
+        max(case when log_status = 'SKIPDATA' then started_at end) as last_skipdata_at,
         count(
             case
                 when
@@ -50,6 +63,9 @@ aggregated as (
         cast(sum(records) as bigint) as records,
         cast(sum(nodata_records) as bigint) as nodata_records,
         cast(sum(skipdata_records) as bigint) as skipdata_records,
+        cast(sum(skipdata_minutes) as bigint) as skipdata_minutes,
+        min(first_skipdata_at) as first_skipdata_at,
+        max(last_skipdata_at) as last_skipdata_at,
         cast(sum(records_without_ports) as bigint) as records_without_ports,
         max(newest_record_ended_at) as newest_record_ended_at,
         max({{ vpc_flow_logs.file_created_at('metadata_filename') }})
@@ -79,6 +95,9 @@ counted as (
             'records': 'sum',
             'nodata_records': 'sum',
             'skipdata_records': 'sum',
+            'skipdata_minutes': 'sum',
+            'first_skipdata_at': 'min',
+            'last_skipdata_at': 'max',
             'records_without_ports': 'sum',
             'newest_record_ended_at': 'max',
             'newest_file_created_at': 'max',
