@@ -282,8 +282,8 @@
     {{ return(get_incremental_delete_insert_sql(arg_dict)) }}
 {% endmacro %}
 
-{# Where two runs overlap, the one that writes last may have read first. The column
-   `grows` (in a model's meta) tells which rows are newer: those stay. #}
+{# Where two runs overlap, the one that writes last may have read first. A model's meta
+   may name a column that `grows`: the row with the larger value stays. #}
 {% macro snowflake__get_incremental_replace_sql(arg_dict) %}
     {% set target, new = arg_dict.target_relation, arg_dict.temp_relation %}
     {% set grows = config.get('meta', {}).get('grows') %}
