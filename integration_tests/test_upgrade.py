@@ -126,7 +126,7 @@ def test_an_old_database_is_upgraded_by_a_run(
     A run loads nothing again. Once the last files have come, all models have the rows
     of a database that is new.
     """
-    project = Project.of(tmp_path, old.location)
+    project = Project.of(tmp_path, old.location, **built.environment)
     shutil.copy(old.database, project.database)
     bucket, before = Path(old.location), landed(project)
     text = (ROOT / "docs/upgrading.md").read_text()
