@@ -29,7 +29,7 @@ def _ports(_context: click.Context, _option: click.Parameter, text: str) -> list
     "--out",
     type=click.Path(path_type=Path),
     required=True,
-    help="folder that stands for the bucket",
+    help="folder to write to, with the folders of a bucket",
 )
 @click.option(
     "--end-date",

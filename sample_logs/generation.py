@@ -75,7 +75,7 @@ def generate(
     other files. The marts in the truth depend on the remaining arguments too.
 
     Args:
-        out: The folder that stands for the bucket; made if missing.
+        out: The folder to write to, with the folders of a bucket; made if missing.
         end_date: The last UTC day on which records start.
         days: How many days of records, up to and with `end_date`. None means 7, or 10
             with attacks.

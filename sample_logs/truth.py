@@ -69,7 +69,7 @@ class TruthCounter:
 
     Args:
         texts: The text of each code; complete from the start.
-        as_of: The UTC date that stands for today.
+        as_of: The UTC date that counts as today.
         lookback_days: Days before `as_of` that the marts look at.
         top_n: Rows of each top-talkers mart.
         admin_ports: Ports whose exposure is reported.

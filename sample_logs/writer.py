@@ -29,7 +29,7 @@ class FlowLogWriter:
     files.
 
     Args:
-        out: The folder that stands for the bucket.
+        out: The folder to write to, with the folders of a bucket.
         flow_log: The flow log; it decides the folders and the fields.
         texts: The text of each code.
         records_per_file: Rows in a file; the last one holds the rest.

@@ -37,7 +37,7 @@ class Column:
 
     @classmethod
     def of_duckdb(cls, name: str, duckdb_type: str) -> Column:
-        """The column that stands for a DuckDB type."""
+        """The column that describes a DuckDB type."""
         if decimal := re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", duckdb_type):
             return cls(name, "fixed", int(decimal[1]), int(decimal[2]))
         if re.fullmatch(r"U?(TINY|SMALL|BIG|HUGE)?INT(EGER)?", duckdb_type):

@@ -35,8 +35,8 @@ def words(listed: str) -> frozenset[str]:
 def pattern(template: str) -> re.Pattern[str]:
     """A regular expression from a statement's outline.
 
-    A space stands for any white space; ``{name}``, ``{replace}``, ``{missing}``,
-    ``{exists}`` and ``{rest}`` stand for what their names say.
+    A space matches any white space; ``{name}``, ``{replace}``, ``{missing}``,
+    ``{exists}`` and ``{rest}`` match what their names say.
     """
     expression = template.replace(" ", r"\s+")
     for field, regex in _FIELDS.items():
